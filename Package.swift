@@ -1,0 +1,70 @@
+// swift-tools-version: 6.2
+// Declares every target, the floor it stands on, and the one set of compiler settings that all of them share.
+import PackageDescription
+
+/// Language rules of the whole house: any warning stops the build, and every unsafe expression must say `unsafe`.
+let house: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableExperimentalFeature("Lifetimes"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// Tests may reach into C and Foundation without marking each use.
+let testing: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
+
+func room(_ name: String, on below: [String], resources: [Resource] = []) -> Target {
+    .target(
+        name: name, dependencies: below.map { .target(name: $0) }, resources: resources, swiftSettings: house)
+}
+
+func program(_ name: String, on below: [String]) -> Target {
+    .executableTarget(name: name, dependencies: below.map { .target(name: $0) }, swiftSettings: house)
+}
+
+func tests(_ name: String, of rooms: [String]) -> Target {
+    .testTarget(name: name, dependencies: rooms.map { .target(name: $0) }, swiftSettings: testing)
+}
+
+let package = Package(
+    name: "sluice",
+    products: [
+        .executable(name: "sluice-node", targets: ["Node"]),
+        .executable(name: "sluice-coordinator", targets: ["Coordinator"]),
+        .executable(name: "sluice", targets: ["Tool"]),
+        .executable(name: "sluice-provider-sim", targets: ["ProviderSim"]),
+        .library(name: "SluiceClient", targets: ["Client"]),
+    ],
+    targets: [
+        // Floor 0: doors to C.
+        .systemLibrary(name: "CLinux"),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        // Floor 1: materials.
+        room("Core", on: []),
+        // Floor 2: pure.
+        room("Wire", on: ["Core"]),
+        room("HTTP", on: ["Core"]),
+        room("Policy", on: ["Core"]),
+        room("Telemetry", on: ["Core"]),
+        // Floor 3: engine.
+        room("Net", on: ["Core", "Telemetry", "CLinux", "COpenSSL"]),
+        // Floor 4: adapters.
+        room(
+            "Store", on: ["Core", "Policy", "Telemetry", "Net", "CHiredis"], resources: [.embedInCode("Scripts")]),
+        room("Providers", on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net"]),
+        room("Client", on: ["Core", "Wire", "Telemetry", "Net"]),
+        // Floor 5: programs.
+        program(
+            "Node",
+            on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Providers", "Client"]),
+        program(
+            "Coordinator", on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client"]),
+        program("Tool", on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Client"]),
+        program("ProviderSim", on: ["Core", "HTTP", "Policy", "Telemetry", "Net"]),
+        // Tests, one target a room.
+        tests("CoreTests", of: ["Core"]),
+    ]
+)

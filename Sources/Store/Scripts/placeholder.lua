@@ -1,0 +1,1 @@
+-- Placeholder so that the folder exists before its scripts do.
