@@ -98,7 +98,8 @@
     /// The bytes of a slice that this buffer gave out.
     @inlinable @_lifetime(borrow self) public func bytes(of slice: ByteSlice) -> RawSpan {
         precondition(
-            slice.start >= 0 && slice.count >= 0 && slice.count <= tail - slice.start, "a slice of this buffer's storage")
+            slice.start >= 0 && slice.count >= 0 && slice.count <= tail - slice.start,
+            "a slice lies within the written part of its buffer")
         let pointer = unsafe UnsafeRawBufferPointer(start: base.map { unsafe $0 + slice.start }, count: slice.count)
         // Safe: bounds were checked against the written part, and the span borrows self.
         return unsafe _overrideLifetime(RawSpan(_unsafeBytes: pointer), borrowing: self)
