@@ -1,0 +1,122 @@
+// One log line: a JSON object written field by field into a buffer that the caller keeps.
+import Core
+
+/// One log line being written, without allocating once the buffer has grown to its usual size.
+///
+///     var record = LogRecord(.info, "request", at: lane.wallClockMicroseconds, into: &line)
+///     record.field("tenant", tenant)
+///     record.field("duration_us", duration: end - start)
+///     record.end(returning: &line)
+///
+/// The record takes the buffer and gives it back at `end`. Keys are literals and are written as they stand: snake case, no
+/// character that JSON would escape. Every text is cut at `textLimit` bytes, so one line stays bounded.
+public struct LogRecord: ~Copyable {
+    /// Most bytes of one text field before escaping; longer text is cut at a character and ends in `…`.
+    public static let textLimit = 4096
+
+    private var line: ByteBuffer
+
+    /// Begins a line with the time (RFC 3339, UTC, microseconds), the level and the event's name.
+    ///
+    /// - Parameter wallClockMicroseconds: microseconds since 1970-01-01T00:00:00Z.
+    public init(
+        _ level: LogLevel, _ event: StaticString, at wallClockMicroseconds: Int64, into buffer: inout ByteBuffer
+    ) {
+        line = ByteBuffer()
+        swap(&line, &buffer)
+        line.append(literal: "{\"time\":\"")
+        line.append(timestamp: wallClockMicroseconds)
+        line.append(literal: "\",\"level\":\"")
+        line.append(literal: level.name)
+        line.append(literal: "\",\"event\":\"")
+        line.append(literal: event)
+        line.append(UInt8(ascii: "\""))
+    }
+
+    /// Ends the line with a line feed and gives the buffer back, with the line behind whatever it held before.
+    public consuming func end(returning buffer: inout ByteBuffer) {
+        line.append(literal: "}\n")
+        swap(&line, &buffer)
+    }
+
+    /// A whole number.
+    public mutating func field(_ key: StaticString, _ value: some FixedWidthInteger) {
+        begin(key)
+        if let signed = Int64(exactly: value) {
+            line.append(digits: signed)
+        } else {
+            line.append(digits: UInt64(clamping: value))
+        }
+    }
+
+    /// True or false.
+    public mutating func field(_ key: StaticString, _ value: Bool) {
+        begin(key)
+        line.append(literal: value ? "true" : "false")
+    }
+
+    /// A fixed word, written as it stands.
+    public mutating func field(_ key: StaticString, word: StaticString) {
+        begin(key)
+        line.append(UInt8(ascii: "\""))
+        line.append(literal: word)
+        line.append(UInt8(ascii: "\""))
+    }
+
+    /// Text.
+    public mutating func field(_ key: StaticString, _ text: String) {
+        begin(key)
+        line.append(UInt8(ascii: "\""))
+        line.append(escaping: RawSpan(_elements: text.utf8Span.span), limit: LogRecord.textLimit)
+        line.append(UInt8(ascii: "\""))
+    }
+
+    /// Text from a buffer; bytes that are not UTF-8 become U+FFFD.
+    public mutating func field(_ key: StaticString, bytes: RawSpan) {
+        begin(key)
+        line.append(UInt8(ascii: "\""))
+        line.append(escaping: bytes, limit: LogRecord.textLimit)
+        line.append(UInt8(ascii: "\""))
+    }
+
+    /// A length of time in whole microseconds (name the key `…_us`).
+    public mutating func field(_ key: StaticString, duration: Duration) {
+        field(key, duration.nanoseconds / 1000)
+    }
+
+    /// The time between two moments in whole microseconds (name the key `…_us`); the cheapest way to log a duration.
+    public mutating func field(_ key: StaticString, from start: Instant, to end: Instant) {
+        field(key, (end.nanoseconds &- start.nanoseconds) / 1000)
+    }
+
+    /// An identifier of 128 bits in 32 hexadecimal digits.
+    public mutating func field(_ key: StaticString, hexHigh high: UInt64, low: UInt64) {
+        begin(key)
+        line.append(UInt8(ascii: "\""))
+        line.append(hex: high)
+        line.append(hex: low)
+        line.append(UInt8(ascii: "\""))
+    }
+
+    /// An identifier of 64 bits in 16 hexadecimal digits.
+    public mutating func field(_ key: StaticString, hex value: UInt64) {
+        begin(key)
+        line.append(UInt8(ascii: "\""))
+        line.append(hex: value)
+        line.append(UInt8(ascii: "\""))
+    }
+
+    /// An instant in RFC 3339 form.
+    public mutating func field(_ key: StaticString, wallClockMicroseconds: Int64) {
+        begin(key)
+        line.append(UInt8(ascii: "\""))
+        line.append(timestamp: wallClockMicroseconds)
+        line.append(UInt8(ascii: "\""))
+    }
+
+    private mutating func begin(_ key: StaticString) {
+        line.append(literal: ",\"")
+        line.append(literal: key)
+        line.append(literal: "\":")
+    }
+}
