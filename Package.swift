@@ -66,5 +66,6 @@ let package = Package(
         program("ProviderSim", on: ["Core", "HTTP", "Policy", "Telemetry", "Net"]),
         // Tests, one target a room.
         tests("CoreTests", of: ["Core"]),
+        tests("TelemetryTests", of: ["Telemetry", "Core"]),
     ]
 )
