@@ -94,20 +94,27 @@ extension ByteBuffer {
         let day = second >= 0 ? second / 86_400 : (second - 86_399) / 86_400
         let (year, month, dayOfMonth) = ByteBuffer.civilDate(ofDay: day)
         let secondOfDay = second - day * 86_400
-        append(digits: year, width: 4)
-        append(UInt8(ascii: "-"))
-        append(digits: month, width: 2)
-        append(UInt8(ascii: "-"))
-        append(digits: dayOfMonth, width: 2)
-        append(UInt8(ascii: "T"))
-        append(digits: secondOfDay / 3600, width: 2)
-        append(UInt8(ascii: ":"))
-        append(digits: secondOfDay / 60 % 60, width: 2)
-        append(UInt8(ascii: ":"))
-        append(digits: secondOfDay % 60, width: 2)
-        append(UInt8(ascii: "."))
-        append(digits: moment - second * 1_000_000, width: 6)
-        append(UInt8(ascii: "Z"))
+        var text: [27 of UInt8] = .init(repeating: UInt8(ascii: "-"))
+        func put(_ value: Int64, width: Int, endingAt end: Int) {
+            var rest = value
+            for place in 1...width {
+                text[end - place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            }
+        }
+        put(year, width: 4, endingAt: 4)
+        put(month, width: 2, endingAt: 7)
+        put(dayOfMonth, width: 2, endingAt: 10)
+        text[10] = UInt8(ascii: "T")
+        put(secondOfDay / 3600, width: 2, endingAt: 13)
+        text[13] = UInt8(ascii: ":")
+        put(secondOfDay / 60 % 60, width: 2, endingAt: 16)
+        text[16] = UInt8(ascii: ":")
+        put(secondOfDay % 60, width: 2, endingAt: 19)
+        text[19] = UInt8(ascii: ".")
+        put(moment - second * 1_000_000, width: 6, endingAt: 26)
+        text[26] = UInt8(ascii: "Z")
+        append(RawSpan(_elements: text.span))
     }
 
     /// The Gregorian date of a day counted from 1970-01-01.
