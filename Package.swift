@@ -67,5 +67,7 @@ let package = Package(
         // Tests, one target a room.
         tests("CoreTests", of: ["Core"]),
         tests("TelemetryTests", of: ["Telemetry", "Core"]),
+        tests("PolicyTests", of: ["Core", "Policy"]),
+        tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "Net"]),
     ]
 )

@@ -51,7 +51,7 @@ public struct Limit: Hashable, Sendable {
 
     /// The longest time that any limit reaches, in microseconds: 366 days.
     public static let maximumSpan: Int64 = 366 * 86_400_000_000
-    /// The most that one request may cost in tokens: larger counts are taken as this one. 2²², so that cost × amount < 2⁵³.
+    /// The most that one request may cost in tokens: larger counts are taken as this one. 2²², and amounts stop at 2³⁰: products stay below 2⁵³.
     public static let maximumTokensPerCall: Int64 = 1 << 22
     /// The most that one request may cost in micro-USD: 2⁴⁷, about 140 million dollars.
     public static let maximumMicroUSDPerCall: Int64 = 1 << 47
@@ -64,7 +64,7 @@ public struct Limit: Hashable, Sendable {
         scope: LimitScope, unit: LimitUnit, amount: Int64, period: LimitPeriod = .minute,
         algorithm: LimitAlgorithm = .tokenBucket, burst: Int64? = nil
     ) throws(LimitProblem) {
-        let most: Int64 = unit == .microUSD ? 1 << 50 : 1 << 31
+        let most: Int64 = unit == .microUSD ? 1 << 50 : 1 << 30
         guard amount >= 1, amount <= most else { throw .amountOutOfRange(amount, allowed: 1...most) }
         self.scope = scope
         self.unit = unit

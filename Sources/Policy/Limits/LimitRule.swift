@@ -94,7 +94,7 @@ public struct LimitRule: Sendable, Hashable {
 extension LimitRule {
     /// The time that `cost` units take to refill in a token bucket, in µs, rounded up; at most 366 days.
     ///
-    /// Exact: `cost ≤ 2²²` and the divisor is below 2³¹, so the product of the remainders is below 2⁵³.
+    /// Exact: `cost ≤ 2²²` and the divisor is at most 2³⁰, so the product of the remainders is below 2⁵³.
     public func refill(_ cost: Int64) -> Int64 {
         let (whole, overflow) = cost.multipliedReportingOverflow(by: numbers.a)
         if overflow || whole >= Limit.maximumSpan { return Limit.maximumSpan }

@@ -54,7 +54,7 @@ public struct LimitSet: Sendable, Hashable {
 /// Which counter fields the limits use in the Redis hash of each scope, and the limits as numbers for the scripts.
 ///
 /// Field names carry unit, algorithm and period but not the amount: raising a limit keeps its count, changing its period starts anew.
-public struct LimitLayout: Sendable {
+public final class LimitLayout: Sendable {
     /// One scope that has limits.
     public struct Group: Sendable {
         /// The scope.
@@ -76,6 +76,10 @@ public struct LimitLayout: Sendable {
     public let plan: [UInt8]
     /// The rules with their numbers, in the order of the limits.
     public let rules: [LimitRule]
+    /// The logs of sliding windows, in order: each has a key of its own.
+    public let logs: [(scope: LimitScope, field: String)]
+    /// Counter fields of all scopes together.
+    public let fieldCount: Int
 
     init(of limits: [Limit]) {
         var groups: [Group] = []
@@ -100,6 +104,8 @@ public struct LimitLayout: Sendable {
         }
         self.groups = groups
         self.plan = plan
+        logs = limits.filter { $0.unit != .concurrency && $0.algorithm == .slidingWindow }.map { ($0.scope, $0.field) }
+        fieldCount = groups.reduce(0) { $0 + $1.fields.count }
     }
 }
 

@@ -1,0 +1,143 @@
+// The quota scripts in pure Swift: their specification. The same calls at the same times give the same replies.
+
+import Core
+
+/// What reserve and settle mean. Store's Lua scripts take the same steps; tests send the same operations to both.
+///
+/// It takes the time from its caller: in a test, the time that the script's reply reports.
+public struct QuotaModel: Sendable {
+    /// How holds are rounded and how long ids are remembered.
+    public let times: QuotaTimes
+    /// Requests whose hold expired without a settlement, over all scopes.
+    public private(set) var lost: Int64 = 0
+
+    var records: [RecordKey: Record] = [:]
+    var accounts: [AccountKey: Account] = [:]
+
+    /// A state in which nothing was ever used.
+    public init(times: QuotaTimes = .standard) { self.times = times }
+
+    /// May this request run? See `Sources/Store/Scripts/reserve.lua`.
+    public mutating func reserve(_ call: ReserveCall, at now: Int64) -> ReserveReply {
+        let key = RecordKey(org: call.tenant.org, id: call.id)
+        if let record = record(key, at: now) {
+            return record.isSettled ? .duplicate(record.shown(at: now)) : .repeated(record.shown(at: now))
+        }
+        let bucket = times.bucket(now: now, holdMilliseconds: call.holdMilliseconds)
+        var changed: [(AccountKey, Account)] = []
+        var remaining: [Int64] = []
+        var worst: (index: Int, wait: Int64, left: Int64)?
+        var holders: Set<LimitScope> = []
+        for group in call.limits.layout.groups {
+            let place = AccountKey(tenant: call.tenant, scope: group.scope)
+            var account = openAccount(place, at: now)
+            if group.isHeld { lost += account.sweep(today: now / times.bucketMicroseconds) }
+            for index in group.range {
+                let rule = call.limits.layout.rules[index]
+                let field = call.limits.limits[index].field
+                // What had expired is cleared even when the call is denied later: it is true either way.
+                if rule.kind == .log { account.clear(log: field, before: now - rule.numbers.b) }
+            }
+            accounts[place] = account
+            for index in group.range {
+                let rule = call.limits.layout.rules[index]
+                let field = call.limits.limits[index].field
+                let cost = call.estimate.amount(of: rule.unit, requests: 1)
+                let verdict = account.charge(rule, field: field, cost: cost, id: call.id, at: now)
+                remaining.append(rule.remaining(max(0, verdict.left)))
+                if let wait = verdict.wait, wait > (worst?.wait ?? -1) {
+                    worst = (index, wait, rule.remaining(max(0, verdict.left)))
+                }
+            }
+            if group.isHeld {
+                account.hold(call.estimate.microUSD, in: bucket)
+                account.till = max(account.till, bucket * times.bucketMicroseconds)
+                holders.insert(group.scope)
+            }
+            changed.append((place, account))
+        }
+        if let worst {
+            return .denied(
+                QuotaDenial(
+                    atMicroseconds: now, index: worst.index, limit: call.limits.limits[worst.index],
+                    remaining: worst.left, retry: QuotaRetry(wait: worst.wait)))
+        }
+        for (place, account) in changed { accounts[place] = account.extendingLife() }
+        records[key] = Record(
+            isSettled: false, reservedAt: now, use: call.estimate, bucket: bucket, holders: holders,
+            expires: now / 1000 + times.recordMilliseconds)
+        return .granted(QuotaGrant(atMicroseconds: now, remaining: remaining))
+    }
+
+    /// Ends a reservation with what was really used. See `Sources/Store/Scripts/settle.lua`.
+    public mutating func settle(_ call: SettleCall, at now: Int64) -> SettleReply {
+        let key = RecordKey(org: call.tenant.org, id: call.id)
+        let found = record(key, at: now)
+        if let found, found.isSettled { return .repeated(found.shown(at: now)) }
+        var isLate = false
+        for group in call.limits.layout.groups {
+            let place = AccountKey(tenant: call.tenant, scope: group.scope)
+            var account = openAccount(place, at: now)
+            if let found, found.holders.contains(group.scope) {
+                if !account.release(found.use.microUSD, from: found.bucket) { isLate = true }
+            }
+            for index in group.range {
+                let rule = call.limits.layout.rules[index]
+                let field = call.limits.limits[index].field
+                let new = call.use.amount(of: rule.unit, requests: call.countsRequest ? 1 : 0)
+                if rule.kind == .budget {
+                    account.spend(rule, field: field, amount: new, at: now)
+                } else if let found {
+                    let old = found.use.amount(of: rule.unit, requests: 1)
+                    let step = Correction(id: call.id, reservedAt: found.reservedAt, old: old, new: new)
+                    if old != new { account.correct(rule, field: field, by: step, at: now) }
+                }
+            }
+            accounts[place] = account.extendingLife()
+        }
+        let record = Record(
+            isSettled: true, reservedAt: found?.reservedAt ?? now, use: call.use, bucket: found?.bucket ?? 0,
+            holders: found?.holders ?? [], expires: now / 1000 + times.recordMilliseconds)
+        records[key] = record
+        guard found != nil else { return .unknown(record.shown(at: now)) }
+        return isLate ? .late(record.shown(at: now)) : .settled(record.shown(at: now))
+    }
+
+    /// Requests under way that a scope counts at present, as last swept.
+    public func held(by tenant: Tenant, scope: LimitScope) -> (requests: Int64, microUSD: Int64) {
+        guard let account = accounts[AccountKey(tenant: tenant, scope: scope)] else { return (0, 0) }
+        return (account.requestsHeld, account.moneyHeld)
+    }
+
+    private func record(_ key: RecordKey, at now: Int64) -> Record? {
+        guard let record = records[key], record.expires > now / 1000 else { return nil }
+        return record
+    }
+
+    private func openAccount(_ key: AccountKey, at now: Int64) -> Account {
+        guard var account = accounts[key], account.expires == 0 || account.expires > now / 1000 else {
+            return Account()
+        }
+        account.till = 0
+        return account
+    }
+}
+
+extension LimitLayout.Group {
+    /// Some of its limits are held back by running requests.
+    public var isHeld: Bool { holdsRequests || holdsMoney }
+}
+
+extension QuotaRetry {
+    /// The number that stands for "never" in a reply: 2⁵².
+    public static let neverNumber: Int64 = 1 << 52
+
+    /// The meaning of the number in a reply: µs to wait, 0 for a release, 2⁵² for never.
+    public init(wait: Int64) {
+        switch wait {
+        case 0: self = .whenReleased
+        case Self.neverNumber...: self = .never
+        default: self = .after(microseconds: wait)
+        }
+    }
+}

@@ -1,0 +1,90 @@
+// Every key that Sluice keeps in Redis, in one place.
+
+import Core
+import Policy
+
+/// The names of all keys. Keys of one org share the hash tag `{org}`, so that one script may touch them all in a cluster.
+///
+/// | Key | Type | Holds | Lifetime |
+/// |---|---|---|---|
+/// | `q:{org}` | hash | counters of the org | until its last counter is back at zero, and a minute |
+/// | `q:{org}:t:<team>` | hash | counters of a team | the same |
+/// | `q:{org}:k:<key>` | hash | counters of an API key | the same |
+/// | `q:{org}:f:<team>/<feature>` | hash | counters of a feature | the same |
+/// | `<one of these>:<field>` | sorted set | log of a sliding window | its period and a minute |
+/// | `q:{org}:r:<id>` | string | one reservation or settlement | 15 min |
+/// | `meta:{keys}:keys` | hash | API key records, JSON by key id | none: deleted by people only |
+/// | `meta:{keys}:id` | string | random identity of the dataset | none |
+public enum KeySchema {
+    /// Appends the key of a scope's counters.
+    static func appendScope(_ scope: LimitScope, of tenant: Tenant, to output: inout ByteBuffer) {
+        output.append(literal: "q:{")
+        appendName(tenant.org, to: &output)
+        output.append(UInt8(ascii: "}"))
+        switch scope {
+        case .org: return
+        case .team:
+            output.append(literal: ":t:")
+            appendName(tenant.team, to: &output)
+        case .key:
+            output.append(literal: ":k:")
+            appendName(tenant.key, to: &output)
+        case .feature:
+            output.append(literal: ":f:")
+            appendName(tenant.team, to: &output)
+            output.append(UInt8(ascii: "/"))
+            appendName(tenant.feature, to: &output)
+        }
+    }
+
+    /// Appends the key of the log of a sliding window.
+    static func appendLog(_ field: String, scope: LimitScope, of tenant: Tenant, to output: inout ByteBuffer) {
+        appendScope(scope, of: tenant, to: &output)
+        output.append(UInt8(ascii: ":"))
+        output.append(field)
+    }
+
+    /// Appends the key of a reservation's record: the id as 22 characters of base64url.
+    static func appendRecord(_ id: Identifier128, of tenant: Tenant, to output: inout ByteBuffer) {
+        output.append(literal: "q:{")
+        appendName(tenant.org, to: &output)
+        output.append(literal: "}:r:")
+        var rest = UInt128(id.high) << 64 | UInt128(id.low)
+        for _ in 0..<22 {
+            output.append(base64Digit(UInt8(truncatingIfNeeded: rest & 63)))
+            rest >>= 6
+        }
+    }
+
+    /// The hash of API key records.
+    static let apiKeys = Array("meta:{keys}:keys".utf8)
+    /// The identity of the dataset.
+    static let datasetIdentity = Array("meta:{keys}:id".utf8)
+
+    /// Appends a name; bytes that mean something in a key (`{ } : / %`, spaces, controls) as `%XX`, so that no name
+    /// that a client chose can reach the counters of another.
+    static func appendName(_ name: String, to output: inout ByteBuffer) {
+        for byte in name.utf8 {
+            switch byte {
+            case 0...0x20, 0x7f, UInt8(ascii: "{"), UInt8(ascii: "}"), UInt8(ascii: ":"), UInt8(ascii: "/"),
+                UInt8(ascii: "%"):
+                output.append(UInt8(ascii: "%"))
+                output.append(hexDigit(byte >> 4))
+                output.append(hexDigit(byte & 15))
+            default: output.append(byte)
+            }
+        }
+    }
+
+    private static func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 48 + value : 55 + value }
+
+    private static func base64Digit(_ value: UInt8) -> UInt8 {
+        switch value {
+        case 0..<26: 65 + value
+        case 26..<52: 71 + value
+        case 52..<62: value - 4
+        case 62: UInt8(ascii: "-")
+        default: UInt8(ascii: "_")
+        }
+    }
+}

@@ -1,0 +1,185 @@
+// Reserve and settle as the arguments of their scripts, and the scripts' replies as typed answers. Headers: Scripts/*.lua.
+
+import Core
+import Policy
+
+/// Writes calls and reads replies. Keeps one scratch buffer, and the unchanging arguments of each set of limits.
+struct QuotaCodec: ~Copyable {
+    private var scratch = ByteBuffer()
+    /// Plan and field names as command parts, by the identity of the layout, which is kept alive with them.
+    private var plans: [ObjectIdentifier: (layout: LimitLayout, parts: [UInt8])] = [:]
+    /// Sets of limits that are remembered: at about 600 B each, 5 MiB at most. Beyond, all are forgotten and made again.
+    private static let planLimit = 8192
+
+    let times: QuotaTimes
+
+    init(times: QuotaTimes) { self.times = times }
+
+    /// The command that reserves; `name` is the script's digest with EVALSHA, or its source with EVAL.
+    mutating func write(_ call: ReserveCall, script: ScriptName, into output: inout ByteBuffer) {
+        let head = Head(use: call.estimate, hold: call.holdMilliseconds, requests: nil)
+        write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
+    }
+
+    /// The command that settles.
+    mutating func write(_ call: SettleCall, script: ScriptName, into output: inout ByteBuffer) {
+        let head = Head(use: call.use, hold: 0, requests: call.countsRequest ? 1 : 0)
+        write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
+    }
+
+    private struct Head {
+        let use: QuotaUse
+        let hold: Int64
+        let requests: UInt8?
+    }
+
+    private mutating func write(
+        _ head: Head, id: Identifier128, tenant: Tenant, limits: LimitSet, script: ScriptName,
+        into output: inout ByteBuffer
+    ) {
+        let layout = limits.layout
+        let keyCount = 1 + layout.groups.count + layout.logs.count
+        RedisWriter.begin(3 + keyCount + 2 + layout.fieldCount, in: &output)
+        script.write(into: &output)
+        RedisWriter.part(decimal: keyCount, in: &output)
+        KeySchema.appendRecord(id, of: tenant, to: &scratch)
+        flushPart(into: &output)
+        for group in layout.groups {
+            KeySchema.appendScope(group.scope, of: tenant, to: &scratch)
+            flushPart(into: &output)
+        }
+        for log in layout.logs {
+            KeySchema.appendLog(log.field, scope: log.scope, of: tenant, to: &scratch)
+            flushPart(into: &output)
+        }
+        append(head.use.inputTokens, bytes: 3)
+        append(head.use.outputTokens, bytes: 3)
+        append(head.use.microUSD, bytes: 6)
+        append(head.hold, bytes: 4)
+        append(times.bucketMicroseconds, bytes: 6)
+        append(times.recordMilliseconds, bytes: 4)
+        scratch.append(UInt8(layout.groups.count))
+        scratch.append(integer: id.high)
+        scratch.append(integer: id.low)
+        if let requests = head.requests { scratch.append(requests) }
+        flushPart(into: &output)
+        output.append(parts(of: layout))
+    }
+
+    private mutating func flushPart(into output: inout ByteBuffer) {
+        RedisWriter.part(scratch.bytes, in: &output)
+        scratch.removeAll()
+    }
+
+    private mutating func append(_ value: Int64, bytes: Int64) {
+        for shift in stride(from: (bytes - 1) * 8, through: 0, by: -8) {
+            scratch.append(UInt8(truncatingIfNeeded: value >> shift))
+        }
+    }
+
+    private mutating func parts(of layout: LimitLayout) -> [UInt8] {
+        let identity = ObjectIdentifier(layout)
+        if let known = plans[identity] { return known.parts }
+        var buffer = ByteBuffer()
+        RedisWriter.part(layout.plan, in: &buffer)
+        for group in layout.groups {
+            for field in group.fields { RedisWriter.part(Array(field.utf8), in: &buffer) }
+        }
+        let parts = buffer.array()
+        if plans.count >= Self.planLimit { plans.removeAll(keepingCapacity: true) }
+        plans[identity] = (layout, parts)
+        return parts
+    }
+}
+
+/// How a script is named in a command.
+struct ScriptName {
+    let script: RedisScript
+    /// The digest that SCRIPT LOAD gave, as a whole command part; nil: send the source.
+    let digest: [UInt8]?
+
+    func write(into output: inout ByteBuffer) {
+        if let digest {
+            RedisWriter.part(literal: "EVALSHA", in: &output)
+            output.append(digest)
+        } else {
+            RedisWriter.part(literal: "EVAL", in: &output)
+            RedisWriter.part(script.source, in: &output)
+        }
+    }
+}
+
+/// Reads the packed replies of the quota scripts.
+struct QuotaReplyReader {
+    private let bytes: [UInt8]
+    private var position = 1
+
+    /// The first byte says what kind of reply it is.
+    let code: UInt8
+
+    init(_ reply: RedisReply) throws(StoreError) {
+        guard case .bytes(let bytes) = reply, let code = bytes.first else { throw Self.misfit(reply) }
+        self.bytes = bytes
+        self.code = code
+    }
+
+    static func reserve(_ reply: RedisReply, of call: ReserveCall) throws(StoreError) -> ReserveReply {
+        var reader = try QuotaReplyReader(reply)
+        let rules = call.limits.layout.rules
+        switch reader.code {
+        case UInt8(ascii: "G"):
+            guard reader.bytes.count == 8 + 7 * rules.count else { throw misfit(reply) }
+            let now = reader.integer(7)
+            var remaining: [Int64] = []
+            remaining.reserveCapacity(rules.count)
+            for rule in rules { remaining.append(rule.remaining(reader.integer(7))) }
+            return .granted(QuotaGrant(atMicroseconds: now, remaining: remaining))
+        case UInt8(ascii: "D"):
+            guard reader.bytes.count == 23, reader.bytes[8] < rules.count else { throw misfit(reply) }
+            let now = reader.integer(7)
+            let index = Int(reader.integer(1))
+            let left = reader.integer(7)
+            return .denied(
+                QuotaDenial(
+                    atMicroseconds: now, index: index, limit: call.limits.limits[index],
+                    remaining: rules[index].remaining(left), retry: QuotaRetry(wait: reader.integer(7))))
+        case UInt8(ascii: "R"): return .repeated(try reader.record())
+        case UInt8(ascii: "S"): return .duplicate(try reader.record())
+        default: throw misfit(reply)
+        }
+    }
+
+    static func settle(_ reply: RedisReply) throws(StoreError) -> SettleReply {
+        var reader = try QuotaReplyReader(reply)
+        switch reader.code {
+        case UInt8(ascii: "S"): return .settled(try reader.record())
+        case UInt8(ascii: "L"): return .late(try reader.record())
+        case UInt8(ascii: "R"): return .repeated(try reader.record())
+        case UInt8(ascii: "U"): return .unknown(try reader.record())
+        default: throw misfit(reply)
+        }
+    }
+
+    private static func misfit(_ reply: RedisReply) -> StoreError {
+        .unexpectedReply("a quota script replied \(reply.shape)")
+    }
+
+    private mutating func integer(_ count: Int) -> Int64 {
+        var value: Int64 = 0
+        for _ in 0..<count {
+            value = value << 8 | Int64(bytes[position])
+            position += 1
+        }
+        return value
+    }
+
+    private mutating func record() throws(StoreError) -> QuotaRecord {
+        guard bytes.count == 27 else { throw .unexpectedReply("a quota record of \(bytes.count) bytes") }
+        let now = integer(7)
+        let reserved = integer(7)
+        let (input, output, money) = (integer(3), integer(3), integer(6))
+        return QuotaRecord(
+            atMicroseconds: now, reservedAtMicroseconds: reserved,
+            use: QuotaUse(inputTokens: input, outputTokens: output, microUSD: money))
+    }
+}

@@ -1,1 +1,0 @@
--- Placeholder so that the folder exists before its scripts do.

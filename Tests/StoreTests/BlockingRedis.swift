@@ -1,0 +1,100 @@
+// The Redis machine on a blocking Unix socket: the shortest driver there is, for tests that compare many replies.
+
+import Core
+import Glibc
+import Policy
+
+@testable import Store
+
+/// One connection; each command waits for its reply.
+final class BlockingRedis {
+    private let socket: Int32
+    private var machine = RedisMachine()
+    private var input = ByteBuffer()
+    private var output = ByteBuffer()
+    private var digests: [RedisScript: [UInt8]] = [:]
+    private var codec: QuotaCodec
+
+    init(path: String, times: QuotaTimes = .standard) throws {
+        codec = QuotaCodec(times: times)
+        socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8) + [0]) }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else {
+            Glibc.close(socket)
+            throw RedisServerFailure.socket(errno)
+        }
+    }
+
+    deinit { Glibc.close(socket) }
+
+    func command(_ parts: String...) throws -> RedisReply { try command(parts.map { Array($0.utf8) }) }
+
+    func command(_ parts: [[UInt8]]) throws -> RedisReply {
+        try exchange { RedisCommand(parts: parts).write(into: &$0) }
+    }
+
+    func name(_ script: RedisScript) throws -> ScriptName {
+        if let digest = digests[script] { return ScriptName(script: script, digest: digest) }
+        let reply = try command([Array("SCRIPT".utf8), Array("LOAD".utf8), script.source])
+        guard let text = reply.text else { throw RedisServerFailure.failed("\(reply)") }
+        var part = ByteBuffer()
+        RedisWriter.part(Array(text.utf8), in: &part)
+        digests[script] = part.array()
+        return ScriptName(script: script, digest: part.array())
+    }
+
+    func reserve(_ call: ReserveCall) throws -> ReserveReply {
+        let name = try name(.reserve)
+        let reply = try exchange { codec.write(call, script: name, into: &$0) }
+        if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
+        return try QuotaReplyReader.reserve(reply, of: call)
+    }
+
+    func settle(_ call: SettleCall) throws -> SettleReply {
+        let name = try name(.settle)
+        let reply = try exchange { codec.write(call, script: name, into: &$0) }
+        if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
+        return try QuotaReplyReader.settle(reply)
+    }
+
+    /// One field of `INFO`.
+    func info(_ section: String, _ field: String) throws -> String? {
+        let text = try command("INFO", section).text ?? ""
+        return text.split(separator: "\r\n").first { $0.hasPrefix(field + ":") }
+            .map { String($0.dropFirst(field.count + 1)) }
+    }
+
+    private func exchange(_ write: (inout ByteBuffer) -> Void) throws -> RedisReply {
+        let never = Instant.distantFuture
+        guard machine.send(deadline: never, write) != nil else { throw RedisServerFailure.closed }
+        machine.transmit(into: &output, at: Instant(nanoseconds: 0))
+        while output.count > 0 {
+            let sent = output.withUnsafeReadableBytes {
+                Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            guard sent > 0 else { throw RedisServerFailure.closed }
+            output.consume(sent)
+        }
+        while true {
+            switch machine.receive(&input, at: Instant(nanoseconds: 0)) {
+            case .reply(_, let reply): return reply
+            case .failed(let reason): throw RedisServerFailure.failed(reason)
+            case .expired: throw RedisServerFailure.failed("expired")
+            case nil: break
+            }
+            var received = 0
+            _ = input.withUnsafeWritableBytes(minimum: 65_536) { room in
+                received = Glibc.recv(socket, room.baseAddress, room.count, 0)
+                return max(0, received)
+            }
+            guard received > 0 else { throw RedisServerFailure.closed }
+        }
+    }
+}

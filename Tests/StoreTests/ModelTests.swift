@@ -1,0 +1,230 @@
+// The pure Swift model is the specification of the quota scripts: a seeded stream of operations goes to both, every reply is equal.
+
+import Core
+import Foundation
+import Policy
+import Testing
+
+@testable import Store
+
+@Suite(.serialized) struct ModelTests {
+    /// How many operations a seed runs; `SLUICE_MODEL_OPERATIONS=1000000` proves more.
+    private var operations: Int {
+        ProcessInfo.processInfo.environment["SLUICE_MODEL_OPERATIONS"].flatMap { Int($0) } ?? 24_000
+    }
+
+    @Test func everyReplyOfTheScriptsEqualsTheModels() throws {
+        let server = try RedisServer()
+        let times = QuotaTimes(bucketMicroseconds: 2_000, recordMilliseconds: 60_000)
+        let seed = ProcessInfo.processInfo.environment["SLUICE_SEED"].flatMap { UInt64($0) } ?? 1
+        let redis = try BlockingRedis(path: server.socketPath, times: times)
+        var operations = Operations(seed: seed, times: times)
+        var seen: [String: Int] = [:]
+        for step in 0..<self.operations {
+            let outcome = try operations.step(on: redis)
+            seen[outcome.name, default: 0] += 1
+            guard outcome.isEqual else {
+                Issue.record("seed \(seed), operation \(step): \(outcome.difference)")
+                return
+            }
+        }
+        // The stream must reach every exit, with every kind of limit as the one that binds.
+        let exits = ["granted", "repeated", "duplicate", "settled", "late", "settled again", "unknown"]
+        let denials = ["tokenBucket", "fixedWindow", "slidingWindow", "slidingCounter", "concurrency", "microUSD"]
+        for name in exits + denials.map({ "denied by \($0)" }) {
+            #expect((seen[name] ?? 0) > 10, "\(name) came \(seen[name] ?? 0) times: \(seen)")
+        }
+        for name in ["after", "released", "never"] {
+            #expect((operations.retries[name] ?? 0) > 10, "\(name): \(operations.retries)")
+        }
+        #expect(operations.lost > 10, "holds must expire unsettled, too")
+    }
+
+}
+
+/// splitmix64, so that a failing run can be repeated from its seed.
+struct SeededChance {
+    var state: UInt64
+
+    mutating func below(_ limit: Int) -> Int {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return Int((z ^ (z >> 31)) % UInt64(limit))
+    }
+}
+
+/// A random but repeatable tenant load over many shapes of limits.
+struct Operations {
+    struct Outcome {
+        let name: String
+        let isEqual: Bool
+        let difference: String
+    }
+
+    private var chance: SeededChance
+    private var model: QuotaModel
+    private var open: [ReserveCall] = []
+    private var done: [SettleCall] = []
+    private var serial: UInt64 = 0
+    private(set) var retries: [String: Int] = [:]
+    var lost: Int64 { model.lost }
+    let configurations: [(tenant: Tenant, limits: LimitSet)]
+
+    init(seed: UInt64, times: QuotaTimes) {
+        chance = SeededChance(state: seed)
+        model = QuotaModel(times: times)
+        var made: [(Tenant, LimitSet)] = []
+        for org in 0..<6 {
+            for team in 0..<2 {
+                for key in 0..<2 {
+                    let tenant = Tenant(
+                        org: "o\(org)", team: "t\(team)", key: "k\(key)", feature: key == 0 ? "chat" : "")
+                    made.append((tenant, Self.limits(kind: org, feature: key == 0)))
+                }
+            }
+        }
+        configurations = made
+    }
+
+    /// One shape an org: each algorithm alone, and all together.
+    private static func limits(kind: Int, feature: Bool) -> LimitSet {
+        func make(
+            _ scope: LimitScope, _ unit: LimitUnit, _ amount: Int64, _ microseconds: Int64,
+            _ algorithm: LimitAlgorithm, _ burst: Int64? = nil
+        ) -> Limit? {
+            try? Limit(
+                scope: scope, unit: unit, amount: amount, period: .microseconds(microseconds), algorithm: algorithm,
+                burst: burst)
+        }
+        let month = try? Limit(
+            scope: .org, unit: .microUSD, amount: 4_000_000_000, period: .calendarMonth, algorithm: .fixedWindow)
+        let day = make(.team, .microUSD, 900_000, 300_000, .fixedWindow)
+        let places = try? Limit.concurrency(12, scope: .org)
+        let keyPlaces = try? Limit.concurrency(5, scope: .key)
+        let all: [Limit?]
+        switch kind {
+        case 0:
+            all = [
+                make(.org, .requests, 90, 40_000, .tokenBucket, 30),
+                make(.team, .totalTokens, 70_000, 17_000, .tokenBucket),
+                make(.key, .inputTokens, 7_777, 9_001, .tokenBucket, 5_000),
+                make(.key, .outputTokens, 11_111, 33_333, .tokenBucket, 9_000),
+            ]
+        case 1: all = [places, keyPlaces, month, day]
+        case 2:
+            all = [
+                make(.org, .requests, 60, 30_000, .fixedWindow),
+                make(.team, .totalTokens, 50_000, 20_000, .fixedWindow),
+                make(.key, .requests, 1000, 86_400_000_000, .fixedWindow), day,
+            ]
+        case 3:
+            all = [
+                make(.org, .requests, 60, 30_000, .slidingCounter),
+                make(.team, .totalTokens, 50_000, 100_000, .slidingCounter),
+                make(.key, .outputTokens, 20_000, 7_000, .slidingCounter), keyPlaces,
+            ]
+        case 4:
+            all = [
+                make(.org, .requests, 40, 30_000, .slidingWindow),
+                make(.team, .totalTokens, 50_000, 20_000, .slidingWindow),
+                make(.key, .outputTokens, 20_000, 15_000, .slidingWindow), places,
+            ]
+        default:
+            all = [
+                make(.org, .requests, 200, 40_000, .tokenBucket, 50), month, places,
+                make(.team, .totalTokens, 90_000, 30_000, .slidingWindow), day,
+                make(.key, .totalTokens, 60_000, 25_000, .slidingCounter), keyPlaces,
+                make(.key, .requests, 50, 10_000, .fixedWindow),
+                feature ? make(.feature, .inputTokens, 9_999, 10_007, .tokenBucket, 9_999) : nil,
+            ]
+        }
+        return (try? LimitSet(version: 1, limits: all.compactMap(\.self))) ?? .unlimited
+    }
+
+    private mutating func use() -> QuotaUse {
+        let scale = chance.below(40) == 0 ? 100_000 : 3_000
+        return QuotaUse(
+            inputTokens: Int64(chance.below(scale)), outputTokens: Int64(chance.below(scale)),
+            microUSD: Int64(chance.below(scale) * 10))
+    }
+
+    private mutating func nextID() -> Identifier128 {
+        serial += 1
+        return Identifier128(high: serial &* 0x9e37_79b9_7f4a_7c15, low: serial)
+    }
+
+    mutating func step(on redis: BlockingRedis) throws -> Outcome {
+        if chance.below(200) == 0 { usleep(UInt32(chance.below(30_000))) }
+        switch chance.below(100) {
+        case 0..<45: return try reserve(fresh(), on: redis)
+        case 45..<50 where !open.isEmpty: return try reserve(open[chance.below(open.count)], on: redis)
+        case 50..<53 where !done.isEmpty:
+            let old = done[chance.below(done.count)]
+            let again = ReserveCall(
+                id: old.id, tenant: old.tenant, estimate: use(), holdMilliseconds: 10, limits: old.limits)
+            return try reserve(again, on: redis)
+        case 53..<58 where !done.isEmpty: return try settle(done[chance.below(done.count)], on: redis)
+        case 58..<60: return try settle(SettleCall(of: fresh(), use: use()), on: redis)
+        case 60..<64 where open.count > 4:
+            open.remove(at: chance.below(open.count))  // a node died: nobody settles this one
+            return try reserve(fresh(), on: redis)
+        default:
+            guard !open.isEmpty else { return try reserve(fresh(), on: redis) }
+            let call = open.remove(at: chance.below(open.count))
+            let settlement = chance.below(8) == 0 ? SettleCall.release(of: call) : SettleCall(of: call, use: use())
+            return try settle(settlement, on: redis)
+        }
+    }
+
+    private mutating func fresh() -> ReserveCall {
+        let place = configurations[chance.below(configurations.count)]
+        let hold = chance.below(10) == 0 ? 1 + chance.below(400) : 1 + chance.below(20)
+        return ReserveCall(
+            id: nextID(), tenant: place.tenant, estimate: use(), holdMilliseconds: Int64(hold), limits: place.limits)
+    }
+
+    private mutating func reserve(_ call: ReserveCall, on redis: BlockingRedis) throws -> Outcome {
+        let real = try redis.reserve(call)
+        let expected: ReserveReply
+        let name: String
+        switch real {
+        case .granted(let grant):
+            name = "granted"
+            open.append(call)
+            expected = model.reserve(call, at: grant.atMicroseconds)
+        case .denied(let denial):
+            name = "denied by \(denial.limit.isHeld ? "\(denial.limit.unit)" : "\(denial.limit.algorithm)")"
+            switch denial.retry {
+            case .after: retries["after", default: 0] += 1
+            case .whenReleased: retries["released", default: 0] += 1
+            case .never: retries["never", default: 0] += 1
+            }
+            expected = model.reserve(call, at: denial.atMicroseconds)
+        case .repeated(let record):
+            name = "repeated"
+            expected = model.reserve(call, at: record.atMicroseconds)
+        case .duplicate(let record):
+            name = "duplicate"
+            expected = model.reserve(call, at: record.atMicroseconds)
+        }
+        return Outcome(
+            name: name, isEqual: real == expected, difference: "script \(real)\nmodel  \(expected)\ncall \(call)")
+    }
+
+    private mutating func settle(_ call: SettleCall, on redis: BlockingRedis) throws -> Outcome {
+        let real = try redis.settle(call)
+        let (name, record): (String, QuotaRecord) =
+            switch real {
+            case .settled(let record): ("settled", record)
+            case .late(let record): ("late", record)
+            case .repeated(let record): ("settled again", record)
+            case .unknown(let record): ("unknown", record)
+            }
+        let expected = model.settle(call, at: record.atMicroseconds)
+        if done.count < 500 { done.append(call) } else { done[chance.below(500)] = call }
+        return Outcome(
+            name: name, isEqual: real == expected, difference: "script \(real)\nmodel  \(expected)\ncall \(call)")
+    }
+}

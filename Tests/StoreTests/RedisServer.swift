@@ -1,0 +1,63 @@
+// A real redis-server of a test's own, on a Unix socket in a temporary folder, stopped at the end.
+
+import Foundation
+
+/// One redis-server process.
+final class RedisServer: @unchecked Sendable {
+    let folder: URL
+    private var process: Process?
+    private let arguments: [String]
+
+    var socketPath: String { folder.appendingPathComponent("redis.sock").path }
+
+    init(_ arguments: [String] = []) throws {
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        self.arguments = arguments
+        try start()
+    }
+
+    deinit {
+        kill(SIGKILL)
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    /// Starts the process and waits until its socket answers.
+    func start() throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/redis-server")
+        process.arguments =
+            ["--port", "0", "--unixsocket", socketPath, "--dir", folder.path, "--save", "", "--appendonly", "no"]
+            + ["--maxmemory-policy", "noeviction", "--logfile", folder.appendingPathComponent("log").path] + arguments
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        self.process = process
+        for _ in 0..<500 {
+            if let redis = try? BlockingRedis(path: socketPath) {
+                if let reply = try? redis.command("PING"), reply != .null { return }
+            }
+            usleep(10_000)
+        }
+        throw RedisServerFailure.didNotStart
+    }
+
+    func signal(_ number: Int32) {
+        if let process { Foundation.kill(process.processIdentifier, number) }
+    }
+
+    func kill(_ number: Int32) {
+        guard let process else { return }
+        Foundation.kill(process.processIdentifier, SIGCONT)
+        Foundation.kill(process.processIdentifier, number)
+        process.waitUntilExit()
+        self.process = nil
+    }
+}
+
+enum RedisServerFailure: Error {
+    case didNotStart
+    case socket(Int32)
+    case closed
+    case failed(String)
+}
