@@ -64,6 +64,21 @@ final class BlockingRedis {
         return try QuotaReplyReader.settle(reply)
     }
 
+    /// Sends `calls` in one write and waits for all replies; none may be an error.
+    func pipeline(_ reserves: [ReserveCall], _ settles: [SettleCall]) throws {
+        let (reserve, settle) = (try name(.reserve), try name(.settle))
+        let never = Instant.distantFuture
+        for call in reserves {
+            _ = machine.send(deadline: never) { codec.write(call, script: reserve, into: &$0) }
+        }
+        for call in settles {
+            _ = machine.send(deadline: never) { codec.write(call, script: settle, into: &$0) }
+        }
+        for reply in try drain(reserves.count + settles.count) {
+            if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
+        }
+    }
+
     /// One field of `INFO`.
     func info(_ section: String, _ field: String) throws -> String? {
         let text = try command("INFO", section).text ?? ""
@@ -72,9 +87,14 @@ final class BlockingRedis {
     }
 
     private func exchange(_ write: (inout ByteBuffer) -> Void) throws -> RedisReply {
-        let never = Instant.distantFuture
-        guard machine.send(deadline: never, write) != nil else { throw RedisServerFailure.closed }
-        machine.transmit(into: &output, at: Instant(nanoseconds: 0))
+        guard machine.send(deadline: .distantFuture, write) != nil else { throw RedisServerFailure.closed }
+        guard let reply = try drain(1).first else { throw RedisServerFailure.closed }
+        return reply
+    }
+
+    private func drain(_ count: Int) throws -> [RedisReply] {
+        let now = Instant(nanoseconds: 0)
+        machine.transmit(into: &output, at: now)
         while output.count > 0 {
             let sent = output.withUnsafeReadableBytes {
                 Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
@@ -82,9 +102,13 @@ final class BlockingRedis {
             guard sent > 0 else { throw RedisServerFailure.closed }
             output.consume(sent)
         }
+        var replies: [RedisReply] = []
         while true {
-            switch machine.receive(&input, at: Instant(nanoseconds: 0)) {
-            case .reply(_, let reply): return reply
+            switch machine.receive(&input, at: now) {
+            case .reply(_, let reply):
+                replies.append(reply)
+                if replies.count == count { return replies }
+                continue
             case .failed(let reason): throw RedisServerFailure.failed(reason)
             case .expired: throw RedisServerFailure.failed("expired")
             case nil: break

@@ -24,12 +24,9 @@ public struct LimitRule: Sendable, Hashable {
     public let unit: LimitUnit
     /// Its four integers, by kind.
     public let numbers: (a: Int64, b: Int64, c: Int64, d: Int64)
-    /// Fields in the hash of its scope.
-    public let fieldCount: UInt8
 
     init(_ limit: Limit) {
         unit = limit.unit
-        fieldCount = UInt8(limit.fields.count)
         let period: Int64 = if case .microseconds(let length) = limit.period { length } else { 0 }
         switch (limit.unit, limit.algorithm) {
         case (.concurrency, _):
@@ -59,12 +56,13 @@ public struct LimitRule: Sendable, Hashable {
     /// Into how many steps a sliding counter cuts its period: the weight of the older window falls in these steps.
     public static let counterTicks: Int64 = 65_536
 
-    /// Appends kind, unit, number of fields and the four integers, 7 bytes each, big-endian.
+    /// Appends kind and unit (1 byte each) and the four integers as little-endian doubles, which hold them exactly.
     func append(to plan: inout [UInt8]) {
-        plan += [kind.rawValue, unit.rawValue, fieldCount]
+        plan += [kind.rawValue, unit.rawValue]
         for number in [numbers.a, numbers.b, numbers.c, numbers.d] {
-            for shift in stride(from: Int64(48), through: 0, by: -8) {
-                plan.append(UInt8(truncatingIfNeeded: number >> shift))
+            let bits = Double(number).bitPattern
+            for shift in stride(from: UInt64(0), to: 64, by: 8) {
+                plan.append(UInt8(truncatingIfNeeded: bits >> shift))
             }
         }
     }

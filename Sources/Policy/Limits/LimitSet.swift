@@ -9,7 +9,7 @@ public struct LimitSet: Sendable, Hashable {
     /// How the limits are laid out for the scripts.
     public let layout: LimitLayout
 
-    /// The most limits that one decision checks: 32 × 31 bytes of plan, about 40 µs of Redis at the very most.
+    /// The most limits that one decision checks: 32 × 34 bytes of plan, about 40 µs of Redis at the very most.
     public static let maximumCount = 32
 
     /// No limits at all: every reservation is granted, and remembered.
@@ -71,8 +71,8 @@ public final class LimitLayout: Sendable {
 
     /// The scopes that have limits, in order.
     public let groups: [Group]
-    /// The plan as the scripts read it: per scope `scope, limits, fields, holds` (1 byte each), then per limit 31 bytes:
-    /// kind, unit, fields (1 byte each) and four 7-byte integers (`LimitRule.numbers`). Big-endian.
+    /// The plan as the scripts read it: per scope `scope, limits, fields, holds` (1 byte each), then per limit kind and unit
+    /// (1 byte each) and four little-endian doubles (`LimitRule.numbers`).
     public let plan: [UInt8]
     /// The rules with their numbers, in the order of the limits.
     public let rules: [LimitRule]
@@ -121,14 +121,8 @@ extension Limit {
         }
     }
 
-    /// Names of its fields in the hash of its scope.
+    /// Names of its fields in the hash of its scope: one, or none for concurrency, which counts holds.
     var fields: [String] {
-        if unit == .concurrency { return [] }
-        switch algorithm {
-        case .tokenBucket: return [field]  // the theoretical arrival time, µs
-        case .fixedWindow: return [field + "w", field]  // start of the window in µs, count
-        case .slidingCounter: return [field + "w", field, field + "p"]  // start of the window, count, count before
-        case .slidingWindow: return [field]  // sum of the log, which has a key of its own
-        }
+        unit == .concurrency ? [] : [field]
     }
 }

@@ -52,12 +52,12 @@ struct QuotaCodec: ~Copyable {
             KeySchema.appendLog(log.field, scope: log.scope, of: tenant, to: &scratch)
             flushPart(into: &output)
         }
-        append(head.use.inputTokens, bytes: 3)
-        append(head.use.outputTokens, bytes: 3)
-        append(head.use.microUSD, bytes: 6)
-        append(head.hold, bytes: 4)
-        append(times.bucketMicroseconds, bytes: 6)
-        append(times.recordMilliseconds, bytes: 4)
+        append(head.use.inputTokens)
+        append(head.use.outputTokens)
+        append(head.use.microUSD)
+        append(head.hold * 1000)
+        append(times.bucketMicroseconds)
+        append(times.recordMilliseconds)
         scratch.append(UInt8(layout.groups.count))
         scratch.append(integer: id.high)
         scratch.append(integer: id.low)
@@ -71,10 +71,9 @@ struct QuotaCodec: ~Copyable {
         scratch.removeAll()
     }
 
-    private mutating func append(_ value: Int64, bytes: Int64) {
-        for shift in stride(from: (bytes - 1) * 8, through: 0, by: -8) {
-            scratch.append(UInt8(truncatingIfNeeded: value >> shift))
-        }
+    /// A little-endian double; every number of a call is far below 2⁵³.
+    private mutating func append(_ value: Int64) {
+        scratch.append(integer: Double(value).bitPattern.byteSwapped)
     }
 
     private mutating func parts(of layout: LimitLayout) -> [UInt8] {
@@ -128,21 +127,20 @@ struct QuotaReplyReader {
         let rules = call.limits.layout.rules
         switch reader.code {
         case UInt8(ascii: "G"):
-            guard reader.bytes.count == 8 + 7 * rules.count else { throw misfit(reply) }
-            let now = reader.integer(7)
+            guard reader.bytes.count == 9 + 8 * rules.count else { throw misfit(reply) }
+            let now = reader.double()
             var remaining: [Int64] = []
             remaining.reserveCapacity(rules.count)
-            for rule in rules { remaining.append(rule.remaining(reader.integer(7))) }
+            for rule in rules { remaining.append(rule.remaining(reader.double())) }
             return .granted(QuotaGrant(atMicroseconds: now, remaining: remaining))
         case UInt8(ascii: "D"):
-            guard reader.bytes.count == 23, reader.bytes[8] < rules.count else { throw misfit(reply) }
-            let now = reader.integer(7)
-            let index = Int(reader.integer(1))
-            let left = reader.integer(7)
+            guard reader.bytes.count == 26, reader.bytes[25] < rules.count else { throw misfit(reply) }
+            let (now, left, wait) = (reader.double(), reader.double(), reader.double())
+            let index = Int(reader.bytes[25])
             return .denied(
                 QuotaDenial(
                     atMicroseconds: now, index: index, limit: call.limits.limits[index],
-                    remaining: rules[index].remaining(left), retry: QuotaRetry(wait: reader.integer(7))))
+                    remaining: rules[index].remaining(left), retry: QuotaRetry(wait: wait)))
         case UInt8(ascii: "R"): return .repeated(try reader.record())
         case UInt8(ascii: "S"): return .duplicate(try reader.record())
         default: throw misfit(reply)
@@ -173,9 +171,19 @@ struct QuotaReplyReader {
         return value
     }
 
+    /// A little-endian double that holds an integer in 0..<2⁵³, taken apart by hand; anything else becomes 0.
+    private mutating func double() -> Int64 {
+        var bits: UInt64 = 0
+        for index in 0..<8 { bits |= UInt64(bytes[position + index]) << UInt64(8 * index) }
+        position += 8
+        let fraction = 1075 - Int64(bits >> 52)  // bits of the significand behind the point; the sign must be 0
+        guard (0...52).contains(fraction) else { return 0 }
+        return (Int64(bits & (1 << 52 - 1)) | 1 << 52) >> fraction
+    }
+
     private mutating func record() throws(StoreError) -> QuotaRecord {
-        guard bytes.count == 27 else { throw .unexpectedReply("a quota record of \(bytes.count) bytes") }
-        let now = integer(7)
+        guard bytes.count == 28 else { throw .unexpectedReply("a quota record of \(bytes.count) bytes") }
+        let now = double()
         let reserved = integer(7)
         let (input, output, money) = (integer(3), integer(3), integer(6))
         return QuotaRecord(
