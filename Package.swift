@@ -69,5 +69,6 @@ let package = Package(
         tests("TelemetryTests", of: ["Telemetry", "Core"]),
         tests("PolicyTests", of: ["Core", "Policy"]),
         tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "Net"]),
+        tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
     ]
 )
