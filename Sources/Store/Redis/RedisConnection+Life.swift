@@ -1,0 +1,109 @@
+// How a connection becomes ready, watches itself and comes back after a loss.
+
+import Core
+import Telemetry
+
+extension RedisConnection {
+    func dial() {
+        state = .connecting
+        dialer.dial(self, machine: RedisMachine(limits: configuration.limits), timeout: configuration.connectTimeout)
+    }
+
+    /// A socket is open: credentials, identity and scripts go out in one write, before any other command.
+    public func linkOpened(_ link: any RedisLink) {
+        guard state == .connecting else { return link.abort() }
+        self.link = link
+        state = .preparing
+        digests = [:]
+        firstNumber = 0
+        if let password = configuration.password {
+            var parts = [Array("AUTH".utf8)]
+            if let user = configuration.user { parts.append(Array(user.utf8)) }
+            prepare(RedisCommand(parts: parts + [password])) { [weak self] result in
+                if case .failure(let error) = result { self?.drop("authentication failed: \(error)") }
+            }
+        }
+        var identity: String?
+        prepare(RedisCommand("INFO", "server")) { result in
+            // An ACL may forbid INFO; then changes of identity go unnoticed, and all else works.
+            guard case .success(let reply) = result else { return }
+            identity = reply.text?.split(separator: "\r\n").first { $0.hasPrefix("run_id:") }
+                .map { String($0.dropFirst("run_id:".count)) }
+        }
+        let scripts = RedisScript.allCases
+        for script in scripts {
+            let load = RedisCommand(parts: [Array("SCRIPT".utf8), Array("LOAD".utf8), script.source])
+            prepare(load) { [weak self] result in
+                guard let self, state == .preparing else { return }
+                guard case .success(let reply) = result, let digest = reply.text else {
+                    return drop("a script could not be loaded: \(result)")
+                }
+                var part = ByteBuffer()
+                RedisWriter.part(Array(digest.utf8), in: &part)
+                digests[script] = part.array()
+                if digests.count == scripts.count { becomeReady(identity) }
+            }
+        }
+    }
+
+    private func prepare(_ command: RedisCommand, then: @escaping Completion) {
+        submit(timeout: configuration.connectTimeout, script: nil, then: then) { command.write(into: &$0) }
+    }
+
+    private func becomeReady(_ identity: String?) {
+        let changed = serverIdentity != nil && identity != serverIdentity
+        serverIdentity = identity ?? serverIdentity
+        attempts = 0
+        timeoutsInARow = 0
+        lastFailure = nil
+        lastReply = dialer.now
+        metrics.connects.add()
+        state = .ready
+        scheduleProbe()
+        onReady?(changed)
+    }
+
+    private func drop(_ reason: String) {
+        dropReason = reason
+        link?.abort()
+    }
+
+    /// The socket is gone, or could not be opened.
+    public func linkClosed(_ reason: String) {
+        guard state != .closed, state != .waiting, state != .idle else { return }
+        link = nil
+        cancelProbe?()
+        cancelProbe = nil
+        metrics.disconnects.add()
+        let reason = dropReason ?? reason
+        dropReason = nil
+        lastFailure = reason
+        state = .waiting
+        let pause = nextPause()
+        cancelPause = dialer.after(pause) { [weak self] in
+            guard let self, state == .waiting else { return }
+            dial()
+        }
+        failAll(.disconnected(reason: reason))
+    }
+
+    /// 20 ms, 40 ms … 1 s, each shortened by up to half so that a fleet does not come back in one beat.
+    private func nextPause() -> Duration {
+        let doubled = configuration.firstPause * (1 << min(attempts, 16))
+        attempts += 1
+        chance = chance &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        let share = 512 + Int(chance >> 55)  // 512…1023 of 1024
+        return min(doubled, configuration.longestPause) * share / 1024
+    }
+
+    /// Asks an idle or failing connection whether it lives, so that trouble and recovery are noticed without traffic.
+    private func scheduleProbe() {
+        cancelProbe = dialer.after(configuration.probeInterval) { [weak self] in
+            guard let self, state == .ready else { return }
+            if isDegraded || dialer.now - lastReply >= configuration.probeInterval {
+                send(RedisCommand("PING")) { _ in }
+            }
+            scheduleProbe()
+        }
+    }
+}

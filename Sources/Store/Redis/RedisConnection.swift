@@ -1,0 +1,209 @@
+// A lane's connection to Redis: made ready, kept alive, made again; commands go out in order, each with a deadline.
+
+import Core
+import Telemetry
+
+/// One connection of one lane, over its whole life. Used on its lane only.
+///
+/// Life: idle → connecting → preparing (AUTH, INFO, SCRIPT LOAD) → ready → waiting (after a loss, with growing pauses) → connecting …;
+/// closed from anywhere. Commands are accepted only while it is ready: without Redis the caller must know at once.
+public final class RedisConnection {
+    /// Where the connection is in its life.
+    public enum State: Hashable, Sendable {
+        /// `start` was not called yet.
+        case idle
+        /// A socket is being opened.
+        case connecting
+        /// Credentials and scripts are on their way.
+        case preparing
+        /// Commands are accepted.
+        case ready
+        /// The next attempt comes after a pause.
+        case waiting
+        /// `close` was called.
+        case closed
+    }
+
+    /// A function that hears the reply to one command, exactly once, on the lane.
+    public typealias Completion = (Result<RedisReply, StoreError>) -> Void
+
+    struct Pending {
+        let sentAt: Instant
+        /// How to write the command again with the script's source, should Redis have forgotten it.
+        let script: ScriptCall?
+        let then: Completion
+    }
+
+    struct ScriptCall {
+        let script: RedisScript
+        let deadline: Instant
+        let write: (ScriptName, inout ByteBuffer) -> Void
+    }
+
+    let configuration: RedisConfiguration
+    let dialer: any RedisDialer
+    var link: (any RedisLink)?
+    var chance: UInt64
+    var attempts = 0
+    var cancelPause: (() -> Void)?
+    var cancelProbe: (() -> Void)?
+    var digests: [RedisScript: [UInt8]] = [:]
+    /// Commands under way, the oldest first; the numbers are the machine's.
+    var pending: [Pending?] = []
+    var pendingHead = 0
+    var firstNumber: UInt64 = 0
+    var timeoutsInARow = 0
+    /// Why we are about to close the link ourselves.
+    var dropReason: String?
+    var lastReply = Instant(nanoseconds: 0)
+
+    /// Where it is in its life.
+    public internal(set) var state = State.idle {
+        didSet { if state != oldValue { onStateChange?(state) } }
+    }
+    /// Why the last connection ended; nil while it lives.
+    public internal(set) var lastFailure: String?
+    /// What it counted.
+    public internal(set) var metrics = RedisMetrics()
+    /// Redis' `run_id`: another one means another process, whose data may be older or gone. Nil when INFO is not allowed.
+    public internal(set) var serverIdentity: String?
+    /// Called at each change of state.
+    public var onStateChange: ((State) -> Void)?
+    /// Called each time it becomes ready; true when the server is not the one of the connection before.
+    public var onReady: ((_ identityChanged: Bool) -> Void)?
+
+    /// A connection that is not started. `seed` spreads the pauses of many nodes.
+    public init(dialer: any RedisDialer, configuration: RedisConfiguration, seed: UInt64) {
+        self.dialer = dialer
+        self.configuration = configuration
+        chance = seed
+    }
+
+    /// Commands under way.
+    public var commandsUnderWay: Int { pending.count - pendingHead }
+
+    /// True when shared state must not be relied upon: no ready connection, or several timeouts in a row.
+    public var isDegraded: Bool { state != .ready || timeoutsInARow >= configuration.timeoutsUntilDegraded }
+
+    /// Connects, and from then on again after each loss.
+    public func start() {
+        precondition(state == .idle, "a connection is started once")
+        dial()
+    }
+
+    /// Closes for good; commands under way fail.
+    public func close() {
+        guard state != .closed else { return }
+        state = .closed
+        cancelPause?()
+        cancelProbe?()
+        let link = self.link
+        self.link = nil
+        link?.abort()
+        failAll(.disconnected(reason: "closed"))
+    }
+
+    /// Sends one command; `then` hears its reply, an error reply as a `StoreError`.
+    public func send(_ command: RedisCommand, timeout: Duration? = nil, then: @escaping Completion) {
+        guard state == .ready else { return refuse(then) }
+        submit(timeout: timeout ?? configuration.commandTimeout, script: nil, then: then) { command.write(into: &$0) }
+    }
+
+    /// Calls a script by its digest, and in full when Redis has forgotten it. `write` writes the whole command.
+    func call(
+        _ script: RedisScript, write: @escaping (ScriptName, inout ByteBuffer) -> Void, then: @escaping Completion
+    ) {
+        guard state == .ready else { return refuse(then) }
+        let timeout = configuration.commandTimeout
+        let call = ScriptCall(script: script, deadline: dialer.now + timeout, write: write)
+        let name = ScriptName(script: script, digest: digests[script])
+        submit(timeout: timeout, script: call, then: then) { write(name, &$0) }
+    }
+
+    private func refuse(_ then: Completion) {
+        metrics.refused.add()
+        then(.failure(.disconnected(reason: lastFailure ?? "not connected yet")))
+    }
+
+    func submit(
+        timeout: Duration, script: ScriptCall?, then: @escaping Completion, write: (inout ByteBuffer) -> Void
+    ) {
+        let now = dialer.now
+        guard let link, link.send(deadline: script?.deadline ?? now + timeout, write) != nil else {
+            metrics.refused.add()
+            return then(.failure(.overloaded))
+        }
+        metrics.commands.add()
+        pending.append(Pending(sentAt: now, script: script, then: then))
+    }
+
+    // MARK: What the link reports
+
+    /// An event of the machine.
+    public func linkEvent(_ event: RedisMachine.Event) {
+        switch event {
+        case .reply(let number, let reply):
+            guard let command = take(number) else { return }
+            lastReply = dialer.now
+            timeoutsInARow = 0
+            metrics.latency.record(from: command.sentAt, to: lastReply)
+            finish(command, reply)
+        case .expired(let number):
+            let index = pendingHead + Int(number - firstNumber)
+            guard pending.indices.contains(index), let command = pending[index] else { return }
+            pending[index] = nil
+            timeoutsInARow += 1
+            metrics.timeouts.add()
+            command.then(.failure(.timeout))
+        case .failed(let reason):
+            dropReason = reason
+            link?.abort()
+        }
+    }
+
+    private func take(_ number: UInt64) -> Pending? {
+        while firstNumber < number {  // expired ones, whose replies the machine dropped
+            pendingHead += 1
+            firstNumber += 1
+        }
+        guard pendingHead < pending.count else { return nil }
+        let command = pending[pendingHead]
+        pending[pendingHead] = nil
+        pendingHead += 1
+        firstNumber += 1
+        if pendingHead == pending.count {
+            pending.removeAll(keepingCapacity: true)
+            pendingHead = 0
+        } else if pendingHead >= 1024 {
+            pending.removeFirst(pendingHead)
+            pendingHead = 0
+        }
+        return command
+    }
+
+    private func finish(_ command: Pending, _ reply: RedisReply) {
+        guard case .error(let message) = reply else { return command.then(.success(reply)) }
+        if message.hasPrefix("NOSCRIPT"), let script = command.script {
+            metrics.scriptReloads.add()
+            let name = ScriptName(script: script.script, digest: nil)
+            return submit(timeout: configuration.commandTimeout, script: script, then: command.then) {
+                script.write(name, &$0)
+            }
+        }
+        metrics.errors.add()
+        let error = StoreError(serverMessage: message)
+        if error.dropsConnection {
+            dropReason = "the server is not ready: \(message.prefix { $0 != " " })"
+            link?.abort()
+        }
+        command.then(.failure(error))
+    }
+
+    func failAll(_ error: StoreError) {
+        let lost = pending[pendingHead...]
+        pending = []
+        pendingHead = 0
+        firstNumber = 0
+        for command in lost { command?.then(.failure(error)) }
+    }
+}
