@@ -70,5 +70,6 @@ let package = Package(
         tests("PolicyTests", of: ["Core", "Policy"]),
         tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "Net"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
+        tests("NetTests", of: ["Core", "Net"]),
     ]
 )

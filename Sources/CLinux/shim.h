@@ -27,3 +27,26 @@ static inline int clinux_accept(int fd, struct sockaddr *address, socklen_t *len
     return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 static inline int clinux_errno(void) { return errno; }
+static inline void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+static inline int clinux_set_option(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof value);
+}
+static inline int clinux_pending_error(int fd) {
+    int code = 0;
+    socklen_t length = sizeof code;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : errno;
+}
+static inline long long clinux_monotonic(void) {
+    struct timespec moment;
+    clock_gettime(CLOCK_MONOTONIC, &moment);
+    return moment.tv_sec * 1000000000LL + moment.tv_nsec;
+}
+static inline long long clinux_wall_microseconds(void) {
+    struct timespec moment;
+    clock_gettime(CLOCK_REALTIME, &moment);
+    return moment.tv_sec * 1000000LL + moment.tv_nsec / 1000;
+}
+static inline void clinux_trim_memory(void) { malloc_trim(0); }
+static inline int clinux_own_usage(struct rusage *usage) { return getrusage(RUSAGE_SELF, usage); }
+static inline int clinux_get_descriptor_limit(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
+static inline int clinux_set_descriptor_limit(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }

@@ -105,6 +105,11 @@
         return unsafe _overrideLifetime(RawSpan(_unsafeBytes: pointer), borrowing: self)
     }
 
+    /// Lends the bytes of a slice to `body`; for buffers that are a property of a class, whose spans cannot leave the access.
+    @inlinable public func withBytes<R>(of slice: ByteSlice, _ body: (RawSpan) throws -> R) rethrows -> R {
+        try body(bytes(of: slice))
+    }
+
     /// The byte `offset` bytes behind the head.
     @inlinable public func byte(at offset: Int) -> UInt8 { load(UInt8.self, at: offset) }
 

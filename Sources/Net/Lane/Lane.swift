@@ -1,0 +1,302 @@
+// One event loop: a thread, an epoll set, timers, an inbox, and an executor for straight-line async work.
+import CLinux
+import Core
+import Glibc
+import Synchronization
+
+/// Something that an epoll set watches. Subclasses are confined to their lane.
+public class Pollable {
+    /// The lane that owns this object.
+    public let lane: Lane
+    var descriptor: Int32 = -1
+    /// Index and generation under which the lane knows this object.
+    fileprivate(set) var ticket: UInt64 = 0
+    private(set) var interest: UInt32 = 0
+
+    init(lane: Lane) { self.lane = lane }
+
+    /// The descriptor is readable, writable or broken. Level-triggered.
+    func ready(_ events: UInt32) {}
+
+    /// Sends what waits to be sent; called once a turn after `lane.markDirty(self)`.
+    func flush() {}
+
+    /// Goes on with work that was cut short for fairness; called in the next turn after `lane.markHungry(self)`.
+    func resume() {}
+
+    final func watch(_ events: UInt32) {
+        guard descriptor >= 0, events != interest else { return }
+        lane.watch(self, events, isNew: ticket == 0)
+        interest = events
+    }
+
+    final func unwatch() {
+        guard ticket != 0 else { return }
+        lane.unwatch(self)
+        interest = 0
+    }
+
+    fileprivate func setTicket(_ value: UInt64) { ticket = value }
+}
+
+/// An event loop on a thread of its own. Everything that belongs to a lane is touched on its thread only; other threads
+/// use `execute`. A turn: wait → sockets → timers → inbox → jobs → one flush per dirty connection.
+@safe public final class Lane: TaskExecutor, @unchecked Sendable {
+    /// Position among the lanes started together, from 0.
+    public let index: Int
+    /// Monotonic time, refreshed once a turn.
+    public private(set) var now: Instant
+    /// Microseconds since 1970 at the last refresh of `now`.
+    public private(set) var wallClockMicroseconds: Int64
+    /// Turns made since the start; a health check watches it move.
+    public private(set) var turns: UInt64 = 0
+    /// The longest turn since the last reading, in nanoseconds; tells lane lag.
+    public var longestTurnNanoseconds: Int64 = 0
+
+    private let epoll: Int32
+    private let inbox: Inbox
+    /// The loop's thread, stored by that thread itself before it runs anything.
+    private let thread = Atomic<UInt>(0)
+    private var isStopping = false
+    private var watched: [(object: Pollable?, generation: UInt32)] = []
+    private var free: [Int] = []
+    private var dirty: [Pollable] = []
+    private var hungry: [Pollable] = []
+    private var jobs: [UnownedJob] = []
+    private var jobsInFlight: [UnownedJob] = []
+    var timers = TimerHeap()
+    /// Lent to one connection at a time, so that idle connections hold no buffers.
+    var inputScratch = ByteBuffer(capacity: 64 * 1024)
+    var outputScratch = ByteBuffer(capacity: 64 * 1024)
+    let ciphertext = Ciphertext()
+    private let done = DoneSignal()
+
+    private init(index: Int) throws(SystemFailure) {
+        self.index = index
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        guard epoll >= 0 else { throw SystemFailure(call: "epoll_create1", code: clinux_errno()) }
+        inbox = try Inbox()
+        now = Host.monotonicNow()
+        wallClockMicroseconds = Host.wallClockMicroseconds()
+        var event = unsafe epoll_event()
+        unsafe event.events = EPOLLIN.rawValue
+        unsafe event.data.u64 = 0
+        // Safe: the event is copied by the kernel during the call.
+        guard unsafe epoll_ctl(epoll, EPOLL_CTL_ADD, inbox.descriptor, &event) == 0 else {
+            throw SystemFailure(call: "epoll_ctl", code: clinux_errno())
+        }
+        // Ticket 0 means the inbox, so place 0 stays empty.
+        watched.append((nil, 0))
+    }
+
+    /// Starts `count` lanes, each on its own thread named `name-index`.
+    public static func start(count: Int, name: String) throws(SystemFailure) -> [Lane] {
+        var lanes: [Lane] = []
+        for index in 0..<count {
+            let lane = try Lane(index: index)
+            try lane.startThread(named: "\(name)-\(index)")
+            lanes.append(lane)
+        }
+        return lanes
+    }
+
+    private func startThread(named name: String) throws(SystemFailure) {
+        let box = unsafe Unmanaged.passRetained(ThreadStart(lane: self, name: name))
+        var handle = pthread_t()
+        // Safe: the box is retained here and released by the thread that receives it.
+        let code = unsafe pthread_create(
+            &handle, nil,
+            { argument in
+                guard let argument = unsafe argument else { return nil }
+                let start = unsafe Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
+                // Safe: prctl copies at most 16 bytes of the name.
+                unsafe start.name.withCString { _ = unsafe clinux_name_thread($0) }
+                start.lane.run()
+                return nil
+            }, box.toOpaque())
+        guard code == 0 else {
+            unsafe box.release()
+            throw SystemFailure(call: "pthread_create", code: code)
+        }
+        pthread_detach(handle)
+    }
+
+    private final class ThreadStart {
+        let lane: Lane
+        let name: String
+        init(lane: Lane, name: String) {
+            self.lane = lane
+            self.name = name
+        }
+    }
+
+    // MARK: - From any thread
+
+    /// True on the lane's own thread.
+    public var isCurrent: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+    /// Runs `body` on the lane, soon. From any thread.
+    public func execute(_ body: @escaping @Sendable () -> Void) { inbox.leave(.closure(body)) }
+
+    /// Ends the loop after the current turn. From any thread.
+    public func stop() { execute { [self] in isStopping = true } }
+
+    /// Waits until the thread has left its loop.
+    public func join() { done.wait() }
+
+    /// Runs straight-line async work that stays on the lane.
+    public func spawn(_ operation: @escaping @Sendable () async -> Void) {
+        Task(executorPreference: self, operation: operation)
+    }
+
+    /// Takes a job of the concurrency runtime; part of `TaskExecutor`.
+    public func enqueue(_ job: consuming ExecutorJob) {
+        let unowned = UnownedJob(job)
+        if isCurrent { jobs.append(unowned) } else { inbox.leave(.job(unowned)) }
+    }
+
+    // MARK: - On the lane
+
+    /// Calls `body` once after `delay`. On the lane only.
+    @discardableResult
+    public func schedule(after delay: Duration, _ body: @escaping () -> Void) -> LaneTimer {
+        schedule(at: now + delay, body)
+    }
+
+    /// Calls `body` once at `deadline`. On the lane only.
+    @discardableResult
+    public func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> LaneTimer {
+        let timer = LaneTimer(deadline: deadline, lane: self, body: body)
+        timers.insert(timer)
+        return timer
+    }
+
+    func rearm(_ timer: LaneTimer, at deadline: Instant) {
+        timers.remove(timer)
+        timer.deadline = deadline
+        timers.insert(timer)
+    }
+
+    func markDirty(_ object: Pollable) { dirty.append(object) }
+    func markHungry(_ object: Pollable) { hungry.append(object) }
+
+    fileprivate func watch(_ object: Pollable, _ events: UInt32, isNew: Bool) {
+        if isNew {
+            let place = free.popLast() ?? watched.count
+            if place == watched.count { watched.append((nil, 0)) }
+            watched[place].object = object
+            watched[place].generation &+= 1
+            object.setTicket(UInt64(watched[place].generation) << 32 | UInt64(place))
+        }
+        var event = unsafe epoll_event()
+        unsafe event.events = events
+        unsafe event.data.u64 = object.ticket
+        // Safe: the event is copied by the kernel during the call.
+        _ = unsafe epoll_ctl(epoll, isNew ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, object.descriptor, &event)
+    }
+
+    fileprivate func unwatch(_ object: Pollable) {
+        let place = Int(object.ticket & 0xFFFF_FFFF)
+        var event = unsafe epoll_event()
+        // Safe: the event is unused by the kernel for a removal.
+        _ = unsafe epoll_ctl(epoll, EPOLL_CTL_DEL, object.descriptor, &event)
+        watched[place].object = nil
+        free.append(place)
+        object.setTicket(0)
+    }
+
+    private func run() {
+        thread.store(UInt(pthread_self()), ordering: .relaxed)
+        var events = unsafe [epoll_event](repeating: epoll_event(), count: 256)
+        while !isStopping {
+            let count = unsafe wait(&events)
+            refreshClock()
+            let began = now
+            for place in 0..<count { unsafe dispatch(events[place]) }
+            goOnWithHungry()
+            fireTimers()
+            settleTurn()
+            turns &+= 1
+            let spent = Host.monotonicNow().nanoseconds - began.nanoseconds
+            if spent > longestTurnNanoseconds { longestTurnNanoseconds = spent }
+        }
+        close(epoll)
+        done.signal()
+    }
+
+    private func wait(_ events: inout [epoll_event]) -> Int {
+        var milliseconds: Int32 = 1_000
+        if !hungry.isEmpty || !jobs.isEmpty || !dirty.isEmpty {
+            milliseconds = 0
+        } else if let next = timers.next {
+            let left = next.nanoseconds - Host.monotonicNow().nanoseconds
+            milliseconds = Int32(clamping: min(1_000, max(0, (left + 999_999) / 1_000_000)))
+        }
+        // Safe: the kernel writes at most events.count entries.
+        let count = unsafe epoll_wait(epoll, &events, Int32(events.count), milliseconds)
+        return max(0, Int(count))
+    }
+
+    private func refreshClock() {
+        now = Host.monotonicNow()
+        wallClockMicroseconds = Host.wallClockMicroseconds()
+    }
+
+    private func dispatch(_ event: epoll_event) {
+        let ticket = unsafe event.data.u64
+        if ticket == 0 { return emptyInbox() }
+        let place = Int(ticket & 0xFFFF_FFFF)
+        // A ticket of an earlier generation belongs to a connection that this very turn closed.
+        guard place < watched.count, watched[place].generation == UInt32(ticket >> 32) else { return }
+        unsafe watched[place].object?.ready(event.events)
+    }
+
+    private func emptyInbox() {
+        for item in inbox.takeAll() {
+            switch item {
+            case .closure(let body): body()
+            case .job(let job): jobs.append(job)
+            }
+        }
+    }
+
+    private func goOnWithHungry() {
+        guard !hungry.isEmpty else { return }
+        let waiting = hungry
+        hungry.removeAll(keepingCapacity: true)
+        for object in waiting { object.resume() }
+    }
+
+    private func fireTimers() {
+        while let timer = timers.popDue(at: now) {
+            let body = timer.body
+            body?()
+        }
+    }
+
+    /// Runs jobs and flushes until neither is left; each bounded by the work that this turn's input caused.
+    private func settleTurn() {
+        while !jobs.isEmpty || !dirty.isEmpty {
+            while !jobs.isEmpty {
+                swap(&jobs, &jobsInFlight)
+                for job in jobsInFlight { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
+                jobsInFlight.removeAll(keepingCapacity: true)
+            }
+            let waiting = dirty
+            dirty.removeAll(keepingCapacity: true)
+            for object in waiting { object.flush() }
+        }
+    }
+}
+
+/// Lets one thread wait for the end of another.
+final class DoneSignal: @unchecked Sendable {
+    private let lock = ThreadLock()
+    private var isDone = false
+
+    func signal() { lock.withLock { isDone = true } }
+
+    func wait() {
+        while !lock.withLock({ isDone }) { usleep(500) }
+    }
+}

@@ -1,0 +1,84 @@
+// Files, blocking: for start-up, reload and threads off the lanes.
+import CLinux
+import Core
+import Glibc
+
+/// Blocking access to files. Never call it on a lane that serves requests.
+public enum FileAccess {
+    /// The whole content of a file of at most `limit` bytes.
+    public static func read(_ path: String, limit: Int = 16 << 20) throws(SystemFailure) -> [UInt8] {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SystemFailure(call: "open", subject: path, code: clinux_errno()) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            // Safe: the chunk has as many bytes as the call may write.
+            let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
+            if count == 0 { return bytes }
+            guard count > 0 else {
+                if clinux_errno() == EINTR { continue }
+                throw SystemFailure(call: "read", subject: path, code: clinux_errno())
+            }
+            guard bytes.count + count <= limit else { throw SystemFailure(call: "read", subject: path, code: EFBIG) }
+            bytes += chunk[..<count]
+        }
+    }
+
+    /// Replaces a file in one step: readers see the old or the new content, also after a crash.
+    public static func writeAtomically(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600) throws(SystemFailure) {
+        let fresh = path + ".new"
+        let descriptor = unsafe open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        guard descriptor >= 0 else { throw SystemFailure(call: "open", subject: fresh, code: clinux_errno()) }
+        var buffer = ByteBuffer(bytes)
+        let code = writeAll(&buffer, to: descriptor)
+        let synced = fsync(descriptor) == 0 || code != 0
+        close(descriptor)
+        guard code == 0, synced else { throw SystemFailure(call: "write", subject: fresh, code: code) }
+        guard unsafe rename(fresh, path) == 0 else {
+            throw SystemFailure(call: "rename", subject: path, code: clinux_errno())
+        }
+    }
+
+    /// Makes a folder and its parents.
+    public static func makeFolder(_ path: String, mode: UInt32 = 0o700) throws(SystemFailure) {
+        var made = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            made += made.isEmpty || made == "/" ? String(part) : "/\(part)"
+            guard unsafe mkdir(made, mode) != 0 else { continue }
+            let code = clinux_errno()
+            guard code == EEXIST else { throw SystemFailure(call: "mkdir", subject: made, code: code) }
+        }
+    }
+
+    /// True when something stands at `path`.
+    public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
+    /// Removes a file; silent when there is none.
+    public static func remove(_ path: String) { _ = unsafe unlink(path) }
+
+    /// Entries of a folder; 0 when it cannot be read.
+    static func entryCount(_ path: String) -> Int {
+        guard let folder = unsafe opendir(path) else { return 0 }
+        defer { unsafe closedir(folder) }
+        var count = -2
+        while unsafe readdir(folder) != nil { count += 1 }
+        return max(0, count)
+    }
+
+    /// Writes everything that waits in `buffer`; returns 0 or the error number. Blocks.
+    @discardableResult static func writeAll(_ buffer: inout ByteBuffer, to descriptor: Int32) -> Int32 {
+        while buffer.count > 0 {
+            // Safe: the kernel reads only the waiting bytes.
+            let count = unsafe buffer.withUnsafeReadableBytes { bytes in
+                unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+            }
+            if count > 0 {
+                buffer.consume(count)
+            } else if clinux_errno() != EINTR {
+                return clinux_errno()
+            }
+        }
+        return 0
+    }
+}

@@ -1,0 +1,133 @@
+// One TLS connection's engine: ciphertext in and out through the lane's flat memory, plaintext through byte buffers.
+import COpenSSL
+import Core
+import Glibc
+
+/// What a peer proved about itself during the handshake.
+public struct PeerIdentity: Sendable, Equatable {
+    /// Where it connects from, or where we connected to.
+    public let address: SocketAddress
+    /// The first URI subject alternative name of its verified certificate, such as `spiffe://sluice/node/1`.
+    public internal(set) var uri: String?
+    /// True when a certificate was presented and verified.
+    public internal(set) var isVerified = false
+}
+
+/// One TLS engine. Confined to the lane whose `Ciphertext` it was given.
+@safe final class TLSSession {
+    enum Progress: Equatable {
+        case needsInput
+        case established
+        case ended
+        case failed(TLSFailure)
+    }
+
+    // Safe: freed once, in deinit; the context outlives it because it is retained here.
+    private let engine: OpaquePointer
+    private let context: TLSContext
+
+    /// An engine of the context's role; a client verifies that the certificate names `serverName`.
+    init(context: TLSContext, ciphertext: Ciphertext, serverName: String?) throws(TLSFailure) {
+        guard let engine = unsafe context.makeSession(), let method = unsafe TLSContext.method else {
+            throw .latest("TLS session")
+        }
+        unsafe self.engine = engine
+        self.context = context
+        guard unsafe cssl_attach(engine, method, ciphertext.flat) == 1 else { throw .latest("TLS session") }
+        switch context.role {
+        case .server: unsafe SSL_set_accept_state(engine)
+        case .client:
+            unsafe SSL_set_connect_state(engine)
+            guard let serverName else { throw TLSFailure("a TLS client must name the server that it expects") }
+            if SocketAddress.numeric(serverName, port: 0) != nil {
+                unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(engine), serverName)
+            } else {
+                _ = unsafe cssl_set_server_name(engine, serverName)
+                unsafe SSL_set1_host(engine, serverName)
+            }
+        }
+    }
+
+    deinit { unsafe SSL_free(engine) }
+
+    /// Goes on with the handshake.
+    func handshake() -> Progress {
+        ERR_clear_error()
+        let result = unsafe SSL_do_handshake(engine)
+        if result == 1 { return context.protocols.isEmpty || hasProtocol ? .established : .failed(noProtocol) }
+        return unsafe progress(SSL_get_error(engine, result), "TLS handshake")
+    }
+
+    private var noProtocol: TLSFailure {
+        TLSFailure("the peer does not speak \(context.protocols.joined(separator: " or "))")
+    }
+
+    private var hasProtocol: Bool {
+        var name: UnsafePointer<UInt8>?
+        var length: UInt32 = 0
+        // Safe: the engine owns the name; only the length is used.
+        unsafe SSL_get0_alpn_selected(engine, &name, &length)
+        return length > 0
+    }
+
+    /// Decrypts all that the flat memory holds into `input`.
+    func read(into input: inout ByteBuffer) -> Progress {
+        ERR_clear_error()
+        while true {
+            var result: Int32 = 0
+            // Safe: the engine writes only into the room that was lent.
+            _ = unsafe input.withUnsafeWritableBytes(minimum: 16 * 1024) { room in
+                unsafe result = SSL_read(engine, room.baseAddress, Int32(clamping: room.count))
+                return max(0, Int(result))
+            }
+            if result <= 0 { return unsafe progress(SSL_get_error(engine, result), "TLS read") }
+        }
+    }
+
+    /// Encrypts all that waits in `output`.
+    func write(from output: inout ByteBuffer) -> Progress {
+        ERR_clear_error()
+        while output.count > 0 {
+            // Safe: the engine reads only the waiting bytes.
+            let result = unsafe output.withUnsafeReadableBytes { bytes in
+                unsafe SSL_write(engine, bytes.baseAddress, Int32(clamping: bytes.count))
+            }
+            guard result > 0 else { return unsafe progress(SSL_get_error(engine, result), "TLS write") }
+            output.consume(Int(result))
+        }
+        return .established
+    }
+
+    /// Queues a close notification.
+    func sayGoodbye() {
+        ERR_clear_error()
+        unsafe SSL_shutdown(engine)
+    }
+
+    /// What the peer's certificate says.
+    func fill(_ identity: inout PeerIdentity) {
+        guard let certificate = unsafe cssl_peer_certificate(engine) else { return }
+        defer { unsafe X509_free(certificate) }
+        identity.isVerified = unsafe SSL_get_verify_result(engine) == Int(X509_V_OK)
+        var name = [CChar](repeating: 0, count: 256)
+        // Safe: at most 256 bytes are written, and the length is returned.
+        let length = unsafe cssl_uri_name(certificate, &name, 256)
+        if length > 0 {
+            identity.uri = String(decoding: name[..<Int(length)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+    }
+
+    private func progress(_ code: Int32, _ doing: String) -> Progress {
+        switch code {
+        case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .needsInput
+        case SSL_ERROR_ZERO_RETURN: return .ended
+        default:
+            let verification = unsafe SSL_get_verify_result(engine)
+            guard verification != Int(X509_V_OK) else { return .failed(.latest(doing)) }
+            ERR_clear_error()
+            // Safe: a static text that is copied at once.
+            let reason = unsafe X509_verify_cert_error_string(verification).map { unsafe String(cString: $0) }
+            return .failed(TLSFailure("\(doing): certificate refused: \(reason ?? "unknown reason")"))
+        }
+    }
+}

@@ -1,0 +1,416 @@
+// A connected socket with or without TLS: bytes from and to the wire, back-pressure, one flush a turn, an orderly end.
+import CLinux
+import Core
+import Glibc
+
+/// Why a connection ended.
+public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
+    /// This side closed it.
+    case local
+    /// The peer closed it in good order.
+    case peer
+    /// The system reported an error.
+    case system(SystemFailure)
+    /// TLS refused the peer or its bytes.
+    case tls(TLSFailure)
+    /// Nothing could be written for the stated time, or the handshake took too long.
+    case timeout(String)
+
+    /// One sentence for a log line.
+    public var description: String {
+        switch self {
+        case .local: "closed here"
+        case .peer: "closed by the peer"
+        case .system(let failure): failure.description
+        case .tls(let failure): failure.description
+        case .timeout(let what): "\(what) took too long"
+        }
+    }
+}
+
+/// The side of a transport that gives its bytes a meaning. `Channel` is the one implementation.
+@usableFromInline protocol TransportOwner: AnyObject {
+    /// The connection, and TLS on it, is established.
+    func transportOpened()
+    /// New bytes are in `transport.input`. Returns true when it stopped for fairness and wants to go on next turn.
+    func transportReceived() -> Bool
+    /// The peer will send no more.
+    func transportInputEnded()
+    /// The turn ends: append to `transport.output` what should be sent.
+    func transportWillFlush()
+    /// `transport.output` fell below the low mark after it had been above the high mark.
+    func transportDrained()
+    /// The connection is gone; called exactly once, after which nothing else is called.
+    func transportClosed(_ reason: CloseReason)
+}
+
+/// A connected socket. Confined to its lane.
+@safe public final class Transport: Pollable {
+    enum State {
+        case connecting
+        case handshaking
+        case open
+        /// Sending what is left, then closing.
+        case closing
+        case closed
+    }
+
+    /// Plaintext that arrived and was not consumed.
+    public var input = ByteBuffer()
+    /// Plaintext that waits to be sent.
+    public var output = ByteBuffer()
+    /// Who is at the other end.
+    public private(set) var peer: PeerIdentity
+    @usableFromInline weak var owner: (any TransportOwner)?
+    private(set) var state: State
+    /// Called once after the owner learnt of the end; the listener and the pool count with it.
+    var onGone: (() -> Void)?
+    private let tls: TLSSession?
+    /// Ciphertext that the socket did not take yet.
+    private var backlog = ByteBuffer()
+    private var isDirty = false
+    private var isHungry = false
+    private var isPaused = false
+    private var inputHasEnded = false
+    private var wasAboveHighMark = false
+    private var stallTimer: LaneTimer?
+    private var closeTimer: LaneTimer?
+    /// Bytes received from and sent to the socket, as the wire saw them.
+    public private(set) var bytesReceived: Int64 = 0
+    /// Bytes sent to the socket.
+    public private(set) var bytesSent: Int64 = 0
+
+    /// Plaintext waiting beyond this stops producers.
+    public static let highMark = 256 * 1024
+    /// Producers go on below this.
+    public static let lowMark = 64 * 1024
+    /// A connection whose socket takes nothing for this long is closed (protocol limits table: write stall).
+    static let stallLimit = Duration.seconds(20)
+    /// How long a graceful close may take to send what is left.
+    static let closeLimit = Duration.seconds(1)
+
+    init(lane: Lane, descriptor: Int32, peer: SocketAddress, tls: TLSSession?, isConnected: Bool) {
+        self.peer = PeerIdentity(address: peer)
+        self.tls = tls
+        state = isConnected ? (tls == nil ? .open : .handshaking) : .connecting
+        super.init(lane: lane)
+        self.descriptor = descriptor
+        Socket.configure(descriptor, for: peer)
+    }
+
+    /// Begins to watch the socket; a client's TLS speaks first.
+    func start() {
+        switch state {
+        case .connecting: watch(EPOLLOUT.rawValue)
+        case .handshaking:
+            watch(EPOLLIN.rawValue)
+            goOnWithHandshake()
+        case .open:
+            watch(EPOLLIN.rawValue)
+            owner?.transportOpened()
+        case .closing, .closed: break
+        }
+    }
+
+    /// True until the connection has closed or began to.
+    public var isOpen: Bool {
+        switch state {
+        case .open, .handshaking, .connecting: true
+        case .closing, .closed: false
+        }
+    }
+
+    /// Plaintext and ciphertext bytes that wait for the socket.
+    public var outputBacklog: Int { output.count + backlog.count }
+
+    // MARK: - What the owner asks for
+
+    /// Sends what the owner has at the end of this turn. Cheap to call often.
+    @inlinable public func wake() { if !isMarkedDirty { markDirty() } }
+
+    @usableFromInline var isMarkedDirty: Bool { isDirty }
+
+    @usableFromInline func markDirty() {
+        guard state != .closed, !isDirty else { return }
+        isDirty = true
+        lane.markDirty(self)
+    }
+
+    /// Leaves the socket unread, so that the kernel pushes back on the peer.
+    public func pauseReading() {
+        guard !isPaused else { return }
+        isPaused = true
+        updateInterest()
+    }
+
+    /// Reads again, beginning with what is buffered.
+    public func resumeReading() {
+        guard isPaused else { return }
+        isPaused = false
+        updateInterest()
+        becomeHungry()
+    }
+
+    /// Goes on in the next turn with bytes that are already here.
+    public func becomeHungry() {
+        guard !isHungry, state == .open else { return }
+        isHungry = true
+        lane.markHungry(self)
+    }
+
+    /// Sends what is left for at most a second, then closes.
+    public func close() {
+        switch state {
+        case .open:
+            state = .closing
+            updateInterest()
+            wake()
+            closeTimer = lane.schedule(after: Transport.closeLimit) { [weak self] in self?.finish(.local) }
+        case .connecting, .handshaking: finish(.local)
+        case .closing, .closed: break
+        }
+    }
+
+    /// Closes at once; what was not sent is lost.
+    public func abort(_ reason: CloseReason = .local) { finish(reason) }
+
+    // MARK: - The socket
+
+    override func ready(_ events: UInt32) {
+        // A callback may drop the last reference to this object; it must outlive the call.
+        withExtendedLifetime(self) {
+            if state == .connecting { return finishConnecting() }
+            if events & (EPOLLIN.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { readSocket() }
+            if events & EPOLLOUT.rawValue != 0, state != .closed { writable() }
+        }
+    }
+
+    override func resume() {
+        withExtendedLifetime(self) {
+            isHungry = false
+            guard state == .open, !isPaused else { return }
+            deliver()
+        }
+    }
+
+    private func finishConnecting() {
+        let code = clinux_pending_error(descriptor)
+        guard code == 0 else {
+            return finish(.system(SystemFailure(call: "connect", subject: peer.address.description, code: code)))
+        }
+        state = tls == nil ? .open : .handshaking
+        watch(EPOLLIN.rawValue)
+        if state == .open { owner?.transportOpened() } else { goOnWithHandshake() }
+    }
+
+    private func goOnWithHandshake() {
+        guard let tls else { return }
+        let progress = tls.handshake()
+        flushCiphertext()
+        guard state == .handshaking else { return }
+        switch progress {
+        case .needsInput: break
+        case .ended: finish(.peer)
+        case .failed(let failure): finish(.tls(failure))
+        case .established:
+            state = .open
+            tls.fill(&peer)
+            owner?.transportOpened()
+            // Bytes of the peer's first flight may have come with the end of the handshake.
+            if state == .open { decrypt() }
+        }
+    }
+
+    private func readSocket() {
+        if isPaused && !inputHasEnded { return }
+        let result: Transfer
+        if let tls {
+            result = lane.ciphertext.receive(descriptor)
+            if case .bytes(let count) = result {
+                bytesReceived += Int64(count)
+                if state == .handshaking { goOnWithHandshake() } else { decrypt(with: tls) }
+                lane.ciphertext.reset()
+                return
+            }
+        } else {
+            borrowInput()
+            result = Socket.receive(descriptor, into: &input, atMost: 64 * 1024)
+            if case .bytes(let count) = result {
+                bytesReceived += Int64(count)
+                return deliver()
+            }
+            returnInput()
+        }
+        switch result {
+        case .bytes, .wouldBlock: break
+        case .ended: endInput()
+        case .failed(let code): finish(.system(SystemFailure(call: "recv", code: code)))
+        }
+    }
+
+    private func decrypt() { if let tls { decrypt(with: tls) } }
+
+    private func decrypt(with tls: TLSSession) {
+        borrowInput()
+        let before = input.count
+        let progress = tls.read(into: &input)
+        if lane.ciphertext.produced > 0 { flushCiphertext() }
+        if input.count > before { deliver() } else { returnInput() }
+        guard state != .closed else { return }
+        switch progress {
+        case .needsInput, .established: break
+        case .ended: endInput()
+        case .failed(let failure): finish(.tls(failure))
+        }
+    }
+
+    private func deliver() {
+        guard state == .open else {
+            // While closing, what still arrives is read away so that the peer can finish too.
+            input.removeAll()
+            return returnInput()
+        }
+        let wantsMore = owner?.transportReceived() ?? false
+        if wantsMore { becomeHungry() }
+        returnInput()
+    }
+
+    /// Uses the lane's buffer when this connection has no bytes of its own waiting.
+    private func borrowInput() {
+        if input.isEmpty, input.allocatedBytes == 0 { swap(&input, &lane.inputScratch) }
+    }
+
+    /// Gives the lane's buffer back; what was not consumed moves to a small one of our own.
+    private func returnInput() {
+        if input.isEmpty {
+            if lane.inputScratch.allocatedBytes == 0 { swap(&input, &lane.inputScratch) }
+            input.releaseIfEmpty()
+        } else if lane.inputScratch.allocatedBytes == 0 {
+            var own = ByteBuffer(capacity: input.count)
+            own.append(input.bytes)
+            input.removeAll()
+            swap(&input, &lane.inputScratch)
+            swap(&input, &own)
+        }
+    }
+
+    private func endInput() {
+        guard !inputHasEnded else { return finish(.peer) }
+        inputHasEnded = true
+        if state == .closing { return finish(.peer) }
+        owner?.transportInputEnded()
+        if state == .open { close() }
+    }
+
+    // MARK: - Sending
+
+    override func flush() {
+        withExtendedLifetime(self) {
+            isDirty = false
+            guard state == .open || state == .closing else { return }
+            let isBorrowed = output.allocatedBytes == 0
+            if isBorrowed { swap(&output, &lane.outputScratch) }
+            if outputBacklog < Transport.highMark { owner?.transportWillFlush() }
+            push()
+            if output.isEmpty {
+                if isBorrowed, lane.outputScratch.allocatedBytes == 0 { swap(&output, &lane.outputScratch) }
+                output.releaseIfEmpty()
+            } else if isBorrowed, lane.outputScratch.allocatedBytes == 0 {
+                lane.outputScratch.reserve(64 * 1024)
+            }
+        }
+    }
+
+    private func push() {
+        if let tls {
+            if backlog.isEmpty, output.count > 0, case .failed(let failure) = tls.write(from: &output) {
+                return finish(.tls(failure))
+            }
+            flushCiphertext()
+        } else if output.count > 0 {
+            account(Socket.send(descriptor, from: &output), waiting: output.count)
+        }
+        guard state != .closed else { return }
+        if outputBacklog == 0 {
+            settleEmpty()
+        } else {
+            if outputBacklog > Transport.highMark { wasAboveHighMark = true }
+            updateInterest()
+        }
+    }
+
+    private func flushCiphertext() {
+        guard lane.ciphertext.produced > 0 || backlog.count > 0 else { return }
+        if lane.ciphertext.produced > 0 {
+            account(lane.ciphertext.send(descriptor, backlog: &backlog), waiting: backlog.count)
+        } else {
+            account(Socket.send(descriptor, from: &backlog), waiting: backlog.count)
+        }
+        backlog.releaseIfEmpty()
+        if state == .handshaking { updateInterest() }
+    }
+
+    private func account(_ result: Transfer, waiting: Int) {
+        switch result {
+        case .bytes(let count):
+            bytesSent += Int64(count)
+            stallTimer?.cancel()
+            stallTimer = nil
+            if waiting > 0 { armStallTimer() }
+        case .wouldBlock, .ended: armStallTimer()
+        case .failed(let code): finish(.system(SystemFailure(call: "send", code: code)))
+        }
+    }
+
+    private func armStallTimer() {
+        guard stallTimer == nil, outputBacklog > 0 else { return }
+        stallTimer = lane.schedule(after: Transport.stallLimit) { [weak self] in self?.finish(.timeout("writing")) }
+    }
+
+    private func writable() {
+        if state == .handshaking { return flushCiphertext() }
+        flush()
+        guard state == .open, wasAboveHighMark, outputBacklog < Transport.lowMark else { return }
+        wasAboveHighMark = false
+        owner?.transportDrained()
+    }
+
+    private func settleEmpty() {
+        stallTimer?.cancel()
+        stallTimer = nil
+        if state == .closing { return finish(.local) }
+        updateInterest()
+        if wasAboveHighMark {
+            wasAboveHighMark = false
+            owner?.transportDrained()
+        }
+    }
+
+    private func updateInterest() {
+        guard state != .closed, state != .connecting else { return }
+        let wantsInput = !isPaused && !inputHasEnded
+        watch((wantsInput ? EPOLLIN.rawValue : 0) | (outputBacklog > 0 ? EPOLLOUT.rawValue : 0))
+    }
+
+    // MARK: - The end
+
+    private func finish(_ reason: CloseReason) {
+        guard state != .closed else { return }
+        if state == .open || state == .closing, let tls, reason == .local || reason == .peer, backlog.isEmpty {
+            tls.sayGoodbye()
+            _ = lane.ciphertext.send(descriptor, backlog: &backlog)
+        }
+        lane.ciphertext.reset()
+        state = .closed
+        stallTimer?.cancel()
+        closeTimer?.cancel()
+        unwatch()
+        Glibc.close(descriptor)
+        descriptor = -1
+        let owner = self.owner
+        self.owner = nil
+        owner?.transportClosed(reason)
+        onGone?()
+        onGone = nil
+    }
+}
