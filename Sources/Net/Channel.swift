@@ -88,6 +88,8 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
 
     @inlinable func transportWillFlush() {
         machine.transmit(into: &transport.output, at: transport.lane.now)
+        // What was sent may have made room for what the machine refused to read.
+        if isBlocked, machine.wantsInput { unblock() }
         if machine.isFinished { transport.close() }
         armTimer()
     }

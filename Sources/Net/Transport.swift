@@ -310,8 +310,11 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
             guard state == .open || state == .closing else { return }
             let isBorrowed = output.allocatedBytes == 0
             if isBorrowed { swap(&output, &lane.outputScratch) }
-            if outputBacklog < Transport.highMark { owner?.transportWillFlush() }
+            let isFull = outputBacklog >= Transport.highMark
+            if !isFull { owner?.transportWillFlush() }
             push()
+            // The owner was passed over while the backlog was high; now it has room.
+            if isFull, state == .open, outputBacklog < Transport.highMark { wake() }
             if output.isEmpty {
                 if isBorrowed, lane.outputScratch.allocatedBytes == 0 { swap(&output, &lane.outputScratch) }
                 output.releaseIfEmpty()

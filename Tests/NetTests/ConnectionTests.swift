@@ -156,7 +156,10 @@ import Testing
                 on: lanes[1], to: .host("localhost", port: listener.address.port), tls: tls,
                 machine: { _ in CollectMachine() }
             ) { (result: Result<Channel<CollectMachine>, ConnectFailure>) in
-                guard case .success(let channel) = result else { return }
+                guard case .success(let channel) = result else {
+                    Issue.record("no connection: \(result)")
+                    return
+                }
                 channel.pauseReading()
                 channel.machine.toSend.append([UInt8](repeating: 7, count: total))
                 channel.wake()
@@ -164,7 +167,9 @@ import Testing
             }
         }
         try await Task.sleep(for: .seconds(1))
-        let held = await on(lanes[0]) { $0((server?.transport.outputBacklog ?? 0) + (server?.machine.pending.count ?? 0)) }
+        let held = await on(lanes[0]) { done in
+            done((server?.transport.outputBacklog ?? 0) + (server?.machine.pending.count ?? 0))
+        }
         #expect(held > 0)
         #expect(held < 4 << 20)
         let got: Int = await on(lanes[1]) { done in

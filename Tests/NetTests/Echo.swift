@@ -65,11 +65,12 @@ func on<T>(_ lane: Lane, _ body: @escaping (@escaping (T) -> Void) -> Void) asyn
 /// A certificate authority with server and client certificates in a temporary folder.
 struct TestAuthority {
     let folder: String
+    private let newKey = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 
     init() throws {
         folder = NSTemporaryDirectory() + "sluice-net-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem")
+        try openssl("req -x509 \(newKey) -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem")
         try issue("server", names: "DNS:localhost,IP:127.0.0.1")
         try issue("client", names: "URI:spiffe://sluice/node/7")
     }
@@ -77,9 +78,10 @@ struct TestAuthority {
     func path(_ name: String) -> String { "\(folder)/\(name)" }
 
     func issue(_ name: String, names: String, days: Int = 2) throws {
-        try openssl("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=\(name) -keyout \(name).key -out \(name).csr")
+        try openssl("req \(newKey) -subj /CN=\(name) -keyout \(name).key -out \(name).csr")
         try Data("subjectAltName=\(names)\n".utf8).write(to: URL(fileURLWithPath: path("\(name).ext")))
-        try openssl("x509 -req -in \(name).csr -CA ca.pem -CAkey ca.key -CAcreateserial -days \(days) -extfile \(name).ext -out \(name).pem")
+        let authority = "-CA ca.pem -CAkey ca.key -CAcreateserial -days \(days)"
+        try openssl("x509 -req -in \(name).csr \(authority) -extfile \(name).ext -out \(name).pem")
     }
 
     func openssl(_ arguments: String) throws {

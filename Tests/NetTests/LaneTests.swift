@@ -76,7 +76,8 @@ import Testing
             pool.value.lease { refused = $0 }
             if case .success(let channel) = first { pool.value.giveBack(channel) }
         }
-        guard case .failure(.full) = full.1, case .success(let reused) = full.0, case .success(let other) = second else {
+        guard case .failure(.full) = full.1, case .success(let reused) = full.0, case .success(let other) = second
+        else {
             Issue.record("expected one reuse and one refusal, got \(full)")
             return
         }
