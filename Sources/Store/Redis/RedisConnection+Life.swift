@@ -68,8 +68,9 @@ extension RedisConnection {
         link?.abort()
     }
 
-    /// The socket is gone, or could not be opened.
-    public func linkClosed(_ reason: String) {
+    /// The socket is gone (`source`), or could not be opened (nil).
+    public func linkClosed(_ source: (any RedisLink)?, _ reason: String) {
+        guard source == nil ? link == nil : link === source || link == nil else { return }
         guard state != .closed, state != .waiting, state != .idle else { return }
         link = nil
         cancelProbe?()

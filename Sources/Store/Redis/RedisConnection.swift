@@ -139,8 +139,9 @@ public final class RedisConnection {
 
     // MARK: What the link reports
 
-    /// An event of the machine.
-    public func linkEvent(_ event: RedisMachine.Event) {
+    /// An event of the machine on `source`; those of a link that was given up are late and mean nothing.
+    public func linkEvent(_ event: RedisMachine.Event, from source: any RedisLink) {
+        guard link === source else { return }
         switch event {
         case .reply(let number, let reply):
             guard let command = take(number) else { return }
