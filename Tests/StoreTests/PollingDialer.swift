@@ -51,7 +51,7 @@ final class PollingDialer: RedisDialer {
         return Instant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
     }
 
-    func dial(_ connection: RedisConnection, machine: consuming RedisMachine, timeout: Duration) {
+    func dial(_ connection: RedisConnection, timeout: Duration) {
         let socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -66,7 +66,7 @@ final class PollingDialer: RedisDialer {
             _ = after(.zero) { connection.linkClosed(nil, "connection refused") }
             return
         }
-        let link = Link(socket, self, connection, machine)
+        let link = Link(socket, self, connection, RedisMachine(limits: connection.limits))
         links.append(link)
         _ = after(.zero) { connection.linkOpened(link) }
     }

@@ -6,7 +6,7 @@ import Telemetry
 extension RedisConnection {
     func dial() {
         state = .connecting
-        dialer.dial(self, machine: RedisMachine(limits: configuration.limits), timeout: configuration.connectTimeout)
+        dialer.dial(self, timeout: configuration.connectTimeout)
     }
 
     /// A socket is open: credentials, identity and scripts go out in one write, before any other command.

@@ -79,6 +79,9 @@ public final class RedisConnection {
         chance = seed
     }
 
+    /// What the machine of each of its links accepts.
+    public var limits: RedisLimits { configuration.limits }
+
     /// Commands under way.
     public var commandsUnderWay: Int { pending.count - pendingHead }
 

@@ -14,8 +14,8 @@ public protocol RedisLink: AnyObject {
 public protocol RedisDialer: AnyObject {
     /// The lane's present moment.
     var now: Instant { get }
-    /// Opens a socket and reports to `connection`: `linkOpened` or `linkClosed`.
-    func dial(_ connection: RedisConnection, machine: consuming RedisMachine, timeout: Duration)
+    /// Opens a socket with a machine of `connection.limits` and reports to `connection`: `linkOpened` or `linkClosed`.
+    func dial(_ connection: RedisConnection, timeout: Duration)
     /// Calls `body` later, on the same lane. Returns how to prevent it.
     func after(_ delay: Duration, _ body: @escaping () -> Void) -> () -> Void
 }

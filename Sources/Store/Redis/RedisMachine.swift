@@ -49,6 +49,7 @@ public struct RedisMachine: Machine, ~Copyable {
     private var failure: String?
     /// Numbers of commands that have just expired and were not reported yet, the oldest last.
     private var due: [UInt64] = []
+    private var dueSince = Instant(nanoseconds: 0)
 
     /// A fresh connection.
     public init(limits: RedisLimits = RedisLimits()) {
@@ -127,6 +128,7 @@ public struct RedisMachine: Machine, ~Copyable {
         if waiting[oldest].isExpired, waiting[oldest].deadline + limits.stall <= now {
             return fail("the server has not answered for \(limits.stall.milliseconds) ms after a deadline")
         }
+        dueSince = now
         var next: Instant?
         for index in (oldest..<waiting.count).reversed() {
             if !waiting[index].isExpired, waiting[index].deadline <= now {
@@ -152,8 +154,8 @@ public struct RedisMachine: Machine, ~Copyable {
         }
     }
 
-    /// The earliest deadline of a command.
-    public var deadline: Instant? { earliest }
+    /// The earliest deadline of a command; in the past while expired commands wait to be reported.
+    public var deadline: Instant? { due.isEmpty ? earliest : dueSince }
 
     /// Replies are always read: their size is bounded.
     public var wantsInput: Bool { true }

@@ -1,0 +1,77 @@
+// Carries Redis connections over Net: TCP, Unix sockets, TLS; everything on one lane.
+
+import Core
+import Net
+
+/// Opens the sockets of one lane's Redis connections.
+public final class LaneDialer: RedisDialer {
+    private let lane: Lane
+    private let endpoint: Endpoint
+    private let tls: TLSContext?
+    private let serverName: String?
+
+    /// Dials `endpoint` on `lane`; with `tls` the server must prove to be `serverName` (the endpoint's host when nil).
+    public init(lane: Lane, endpoint: Endpoint, tls: TLSContext? = nil, serverName: String? = nil) {
+        self.lane = lane
+        self.endpoint = endpoint
+        self.tls = tls
+        self.serverName = serverName
+    }
+
+    /// The lane's present moment.
+    public var now: Instant { lane.now }
+
+    /// Connects, TLS included, within `timeout`.
+    public func dial(_ connection: RedisConnection, timeout: Duration) {
+        let limits = connection.limits
+        Connector.connect(
+            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: timeout,
+            machine: { _ in RedisMachine(limits: limits) },
+            then: { [weak connection] (result: Result<Channel<RedisMachine>, ConnectFailure>) in
+                switch result {
+                case .failure(let failure): connection?.linkClosed(nil, failure.description)
+                case .success(let channel):
+                    guard let connection else { return channel.abort() }
+                    let link = LaneLink(channel)
+                    channel.onEvent = { [weak connection] _, event in connection?.linkEvent(event, from: link) }
+                    channel.onClose = { [weak connection] _, reason in
+                        connection?.linkClosed(link, reason.description)
+                    }
+                    connection.linkOpened(link)
+                }
+            })
+    }
+
+    /// A timer of the lane.
+    public func after(_ delay: Duration, _ body: @escaping () -> Void) -> () -> Void {
+        let timer = lane.schedule(after: delay, body)
+        return { timer.cancel() }
+    }
+}
+
+/// One open channel as the connection sees it.
+private final class LaneLink: RedisLink {
+    private let channel: Channel<RedisMachine>
+
+    init(_ channel: Channel<RedisMachine>) { self.channel = channel }
+
+    func send(deadline: Instant, _ write: (inout ByteBuffer) -> Void) -> UInt64? {
+        let number = channel.machine.send(deadline: deadline, write)
+        channel.wake()
+        return number
+    }
+
+    func abort() { channel.abort() }
+}
+
+extension RedisConnection {
+    /// A connection of `lane` to the Redis at `endpoint`; not started.
+    public convenience init(
+        lane: Lane, endpoint: Endpoint, tls: TLSContext? = nil, serverName: String? = nil,
+        configuration: RedisConfiguration, seed: UInt64
+    ) {
+        self.init(
+            dialer: LaneDialer(lane: lane, endpoint: endpoint, tls: tls, serverName: serverName),
+            configuration: configuration, seed: seed)
+    }
+}
