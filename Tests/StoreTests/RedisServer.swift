@@ -22,12 +22,32 @@ final class RedisServer: @unchecked Sendable {
         try? FileManager.default.removeItem(at: folder)
     }
 
+    /// A TCP port that was free a moment ago.
+    static func freePort() -> UInt16 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        return withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = bind(descriptor, $0, length)
+                _ = getsockname(descriptor, $0, &length)
+            }
+            return UInt16(bigEndian: pointer.pointee.sin_port)
+        }
+    }
+
     /// Starts the process and waits until its socket answers.
     func start() throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/redis-server")
         process.arguments =
-            ["--port", "0", "--unixsocket", socketPath, "--dir", folder.path, "--save", "", "--appendonly", "no"]
+            [
+                "--port", "0", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", folder.path, "--save", "",
+                "--appendonly", "no",
+            ]
             + ["--maxmemory-policy", "noeviction", "--logfile", folder.appendingPathComponent("log").path] + arguments
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
