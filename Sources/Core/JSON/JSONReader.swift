@@ -1,0 +1,313 @@
+// A pull parser for JSON (RFC 8259) over bytes that stay where they are: no copies, no allocation.
+
+/// A piece of text inside a JSON document, without its quotes.
+public struct JSONText: Equatable, Sendable {
+    /// Where the bytes lie in the document.
+    public let range: Range<Int>
+    /// True when the bytes contain escapes, so that they must be unescaped before use.
+    public let hasEscapes: Bool
+
+    /// A text at `range`.
+    @inlinable public init(range: Range<Int>, hasEscapes: Bool) {
+        self.range = range
+        self.hasEscapes = hasEscapes
+    }
+}
+
+/// Why a document is not JSON: what was expected where.
+public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Offset of the offending byte from the start of the document.
+    public let offset: Int
+    /// What was expected.
+    public let expected: StaticText
+
+    /// For example `byte 17: expected a comma or the end of the array`.
+    public var description: String { "byte \(offset): expected \(expected.text)" }
+
+    /// A literal that compares by content.
+    public struct StaticText: Equatable, Sendable, ExpressibleByStringLiteral {
+        let text: String
+        /// From a literal.
+        public init(stringLiteral text: String) { self.text = text }
+    }
+}
+
+/// Bounds of a document.
+public struct JSONLimits: Sendable {
+    /// Nesting of objects and arrays, at most 64.
+    public var depth: Int
+    /// Bytes of the whole document.
+    public var size: Int
+
+    /// Nesting of at most `depth` levels and at most `size` bytes.
+    public init(depth: Int = 64, size: Int = 64 << 20) {
+        precondition((1...64).contains(depth), "nesting is kept in one 64-bit word")
+        self.depth = depth
+        self.size = size
+    }
+}
+
+/// Reads a document piece by piece. Everything it skips it also validates: grammar, numbers, escapes, UTF-8.
+///
+/// A lone surrogate in an escape (`\ud800`) is grammatical and therefore accepted; unescaping gives U+FFFD for it.
+/// Repeated keys are reported as they come.
+public struct JSONReader: ~Escapable {
+    /// What comes next in the document.
+    public enum Event: Equatable, Sendable {
+        case objectStart, objectEnd, arrayStart, arrayEnd
+        case key(JSONText)
+        case string(JSONText)
+        case number(Range<Int>)
+        case bool(Bool)
+        case null
+        /// The document is complete; asked again, the answer stays the same.
+        case end
+    }
+
+    @usableFromInline enum Expectation { case value, firstKey, key, firstElement, more, nothing }
+
+    /// The document.
+    public let bytes: RawSpan
+    /// Offset of the next byte to be read.
+    public private(set) var position = 0
+    /// Objects and arrays that are open.
+    public private(set) var depth = 0
+    private var objects: UInt64 = 0
+    private var expectation = Expectation.value
+    private let limits: JSONLimits
+
+    /// A reader at the start of a document.
+    @_lifetime(copy bytes) public init(_ bytes: RawSpan, limits: JSONLimits = JSONLimits()) {
+        self.bytes = bytes
+        self.limits = limits
+    }
+
+    /// The next event; throws where the bytes stop being JSON, and then again each time.
+    @_lifetime(self: copy self) public mutating func next() throws(JSONError) -> Event {
+        skipSpace()
+        switch expectation {
+        case .value: return try value()
+        case .firstKey: return peek() == UInt8(ascii: "}") ? close(object: true) : try key()
+        case .key: return try key()
+        case .firstElement: return peek() == UInt8(ascii: "]") ? close(object: false) : try value()
+        case .more: return try more()
+        case .nothing:
+            guard position == bytes.byteCount else { throw fail("the end of the document") }
+            return .end
+        }
+    }
+
+    /// Skips the value that comes next, whole.
+    @_lifetime(self: copy self) public mutating func skipValue() throws(JSONError) {
+        let start = depth
+        repeat {
+            switch try next() {
+            case .end: throw fail("a value")
+            default: break
+            }
+        } while depth > start
+    }
+
+    /// The bytes of the value that comes next, skipping it; for values that are passed through as they are.
+    @_lifetime(self: copy self) public mutating func rawValue() throws(JSONError) -> Range<Int> {
+        skipSpace()
+        let start = position
+        try skipValue()
+        return start..<position
+    }
+
+    private var inObject: Bool { depth > 0 && objects & (1 << UInt64(depth - 1)) != 0 }
+
+    private func peek() -> UInt8? { position < bytes.byteCount ? bytes.byte(at: position) : nil }
+
+    private func fail(_ expected: JSONError.StaticText) -> JSONError { JSONError(offset: position, expected: expected) }
+
+    private mutating func skipSpace() {
+        while position < bytes.byteCount {
+            switch bytes.byte(at: position) {
+            case 0x20, 0x0A, 0x0D, 0x09: position += 1
+            default: return
+            }
+        }
+    }
+
+    private mutating func more() throws(JSONError) -> Event {
+        switch (peek(), inObject) {
+        case (UInt8(ascii: ","), let inObject):
+            position += 1
+            skipSpace()
+            return inObject ? try key() : try value()
+        case (UInt8(ascii: "}"), true): return close(object: true)
+        case (UInt8(ascii: "]"), false): return close(object: false)
+        case (_, true): throw fail("a comma or the end of the object")
+        case (_, false): throw fail("a comma or the end of the array")
+        }
+    }
+
+    private mutating func close(object: Bool) -> Event {
+        position += 1
+        depth -= 1
+        expectation = depth == 0 ? .nothing : .more
+        return object ? .objectEnd : .arrayEnd
+    }
+
+    private mutating func open(object: Bool) throws(JSONError) -> Event {
+        guard depth < limits.depth else { throw fail("less nesting") }
+        position += 1
+        objects = object ? objects | (1 << UInt64(depth)) : objects & ~(1 << UInt64(depth))
+        depth += 1
+        expectation = object ? .firstKey : .firstElement
+        return object ? .objectStart : .arrayStart
+    }
+
+    private mutating func key() throws(JSONError) -> Event {
+        guard peek() == UInt8(ascii: "\"") else { throw fail("a key") }
+        let text = try string()
+        skipSpace()
+        guard peek() == UInt8(ascii: ":") else { throw fail("a colon") }
+        position += 1
+        expectation = .value
+        return .key(text)
+    }
+
+    private mutating func value() throws(JSONError) -> Event {
+        guard bytes.byteCount <= limits.size else { throw fail("a smaller document") }
+        let event: Event
+        switch peek() {
+        case UInt8(ascii: "{"): return try open(object: true)
+        case UInt8(ascii: "["): return try open(object: false)
+        case UInt8(ascii: "\""): event = .string(try string())
+        case UInt8(ascii: "t"): event = try word("true", .bool(true))
+        case UInt8(ascii: "f"): event = try word("false", .bool(false))
+        case UInt8(ascii: "n"): event = try word("null", .null)
+        case .some(let byte) where byte == UInt8(ascii: "-") || byte &- 0x30 < 10: event = .number(try number())
+        default: throw fail("a value")
+        }
+        expectation = depth == 0 ? .nothing : .more
+        return event
+    }
+
+    private mutating func word(_ word: StaticString, _ event: Event) throws(JSONError) -> Event {
+        let end = position + word.utf8CodeUnitCount
+        guard end <= bytes.byteCount, bytes.matches(word, in: position..<end) else { throw fail("a value") }
+        position = end
+        return event
+    }
+
+    private mutating func number() throws(JSONError) -> Range<Int> {
+        let start = position
+        if peek() == UInt8(ascii: "-") { position += 1 }
+        if peek() == UInt8(ascii: "0") { position += 1 } else { try digits() }
+        if peek() == UInt8(ascii: ".") {
+            position += 1
+            try digits()
+        }
+        if peek() == UInt8(ascii: "e") || peek() == UInt8(ascii: "E") {
+            position += 1
+            if peek() == UInt8(ascii: "+") || peek() == UInt8(ascii: "-") { position += 1 }
+            try digits()
+        }
+        return start..<position
+    }
+
+    private mutating func digits() throws(JSONError) {
+        let start = position
+        while let byte = peek(), byte &- 0x30 < 10 { position += 1 }
+        guard position > start else { throw fail("a digit") }
+    }
+
+    private mutating func string() throws(JSONError) -> JSONText {
+        position += 1
+        let start = position
+        var hasEscapes = false
+        while true {
+            skipPlain()
+            guard let byte = peek() else { throw fail("the end of a string") }
+            switch byte {
+            case UInt8(ascii: "\""):
+                position += 1
+                return JSONText(range: start..<(position - 1), hasEscapes: hasEscapes)
+            case UInt8(ascii: "\\"):
+                hasEscapes = true
+                try escape()
+            case 0x80...: try multibyte()
+            default: throw fail("an escape instead of a control character")
+            }
+        }
+    }
+
+    /// Skips printable ASCII other than quote and backslash, eight bytes at a time.
+    private mutating func skipPlain() {
+        while position + 8 <= bytes.byteCount {
+            let special = JSONScan.special(in: bytes.word(at: position))
+            guard special == 0 else {
+                position += special.trailingZeroBitCount / 8
+                return
+            }
+            position += 8
+        }
+        while let byte = peek(), byte >= 0x20, byte < 0x80, byte != 0x22, byte != 0x5C { position += 1 }
+    }
+
+    private mutating func escape() throws(JSONError) {
+        position += 1
+        switch peek() {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"),
+            UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"):
+            position += 1
+        case UInt8(ascii: "u"):
+            position += 1
+            for _ in 0..<4 {
+                guard let byte = peek(), JSONScan.hexValue(byte) != nil else { throw fail("a hexadecimal digit") }
+                position += 1
+            }
+        default: throw fail("an escape")
+        }
+    }
+
+    private mutating func multibyte() throws(JSONError) {
+        guard let length = JSONScan.sequenceLength(in: bytes, at: position) else { throw fail("valid UTF-8") }
+        position += length
+    }
+}
+
+/// Byte classes that reader and writer share.
+@usableFromInline enum JSONScan {
+    /// A bit set in each byte of the result whose byte in `word` is below 0x20, at or above 0x80, a quote or a backslash; exact for the lowest one.
+    @inlinable static func special(in word: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let highs: UInt64 = 0x8080_8080_8080_8080
+        let quote = word ^ (ones &* 0x22)
+        let backslash = word ^ (ones &* 0x5C)
+        let below = (word &- ones &* 0x20) & ~word
+        return (below | ((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash) | word) & highs
+    }
+
+    @inlinable static func hexValue(_ byte: UInt8) -> UInt32? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0"))
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt32(byte - UInt8(ascii: "a")) + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt32(byte - UInt8(ascii: "A")) + 10
+        default: nil
+        }
+    }
+
+    /// Length of the well-formed UTF-8 sequence at `offset` (Unicode table 3-7), nil when it is malformed or cut.
+    @usableFromInline static func sequenceLength(in bytes: RawSpan, at offset: Int) -> Int? {
+        let first = bytes.byte(at: offset)
+        let (length, second): (Int, ClosedRange<UInt8>)
+        switch first {
+        case 0xC2...0xDF: (length, second) = (2, 0x80...0xBF)
+        case 0xE0: (length, second) = (3, 0xA0...0xBF)
+        case 0xED: (length, second) = (3, 0x80...0x9F)
+        case 0xE1...0xEF: (length, second) = (3, 0x80...0xBF)
+        case 0xF0: (length, second) = (4, 0x90...0xBF)
+        case 0xF4: (length, second) = (4, 0x80...0x8F)
+        case 0xF1...0xF3: (length, second) = (4, 0x80...0xBF)
+        default: return nil
+        }
+        guard offset + length <= bytes.byteCount, second.contains(bytes.byte(at: offset + 1)) else { return nil }
+        for place in 2..<max(2, length) where bytes.byte(at: offset + place) & 0xC0 != 0x80 { return nil }
+        return length
+    }
+}
