@@ -174,6 +174,13 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     /// Closes at once; what was not sent is lost.
     public func abort(_ reason: CloseReason = .local) { finish(reason) }
 
+    /// Closes at once with a reset (RST), so that the peer sees a broken connection instead of an orderly end.
+    public func reset() {
+        guard state != .closed else { return }
+        Socket.resetOnClose(descriptor)
+        finish(.local)
+    }
+
     // MARK: - The socket
 
     override func ready(_ events: UInt32) {

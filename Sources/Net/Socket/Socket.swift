@@ -46,6 +46,13 @@ enum Socket {
         return descriptor
     }
 
+    /// Makes the next `close` send a reset and drop what was not sent (socket(7), SO_LINGER with a time of zero).
+    static func resetOnClose(_ descriptor: Int32) {
+        var rule = linger(l_onoff: 1, l_linger: 0)
+        // Safe: the kernel copies the rule during the call.
+        _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &rule, socklen_t(MemoryLayout<linger>.size))
+    }
+
     /// The address a socket is bound to; tells the port after binding to port 0.
     static func boundAddress(of descriptor: Int32) -> SocketAddress {
         var storage = sockaddr_storage()

@@ -1,0 +1,196 @@
+// Chat completions: reads the request, waits as the settings say, answers whole or in events.
+import Core
+import Net
+
+extension Visitor {
+    /// Most bytes of events that are written in one turn, so that a long answer leaves time for others.
+    private static let turnLimit = 64 * 1024
+
+    /// `POST /v1/chat/completions`.
+    func takeChat(_ request: SimulatorRequest) throws {
+        home.stats.chats += 1
+        try channel.withBytes(of: request.body) { body in
+            let chat = try ChatRequest.read(body)
+            let model = body.extracting(chat.model)
+            try checkModel(model)
+            var behaviour = home.behaviour
+            try apply(request.settings, to: &behaviour)
+            let prompt = body.extracting(chat.prompt)
+            exchange = Exchange()
+            exchange.id = home.nextID()
+            if let found = PromptLine.find(in: prompt) {
+                try apply(promptSettings: prompt.extracting(found.settings), to: &behaviour)
+                var rest = ByteBuffer()
+                rest.append(prompt.extracting(0..<found.line.lowerBound))
+                rest.append(prompt.extracting(found.line.upperBound..<prompt.byteCount))
+                beginAnswer(chat, model: model, prompt: rest.bytes, behaviour)
+            } else {
+                beginAnswer(chat, model: model, prompt: prompt, behaviour)
+            }
+        }
+        home.concurrency.begin(isStream: exchange.isStream)
+        home.stats.inputTokens += exchange.inputTokens
+        if exchange.isStream { home.stats.streams += 1 }
+        let pauses = exchange.isStream ? 0 : max(0, exchange.events - 1)
+        let wait = exchange.behaviour.firstToken + exchange.behaviour.pace * pauses
+        if wait > .zero { schedule(after: wait) } else { goOn() }
+    }
+
+    private func beginAnswer(_ chat: ChatRequest, model: RawSpan, prompt: RawSpan, _ behaviour: Behaviour) {
+        exchange.isActive = true
+        exchange.isStream = chat.isStream
+        exchange.includesUsage = chat.includesUsage
+        exchange.behaviour = behaviour
+        exchange.fault = home.nextFault(of: behaviour)
+        exchange.tokens = min(behaviour.tokens, chat.outputLimit ?? .max)
+        exchange.isCut = exchange.tokens < behaviour.tokens
+        exchange.inputTokens = chat.inputTokens
+        answer.begin(
+            id: exchange.id, createdSeconds: home.lane.wallClockMicroseconds / 1_000_000, model: model, prompt: prompt,
+            behaviour: behaviour, includesUsage: chat.isStream && chat.includesUsage)
+    }
+
+    private func apply(_ settings: [(key: ByteSlice, value: ByteSlice)], to behaviour: inout Behaviour) throws(APIError)
+    {
+        for (key, value) in settings {
+            let key = channel.transport.input.string(of: key).lowercased()
+            let value = channel.transport.input.string(of: value)
+            do throws(SettingProblem) {
+                try behaviour.set(key[...], to: value[...])
+            } catch {
+                throw .invalid("x-sim-\(error.description)")
+            }
+        }
+    }
+
+    private func apply(promptSettings: RawSpan, to behaviour: inout Behaviour) throws(APIError) {
+        let bytes = Span<UInt8>(_bytes: promptSettings)
+        let text = String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self)
+        do throws(SettingProblem) {
+            try behaviour.set(all: text[...])
+        } catch {
+            throw .invalid("sim: \(error.description)", parameter: "messages")
+        }
+    }
+
+    // MARK: - Time
+
+    func schedule(after delay: Duration) {
+        timer = home.lane.schedule(after: delay) { [weak self] in self?.goOn() }
+    }
+
+    /// What waited for the caller to read goes on.
+    func drained() {
+        guard isWaitingForDrain else { return }
+        isWaitingForDrain = false
+        goOn()
+    }
+
+    /// The next part of the answer is due.
+    func goOn() {
+        guard exchange.isActive else { return }
+        if !exchange.hasBegun, strikeBeforeHead() { return }
+        if exchange.isStream { sendEvents() } else { sendWhole() }
+    }
+
+    private func sendWhole() {
+        if strikeInBody() { return }
+        home.scratch.removeAll()
+        answer.writeWhole(
+            id: exchange.id, tokens: exchange.tokens, isCut: exchange.isCut, usage: exchange.usage, into: &home.scratch)
+        channel.machine.beginHead(status: 200, type: "application/json")
+        channel.machine.writeRequestID(exchange.id)
+        channel.machine.endHead(length: home.scratch.count)
+        channel.machine.write(raw: home.scratch)
+        count(sent: exchange.tokens)
+        complete()
+    }
+
+    private func sendEvents() {
+        let now = home.lane.now
+        if channel.transport.outputBacklog > Self.highMark {
+            isWaitingForDrain = true
+            return
+        }
+        home.scratch.removeAll()
+        if !exchange.hasBegun { beginEvents(at: now) }
+        while true {
+            if let limit = exchange.strikesAfter, exchange.sent >= limit {
+                if strikeInStream() { continue }
+                return
+            }
+            if exchange.sent == exchange.tokens { return endEvents() }
+            if exchange.due > now || home.scratch.count > Self.turnLimit { break }
+            let room = min(exchange.tokens, exchange.strikesAfter ?? .max) - exchange.sent
+            let places = exchange.sent..<(exchange.sent + min(room, exchange.behaviour.tokensPerChunk))
+            answer.write(words: places, of: exchange.tokens, into: &home.scratch)
+            count(sent: places.count)
+            exchange.due = exchange.due + exchange.behaviour.pace
+        }
+        sendScratch()
+        schedule(after: max(.zero, exchange.due - now))
+    }
+
+    /// What the transport holds at most before an answer waits for its reader.
+    private static let highMark = 256 * 1024
+
+    private func beginEvents(at now: Instant) {
+        channel.machine.beginHead(status: 200, type: "text/event-stream; charset=utf-8")
+        channel.machine.writeRequestID(exchange.id)
+        channel.machine.endChunkedHead()
+        answer.writeRole(into: &home.scratch)
+        exchange.hasBegun = true
+        exchange.due = now
+    }
+
+    private func endEvents() {
+        if exchange.fault != .noFinish {
+            answer.writeFinish(isCut: exchange.isCut, into: &home.scratch)
+            if exchange.includesUsage, let usage = exchange.usage { answer.write(usage, into: &home.scratch) }
+            if exchange.fault != .noDone { home.scratch.append(literal: "data: [DONE]\n\n") }
+        }
+        sendScratch()
+        channel.machine.endChunks()
+        complete()
+    }
+
+    /// Sends the events in the lane's scratch as one chunk.
+    func sendScratch() {
+        channel.machine.write(chunk: home.scratch)
+        home.scratch.removeAll()
+        channel.wake()
+    }
+
+    private func count(sent tokens: Int) {
+        exchange.sent += tokens
+        home.stats.outputTokens += tokens
+    }
+
+    // MARK: - Ends
+
+    private func complete() {
+        home.stats.completed += 1
+        exchangeEnded()
+        channel.machine.finish(at: home.lane.now)
+        answerEnded()
+    }
+
+    /// The answer is over, whatever became of it.
+    func exchangeEnded() {
+        guard exchange.isActive else { return }
+        exchange.isActive = false
+        timer?.cancel()
+        timer = nil
+        isWaitingForDrain = false
+        home.concurrency.end(isStream: exchange.isStream)
+    }
+
+    /// The caller closed its end; an answer under way was given up by it.
+    func callerLeft() {
+        guard exchange.isActive else { return }
+        home.stats.cancel(
+            Cancellation(
+                id: exchange.id, closedAtMicroseconds: home.lane.wallClockMicroseconds, outputTokens: exchange.sent))
+        exchangeEnded()
+    }
+}
