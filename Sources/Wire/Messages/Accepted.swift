@@ -1,0 +1,58 @@
+// ACCEPTED: the request goes to a provider from here on, and may be billed.
+
+import Core
+
+/// Where a request went. PROTOCOL.md, section 5.3.
+public struct Accepted: Sendable, Equatable {
+    /// Bits of `flags`.
+    public struct Flags: OptionSet, Sendable, Hashable {
+        /// The bits as they travel.
+        public let rawValue: UInt8
+        /// Flags from their bits.
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// The answer comes from the cache.
+        public static let fromCache = Flags(rawValue: 1)
+        /// A fallback target was taken.
+        public static let fallback = Flags(rawValue: 2)
+    }
+
+    /// The provider's number in the configuration; 0 when it is not told.
+    public var provider: UInt16
+    /// The model's number in HELLO_OK's table; 0 when it has none.
+    public var model: UInt16
+    /// From the cache, or by a fallback.
+    public var flags: Flags
+    /// 1 for the first attempt.
+    public var attempt: UInt8
+    /// Time spent in the queue, saturating.
+    public var queueMilliseconds: UInt16
+
+    /// Where a request went.
+    public init(
+        provider: UInt16 = 0, model: UInt16 = 0, flags: Flags = [], attempt: UInt8 = 1, queueMilliseconds: UInt16 = 0
+    ) {
+        self.provider = provider
+        self.model = model
+        self.flags = flags
+        self.attempt = attempt
+        self.queueMilliseconds = queueMilliseconds
+    }
+
+    func encode(into buffer: inout ByteBuffer, stream: UInt32) {
+        let mark = buffer.beginFrame(.accepted, stream: stream)
+        buffer.append(integer: provider)
+        buffer.append(integer: model)
+        buffer.append(flags.rawValue)
+        buffer.append(attempt)
+        buffer.append(integer: queueMilliseconds)
+        buffer.endFrame(mark)
+    }
+
+    init(_ reader: inout FieldReader) throws(WireFault) {
+        guard reader.remaining == 8 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        self.init(
+            provider: try reader.integer(), model: try reader.integer(), flags: Flags(rawValue: try reader.integer()),
+            attempt: try reader.integer(), queueMilliseconds: try reader.integer())
+        guard flags.rawValue & 0xFC == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+    }
+}

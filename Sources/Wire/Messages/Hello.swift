@@ -1,0 +1,128 @@
+// HELLO: the first frame of a connection, from the side that connects. Its layout is frozen for ever.
+
+public import Core
+
+/// What the connecting side says first. PROTOCOL.md, section 4.1.
+public struct Hello: Sendable, Equatable {
+    /// `SLC1`.
+    public static let magic: UInt32 = 0x534C_4331
+    /// Lowest version spoken.
+    public var minimumVersion: UInt8 = 1
+    /// Highest version spoken.
+    public var maximumVersion: UInt8 = 1
+    /// Which side of the cluster it is.
+    public var role: PeerRole
+    /// How it proves who it is.
+    public var authentication: Authentication
+    /// Features it offers.
+    public var capabilities: Capabilities
+    /// A random id of the connecting program, the same on all its connections.
+    public var instance: Identifier128
+    /// Streams it would like to have open at once; advice.
+    public var wantedStreams: UInt16
+    /// Response bytes the server may send on each stream before the first CREDIT, in KiB; 16…1,024.
+    public var windowKiB: UInt16
+    /// The API key's text (`slk_<id>_<secret>`), at most 512 bytes; empty with a certificate. Never printed.
+    public var apiKey: [UInt8]
+    /// Name and version of the client program, at most 64 bytes.
+    public var client: String
+    /// Act for this tenant (operators only), at most 128 bytes; empty for the key's own.
+    public var tenant: String
+    /// Share of requests to trace, in 1/255; nil for the server's choice.
+    public var traceSampling: UInt8?
+
+    /// A HELLO of version 1 with the standard window.
+    public init(
+        role: PeerRole = .client, authentication: Authentication = .apiKey, apiKey: [UInt8] = [], client: String = "",
+        instance: Identifier128 = Identifier128(high: 0, low: 0), capabilities: Capabilities = .supported,
+        wantedStreams: UInt16 = 256, windowKiB: UInt16 = 64, tenant: String = "", traceSampling: UInt8? = nil
+    ) {
+        self.role = role
+        self.authentication = authentication
+        self.apiKey = apiKey
+        self.client = client
+        self.instance = instance
+        self.capabilities = capabilities
+        self.wantedStreams = wantedStreams
+        self.windowKiB = windowKiB
+        self.tenant = tenant
+        self.traceSampling = traceSampling
+    }
+
+    var hasFields: Bool { !apiKey.isEmpty || !client.isEmpty || !tenant.isEmpty || traceSampling != nil }
+
+    func encode(into buffer: inout ByteBuffer) {
+        let mark = buffer.beginFrame(.hello, flags: hasFields ? .fields : [])
+        buffer.append(integer: Hello.magic)
+        buffer.append(minimumVersion)
+        buffer.append(maximumVersion)
+        buffer.append(role.rawValue)
+        buffer.append(authentication.rawValue)
+        buffer.append(integer: capabilities.rawValue)
+        buffer.append(integer: instance.high)
+        buffer.append(integer: instance.low)
+        buffer.append(integer: wantedStreams)
+        buffer.append(integer: windowKiB)
+        buffer.append(integer: UInt32(0))
+        if !apiKey.isEmpty {
+            precondition(apiKey.count <= 512, "an API key has at most 512 bytes")
+            buffer.append(1)
+            buffer.append(varint: apiKey.count)
+            buffer.append(apiKey)
+        }
+        buffer.append(field: 2, text: client, limit: 64)
+        buffer.append(field: 3, text: tenant, limit: 128)
+        if let traceSampling { buffer.append(field: 4, integer: traceSampling) }
+        buffer.endFrame(mark)
+    }
+
+    init(_ reader: inout FieldReader, flags: FrameFlags) throws(WireFault) {
+        guard reader.remaining >= 40 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard try reader.integer(UInt32.self) == Hello.magic else { throw WireFault(.malformed, .magic) }
+        let lowest: UInt8 = try reader.integer()
+        let highest: UInt8 = try reader.integer()
+        guard let role = PeerRole(rawValue: try reader.integer()),
+            let authentication = Authentication(rawValue: try reader.integer()), lowest <= highest
+        else { throw WireFault(.malformed, .fieldValue) }
+        self.init(role: role, authentication: authentication)
+        minimumVersion = lowest
+        maximumVersion = highest
+        capabilities = Capabilities(rawValue: try reader.integer())
+        instance = Identifier128(high: try reader.integer(), low: try reader.integer())
+        wantedStreams = try reader.integer()
+        windowKiB = try reader.integer()
+        guard try reader.integer(UInt32.self) == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard windowKiB >= 16, windowKiB <= 1024 else { throw WireFault(.malformed, .fieldValue) }
+        try readFields(&reader, flags: flags)
+    }
+
+    private mutating func readFields(_ reader: inout FieldReader, flags: FrameFlags) throws(WireFault) {
+        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.frameSize, .trailingBytes) }
+        var last: UInt8 = 0
+        while let (number, length) = try reader.field(after: &last) {
+            switch number {
+            case 1:
+                guard length > 0, length <= 512 else { throw WireFault(.malformed, .fieldValue) }
+                apiKey = try reader.array(length)
+            case 2:
+                guard length <= 64 else { throw WireFault(.malformed, .fieldValue) }
+                client = try reader.text(length)
+            case 3:
+                guard length <= 128 else { throw WireFault(.malformed, .fieldValue) }
+                tenant = try reader.text(length)
+            case 4:
+                guard length == 1 else { throw WireFault(.malformed, .fieldValue) }
+                traceSampling = try reader.integer()
+            default: _ = try reader.run(length)
+            }
+        }
+        guard (authentication == .apiKey) == !apiKey.isEmpty else { throw WireFault(.malformed, .fieldValue) }
+    }
+}
+
+extension Hello: CustomStringConvertible {
+    /// Without the key.
+    public var description: String {
+        "HELLO \(role) \(authentication) versions \(minimumVersion)-\(maximumVersion) client '\(client)'"
+    }
+}

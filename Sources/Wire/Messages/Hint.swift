@@ -1,0 +1,36 @@
+// HINT: a server's load and wishes; a client may ignore it.
+
+import Core
+
+/// A server's load and wishes. PROTOCOL.md, section 5.8.
+public struct Hint: Sendable, Equatable {
+    /// 0 for idle, 255 for full.
+    public var load: UInt8
+    /// True when the server would like fewer connections.
+    public var wantsRebalance: Bool
+    /// Requests in flight that the server would like to see from this client; 0 for no wish.
+    public var suggestedInFlight: UInt16
+
+    /// Load and wishes.
+    public init(load: UInt8, wantsRebalance: Bool = false, suggestedInFlight: UInt16 = 0) {
+        self.load = load
+        self.wantsRebalance = wantsRebalance
+        self.suggestedInFlight = suggestedInFlight
+    }
+
+    func encode(into buffer: inout ByteBuffer) {
+        let mark = buffer.beginFrame(.hint)
+        buffer.append(load)
+        buffer.append(UInt8(wantsRebalance ? 1 : 0))
+        buffer.append(integer: suggestedInFlight)
+        buffer.endFrame(mark)
+    }
+
+    init(_ reader: inout FieldReader) throws(WireFault) {
+        guard reader.remaining == 4 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        let load: UInt8 = try reader.integer()
+        let flags: UInt8 = try reader.integer()
+        guard flags & 0xFE == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        self.init(load: load, wantsRebalance: flags == 1, suggestedInFlight: try reader.integer())
+    }
+}
