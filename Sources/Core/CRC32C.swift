@@ -10,4 +10,14 @@ public enum CRC32C {
     public static func checksum(_ bytes: [UInt8], continuing previous: UInt32 = 0) -> UInt32 {
         ~bytes.reduce(~previous) { table[Int(($0 ^ UInt32($1)) & 0xFF)] ^ $0 >> 8 }
     }
+
+    /// The checksum of a span, continuing from `previous`.
+    public static func checksum(_ bytes: RawSpan, continuing previous: UInt32 = 0) -> UInt32 {
+        let table = table
+        var sum = ~previous
+        for offset in 0..<bytes.byteCount {
+            sum = table[Int((sum ^ UInt32(bytes.byte(at: offset))) & 0xFF)] ^ sum >> 8
+        }
+        return ~sum
+    }
 }

@@ -8,9 +8,6 @@ extension RawSpan {
         return unsafe T(bigEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: T.self))
     }
 
-    /// The byte at `offset`.
-    @inlinable public func byte(at offset: Int) -> UInt8 { integer(at: offset) }
-
     /// A copy of the bytes.
     @inlinable public func array() -> [UInt8] {
         // Safe: the pointer does not leave the closure.

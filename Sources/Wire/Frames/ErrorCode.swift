@@ -102,7 +102,8 @@ public enum ErrorCode: UInt16, Sendable, CaseIterable {
         case .quotaRequests, .quotaTokens, .quotaConcurrency, .noRoute, .upstreamThrottled: .safeHere
         case .calm, .handshakeTimeout, .overloaded, .draining, .stateUnavailable, .upstreamConnect: .safeElsewhere
         case .malformed, .unknownFrame, .frameSize, .creditViolation, .peerSilent, .connectionLost, .upstreamFailed,
-            .upstreamTruncated, .upstreamMalformed, .upstreamStalled, .deadline, .slowConsumer, .internal, .unrecognized:
+            .upstreamTruncated, .upstreamMalformed, .upstreamStalled, .deadline, .slowConsumer, .internal,
+            .unrecognized:
             .unsafe
         }
     }

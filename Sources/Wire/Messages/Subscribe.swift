@@ -1,0 +1,75 @@
+// SUBSCRIBE: a node opens a stream of configuration from its coordinator.
+
+import Core
+
+/// What a node has, so that the coordinator knows what to send. PROTOCOL.md, section 5.9.
+public struct Subscribe: Sendable, Equatable {
+    /// The node's number in the configuration.
+    public var node: UInt32
+    /// Random per start of the process: tells a restart from a reconnection.
+    public var incarnation: UInt64
+    /// Epoch of the snapshot that the node has; 0 for none.
+    public var lastEpoch: UInt64
+    /// Sequence within that epoch.
+    public var lastSequence: UInt64
+    /// Highest epoch the node ever saw: an older one will not be applied.
+    public var highestEpoch: UInt64
+    /// The node's name, at most 64 bytes.
+    public var name: String
+    /// Where clients reach it, at most 128 bytes.
+    public var address: String
+    /// Where its admin port is, at most 128 bytes.
+    public var adminAddress: String
+    /// The program's version, at most 64 bytes.
+    public var programVersion: String
+
+    /// A node's introduction.
+    public init(
+        node: UInt32, incarnation: UInt64, lastEpoch: UInt64 = 0, lastSequence: UInt64 = 0, highestEpoch: UInt64 = 0,
+        name: String = "", address: String = "", adminAddress: String = "", programVersion: String = ""
+    ) {
+        self.node = node
+        self.incarnation = incarnation
+        self.lastEpoch = lastEpoch
+        self.lastSequence = lastSequence
+        self.highestEpoch = highestEpoch
+        self.name = name
+        self.address = address
+        self.adminAddress = adminAddress
+        self.programVersion = programVersion
+    }
+
+    func encode(into buffer: inout ByteBuffer, stream: UInt32) {
+        let hasFields = !(name.isEmpty && address.isEmpty && adminAddress.isEmpty && programVersion.isEmpty)
+        let mark = buffer.beginFrame(.subscribe, stream: stream, flags: hasFields ? .fields : [])
+        buffer.append(integer: node)
+        buffer.append(integer: UInt32(0))
+        for value in [incarnation, lastEpoch, lastSequence, highestEpoch] { buffer.append(integer: value) }
+        buffer.append(field: 1, text: name, limit: 64)
+        buffer.append(field: 2, text: address, limit: 128)
+        buffer.append(field: 3, text: adminAddress, limit: 128)
+        buffer.append(field: 4, text: programVersion, limit: 64)
+        buffer.endFrame(mark)
+    }
+
+    init(_ reader: inout FieldReader, flags: FrameFlags) throws(WireFault) {
+        guard reader.remaining >= 40 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        let node: UInt32 = try reader.integer()
+        guard try reader.integer(UInt32.self) == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        self.init(
+            node: node, incarnation: try reader.integer(), lastEpoch: try reader.integer(),
+            lastSequence: try reader.integer(), highestEpoch: try reader.integer())
+        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.frameSize, .trailingBytes) }
+        var last: UInt8 = 0
+        while let (number, length) = try reader.field(after: &last) {
+            guard length <= 128 else { throw WireFault(.malformed, .fieldValue) }
+            switch number {
+            case 1: name = try reader.text(length)
+            case 2: address = try reader.text(length)
+            case 3: adminAddress = try reader.text(length)
+            case 4: programVersion = try reader.text(length)
+            default: _ = try reader.run(length)
+            }
+        }
+    }
+}
