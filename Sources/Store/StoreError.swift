@@ -17,6 +17,9 @@ public enum StoreError: Error, Hashable, Sendable {
     /// The reply has a shape that the command cannot give.
     case unexpectedReply(String)
 
+    /// The caller's value is empty or longer than the store keeps; the command was not sent.
+    case tooLarge(limit: Int)
+
     /// In which way a server is unwell.
     public enum Degradation: String, Hashable, Sendable {
         /// A script runs for too long (`BUSY`).
@@ -51,7 +54,7 @@ public enum StoreError: Error, Hashable, Sendable {
     /// True when the command certainly changed nothing.
     public var isCertainlyUndone: Bool {
         switch self {
-        case .overloaded, .degraded, .notReady: true
+        case .overloaded, .degraded, .notReady, .tooLarge: true
         case .timeout, .disconnected, .server, .unexpectedReply: false
         }
     }

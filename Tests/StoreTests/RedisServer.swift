@@ -68,7 +68,7 @@ final class RedisServer: @unchecked Sendable {
 
     func kill(_ number: Int32) {
         guard let process else { return }
-        Foundation.kill(process.processIdentifier, SIGCONT)
+        if number != SIGKILL { Foundation.kill(process.processIdentifier, SIGCONT) }
         Foundation.kill(process.processIdentifier, number)
         process.waitUntilExit()
         self.process = nil

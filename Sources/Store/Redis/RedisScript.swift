@@ -6,6 +6,8 @@ public enum RedisScript: Int, CaseIterable, Sendable {
     case reserve
     /// Ends a reservation.
     case settle
+    /// Replaces a field of a hash that nobody changed in between.
+    case replace
 
     /// Its text: the `#!lua` line, what the quota scripts share, its own body.
     public var source: [UInt8] { Self.sources[rawValue] }
@@ -14,6 +16,7 @@ public enum RedisScript: Int, CaseIterable, Sendable {
         switch script {
         case .reserve: assemble(PackageResources.reserve_lua)
         case .settle: assemble(PackageResources.settle_lua)
+        case .replace: PackageResources.replace_lua
         }
     }
 

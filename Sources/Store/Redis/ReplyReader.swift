@@ -87,6 +87,7 @@ private final class ReplyTape {
     let elementLimit: Int
     private(set) var isOverfull = false
     private(set) var byteCount = 0
+    private var promised = 0
 
     init(elementLimit: Int) { self.elementLimit = elementLimit }
 
@@ -95,6 +96,7 @@ private final class ReplyTape {
         defer {
             elements.removeAll(keepingCapacity: true)
             byteCount = 0
+            promised = 0
         }
         if elements.count == 1, case .whole(let reply) = elements[0] { return reply }
         var position = 0
@@ -126,10 +128,12 @@ private final class ReplyTape {
     }
 
     private func addArray(_ count: Int) -> Bool {
-        guard count <= elementLimit - elements.count else {
+        // Headers promise elements that have not come yet; promises count like elements.
+        guard count <= elementLimit - promised else {
             isOverfull = true
             return false
         }
+        promised += count
         elements.append(.array(count: count))
         return true
     }

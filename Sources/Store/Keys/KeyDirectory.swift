@@ -1,0 +1,127 @@
+// The API key records of the cluster, in one hash: written by coordinators, read whole to make snapshots.
+
+import Core
+
+/// Keeps key records by id. A record is the JSON that `Policy` gives and takes; its meaning does not matter here, and a secret is
+/// in it only as a hash. Used on the lane of its connection.
+public final class KeyDirectory {
+    /// A record with its id.
+    public struct Entry: Hashable, Sendable {
+        /// The id of the key: the field of the hash.
+        public let id: String
+        /// The record as JSON.
+        public let record: [UInt8]
+    }
+
+    /// What became of a change.
+    public enum Outcome: Hashable, Sendable {
+        /// It is written.
+        case written
+        /// The id exists already (create), or the record is not the one that was read (replace); nothing was written.
+        case conflict
+    }
+
+    /// The longest record, in bytes: names and models of one key, generously.
+    public static let recordLimit = 16 << 10
+    /// The most records that a listing gives: 100,000 × 300 B = 30 MB in the coordinator.
+    public static let countLimit = 100_000
+
+    private let connection: RedisConnection
+    private let timeout: Duration
+
+    /// The directory behind `connection`. Administration may take longer than a request: `timeout`, 2 s unless told.
+    public init(_ connection: RedisConnection, timeout: Duration = .seconds(2)) {
+        self.connection = connection
+        self.timeout = timeout
+    }
+
+    /// Writes a new record; `conflict` when the id exists.
+    public func create(
+        id: String, record: [UInt8], then: @escaping (Result<Outcome, StoreError>) -> Void
+    ) {
+        guard fits(id, record) else { return then(.failure(Self.tooLarge)) }
+        let command = RedisCommand(parts: [Array("HSETNX".utf8), KeySchema.apiKeys, Array(id.utf8), record])
+        connection.send(command, timeout: timeout) { then(Self.outcome($0)) }
+    }
+
+    /// Reads one record; nil when there is none.
+    public func get(id: String, then: @escaping (Result<[UInt8]?, StoreError>) -> Void) {
+        let command = RedisCommand(parts: [Array("HGET".utf8), KeySchema.apiKeys, Array(id.utf8)])
+        connection.send(command, timeout: timeout) { result in
+            then(
+                result.flatMap { reply in
+                    switch reply {
+                    case .bytes(let record): .success(record)
+                    case .null: .success(nil)
+                    default: .failure(.unexpectedReply("HGET replied \(reply.shape)"))
+                    }
+                })
+        }
+    }
+
+    /// Replaces a record that was read as `expected`, for example to revoke it; `conflict` when somebody was faster.
+    public func replace(
+        id: String, expected: [UInt8], record: [UInt8], then: @escaping (Result<Outcome, StoreError>) -> Void
+    ) {
+        guard fits(id, record) else { return then(.failure(Self.tooLarge)) }
+        connection.call(.replace) { name, output in
+            RedisWriter.begin(7, in: &output)
+            name.write(into: &output)
+            RedisWriter.part(decimal: 1, in: &output)
+            RedisWriter.part(KeySchema.apiKeys, in: &output)
+            RedisWriter.part(Array(id.utf8), in: &output)
+            RedisWriter.part(expected, in: &output)
+            RedisWriter.part(record, in: &output)
+        } then: {
+            then(Self.outcome($0))
+        }
+    }
+
+    /// Reads all records, in the order of their ids; pages of about 256 keep Redis free for others.
+    public func list(then: @escaping (Result<[Entry], StoreError>) -> Void) {
+        page(cursor: Array("0".utf8), found: [:], then)
+    }
+
+    private func page(
+        cursor: [UInt8], found: [String: [UInt8]], _ then: @escaping (Result<[Entry], StoreError>) -> Void
+    ) {
+        let count = [Array("COUNT".utf8), Array("256".utf8)]
+        let command = RedisCommand(parts: [Array("HSCAN".utf8), KeySchema.apiKeys, cursor] + count)
+        connection.send(command, timeout: timeout) { [self] result in
+            switch result {
+            case .failure(let error): then(.failure(error))
+            case .success(.array(let parts)):
+                guard parts.count == 2, case .bytes(let next) = parts[0], case .array(let pairs) = parts[1] else {
+                    return then(.failure(.unexpectedReply("HSCAN replied another shape")))
+                }
+                var found = found
+                for index in stride(from: 0, to: pairs.count - 1, by: 2) {
+                    guard let id = pairs[index].text, case .bytes(let record) = pairs[index + 1] else { continue }
+                    found[id] = record  // a scan may give a field twice
+                }
+                guard found.count <= Self.countLimit else {
+                    return then(.failure(.unexpectedReply("more than \(Self.countLimit) API keys")))
+                }
+                if next != Array("0".utf8) { return page(cursor: next, found: found, then) }
+                then(.success(found.map(Entry.init).sorted { $0.id < $1.id }))
+            case .success(let reply): then(.failure(.unexpectedReply("HSCAN replied \(reply.shape)")))
+            }
+        }
+    }
+
+    private static let tooLarge = StoreError.tooLarge(limit: recordLimit)
+
+    private func fits(_ id: String, _ record: [UInt8]) -> Bool {
+        record.count <= Self.recordLimit && (1...128).contains(id.utf8.count)
+    }
+
+    private static func outcome(_ result: Result<RedisReply, StoreError>) -> Result<Outcome, StoreError> {
+        result.flatMap { reply in
+            switch reply {
+            case .integer(1): .success(.written)
+            case .integer(0): .success(.conflict)
+            default: .failure(.unexpectedReply("a key record's change replied \(reply.shape)"))
+            }
+        }
+    }
+}
