@@ -71,5 +71,6 @@ let package = Package(
         tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "Net"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
         tests("NetTests", of: ["Core", "Net"]),
+        tests("HTTPTests", of: ["Core", "HTTP"]),
     ]
 )

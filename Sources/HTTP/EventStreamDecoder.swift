@@ -1,0 +1,125 @@
+// Decodes server-sent events (WHATWG HTML, 9.2.6) from a body that arrives in any pieces.
+import Core
+
+/// Finds the `data` of each event. A whole event inside one piece is handed out where it lies; only what a split cuts is copied.
+public struct EventStreamDecoder: ~Copyable {
+    /// Bounds of what a server may send.
+    public struct Limits: Sendable {
+        /// Bytes of one line.
+        public var line = 4 << 20
+        /// Bytes of one event's data.
+        public var event = 8 << 20
+        /// The defaults, wide enough for images and long tool arguments.
+        public init() {}
+    }
+
+    private var partial = ByteBuffer()
+    private var gathered = ByteBuffer()
+    private var hasGathered = false
+    private var skipsLineFeed = false
+    private var isAtStart = true
+    private let limits: Limits
+    /// Events handed out so far.
+    public private(set) var events = 0
+
+    /// A decoder at the start of a stream.
+    public init(limits: Limits = Limits()) { self.limits = limits }
+
+    /// True when the stream stopped inside an event: data without the empty line that dispatches it.
+    public var isInsideEvent: Bool { hasGathered || partial.count > 0 }
+
+    /// Decodes `bytes`, calling `onEvent` with the data of each event that is complete. Stops early when `onEvent` returns false.
+    public mutating func decode(_ bytes: RawSpan, _ onEvent: (RawSpan) -> Bool) throws(HTTPFailure) {
+        var place = 0
+        if skipsLineFeed, bytes.byteCount > 0 {
+            if bytes.byte(at: 0) == 10 { place = 1 }
+            skipsLineFeed = false
+        }
+        while place < bytes.byteCount {
+            let end = EventStreamDecoder.lineEnd(in: bytes, from: place)
+            guard partial.count + end - place <= limits.line else { throw .eventTooLarge }
+            guard end < bytes.byteCount else { return partial.append(bytes.extracting(place..<end)) }
+            var next = end + 1
+            if bytes.byte(at: end) == 13 {
+                if next == bytes.byteCount {
+                    skipsLineFeed = true
+                } else if bytes.byte(at: next) == 10 {
+                    next += 1
+                }
+            }
+            let goesOn: Bool
+            if partial.count > 0 {
+                partial.append(bytes.extracting(place..<end))
+                var line = ByteBuffer()
+                swap(&line, &partial)
+                (goesOn, _) = try take(line.bytes, endsEvent: false, onEvent)
+            } else {
+                // The usual case: the empty line follows at once, so the data need not be gathered.
+                let endsEvent = next < bytes.byteCount && bytes.byte(at: next) == 10
+                let usedEnd: Bool
+                (goesOn, usedEnd) = try take(bytes.extracting(place..<end), endsEvent: endsEvent, onEvent)
+                if usedEnd { next += 1 }
+            }
+            guard goesOn else { return }
+            place = next
+        }
+    }
+
+    /// Handles one line without its end. The second value tells that the empty line behind it was used too.
+    private mutating func take(
+        _ raw: RawSpan, endsEvent: Bool, _ onEvent: (RawSpan) -> Bool
+    ) throws(HTTPFailure) -> (goesOn: Bool, usedEnd: Bool) {
+        var start = 0
+        if isAtStart {
+            isAtStart = false
+            if raw.byteCount >= 3, raw.matches("\u{FEFF}", in: 0..<3) { start = 3 }
+        }
+        let count = raw.byteCount
+        if count == start { return (dispatch(onEvent), false) }
+        // Only `data` matters: comments begin with a colon, other fields are ignored.
+        guard count - start >= 4, raw.matches("data", in: start..<(start + 4)) else { return (true, false) }
+        var from = start + 4
+        if from < count {
+            guard raw.byte(at: from) == UInt8(ascii: ":") else { return (true, false) }
+            from += 1
+            if from < count, raw.byte(at: from) == 0x20 { from += 1 }
+        }
+        guard gathered.count + count - from < limits.event else { throw .eventTooLarge }
+        if endsEvent, !hasGathered {
+            guard from < count else { return (true, true) }
+            events += 1
+            return (onEvent(raw.extracting(from..<count)), true)
+        }
+        if hasGathered { gathered.append(UInt8(10)) }
+        hasGathered = true
+        gathered.append(raw.extracting(from..<count))
+        return (true, false)
+    }
+
+    private mutating func dispatch(_ onEvent: (RawSpan) -> Bool) -> Bool {
+        guard hasGathered else { return true }
+        hasGathered = false
+        guard gathered.count > 0 else { return true }
+        var event = ByteBuffer()
+        swap(&event, &gathered)
+        events += 1
+        return onEvent(event.bytes)
+    }
+
+    /// Offset of the next line feed or carriage return, or the end.
+    private static func lineEnd(in bytes: RawSpan, from start: Int) -> Int {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let highs: UInt64 = 0x8080_8080_8080_8080
+        var place = start
+        while place + 8 <= bytes.byteCount {
+            let word = bytes.word(at: place)
+            let feed = word ^ (ones &* 10)
+            let carriage = word ^ (ones &* 13)
+            let found = (((feed &- ones) & ~feed) | ((carriage &- ones) & ~carriage)) & highs
+            if found != 0 { return place + found.trailingZeroBitCount / 8 }
+            place += 8
+        }
+        while place < bytes.byteCount, bytes.byte(at: place) != 10, bytes.byte(at: place) != 13 { place += 1 }
+        return place
+    }
+}

@@ -1,0 +1,54 @@
+// Why bytes are not acceptable HTTP/1.1, as a closed list.
+
+/// A violation of HTTP/1.1 (RFC 9112) or of a limit, by the peer.
+public enum HTTPFailure: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The request or status line is malformed.
+    case startLine
+    /// A header line is malformed: folding, a space before the colon, a forbidden byte, a bare line feed.
+    case header
+    /// The head is larger than its limit, in bytes or in lines.
+    case headTooLarge
+    /// Content-Length is malformed or contradicts itself.
+    case contentLength
+    /// Transfer-Encoding is unknown, repeated, or stands beside Content-Length.
+    case transferEncoding
+    /// A chunk's size line or end is malformed.
+    case chunk
+    /// The body is larger than its limit.
+    case bodyTooLarge
+    /// The connection ended inside a message.
+    case truncated
+    /// Bytes came when nothing was asked for.
+    case unexpectedBytes
+    /// A line or event of an event stream is larger than its limit.
+    case eventTooLarge
+
+    /// One sentence for a log line.
+    public var description: String {
+        switch self {
+        case .startLine: "malformed request or status line"
+        case .header: "malformed header line"
+        case .headTooLarge: "head larger than its limit"
+        case .contentLength: "malformed or contradictory Content-Length"
+        case .transferEncoding: "unacceptable Transfer-Encoding"
+        case .chunk: "malformed chunk"
+        case .bodyTooLarge: "body larger than its limit"
+        case .truncated: "the connection ended inside a message"
+        case .unexpectedBytes: "bytes outside of any exchange"
+        case .eventTooLarge: "event larger than its limit"
+        }
+    }
+}
+
+/// Bounds of what a peer may send.
+public struct HTTPLimits: Sendable {
+    /// Bytes of a head, start line included.
+    public var head = 64 * 1024
+    /// Header lines of a head.
+    public var headers = 128
+    /// Bytes of a body, transfer coding removed.
+    public var body = Int.max
+
+    /// The defaults, with a limit on the body.
+    public init(body: Int = .max) { self.body = body }
+}
