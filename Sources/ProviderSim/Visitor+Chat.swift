@@ -128,7 +128,8 @@ extension Visitor {
             exchange.due = exchange.due + exchange.behaviour.pace
         }
         sendScratch()
-        schedule(after: max(.zero, exchange.due - now))
+        // Never at once: a timer that is due in this turn would fire before what was written is sent.
+        schedule(after: max(.microseconds(1), exchange.due - now))
     }
 
     /// What the transport holds at most before an answer waits for its reader.
