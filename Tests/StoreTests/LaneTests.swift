@@ -178,7 +178,8 @@ private final class PairLoad {
         guard started < pairs else { return }
         started += 1
         let call = ReserveCall(
-            id: Identifier128(high: UInt64(started), low: UInt64(depth)), tenant: Tenant(org: "acme", team: "search", key: "k1"),
+            id: Identifier128(high: UInt64(started), low: UInt64(depth)),
+            tenant: Tenant(org: "acme", team: "search", key: "k1"),
             estimate: QuotaUse(inputTokens: 10, outputTokens: 10, microUSD: 10), holdMilliseconds: 60_000,
             limits: limits)
         store.reserve(call) { [self] result in
