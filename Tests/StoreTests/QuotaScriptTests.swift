@@ -222,6 +222,29 @@ import Testing
         #expect(remaining(try redis.reserve(call(10, limits))) == [4, 1000, 600])
     }
 
+    /// The hash of a scope and the log of its sliding window expire at different times; neither may outlive its meaning.
+    @Test func aLogAndItsSumMayExpireOneWithoutTheOther() throws {
+        let log = try Limit(
+            scope: .org, unit: .inputTokens, amount: 1000, period: .microseconds(20_000), algorithm: .slidingWindow)
+        let month = try Limit(
+            scope: .org, unit: .requests, amount: 100, period: .calendarMonth, algorithm: .fixedWindow)
+        let limits = try set(log, month)
+        #expect(remaining(try redis.reserve(call(1, limits, input: 300))) == [700, 99])
+        _ = try redis.command("DEL", "q:{acme}:li20")
+        #expect(remaining(try redis.reserve(call(2, limits, input: 300))) == [700, 98], "the log went, the sum stayed")
+        usleep(30_000)
+        _ = try redis.command("DEL", "q:{acme}")
+        #expect(remaining(try redis.reserve(call(3, limits, input: 300))) == [700, 99], "the sum went, the log stayed")
+        usleep(30_000)
+        _ = try redis.command("DEL", "q:{acme}")
+        let use = QuotaUse(inputTokens: 400, outputTokens: 0, microUSD: 0)
+        if case .settled = try redis.settle(SettleCall(of: call(3, limits), use: use)) {
+        } else {
+            Issue.record("settle")
+        }
+        #expect(remaining(try redis.reserve(call(4, limits, input: 300))) == [600, 99], "the overrun of 100 counts")
+    }
+
     @Test func everyKeyHasALifetime() throws {
         let limits = try set(
             .concurrency(50, scope: .org), Limit(scope: .org, unit: .requests, amount: 1000, algorithm: .slidingWindow),

@@ -63,6 +63,8 @@ extension QuotaModel {
         var buckets: [Int64: (requests: Int64, money: Int64)] = [:]
         var counters: [String: (start: Int64, count: Int64, before: Int64)] = [:]
         var logs: [String: [LogEntry]] = [:]
+        /// When the key of a log expires, ms; each change puts it off.
+        var logExpires: [String: Int64] = [:]
 
         func extendingLife() -> Account {
             var account = self
@@ -109,7 +111,15 @@ extension QuotaModel.Account {
         return true
     }
 
-    /// Drops at most `logSweep` entries of a log that are not younger than `before`.
+    /// A log whose key has expired counts nothing any more.
+    mutating func expire(log field: String, at now: Int64) {
+        guard let end = logExpires[field], end <= now / 1000 else { return }
+        logExpires[field] = nil
+        logs[field] = nil
+        counters[field] = (0, 0, 0)
+    }
+
+    /// Drops at most 512 entries of a log that are not younger than `before`.
     mutating func clear(log field: String, before: Int64) {
         let entries = logs[field] ?? []
         let old = entries.prefix(512).prefix { $0.at <= before }
@@ -150,7 +160,10 @@ extension QuotaModel.Account {
             let left = a - state.count - cost
             if left < 0 { return (left + cost, cost > a ? QuotaRetry.neverNumber : leaves(field, -left, b, now)) }
             counters[field] = (0, state.count + cost, 0)
-            if cost > 0 { insert(QuotaModel.LogEntry(at: now, id: id, weight: cost), into: field) }
+            if cost > 0 {
+                insert(QuotaModel.LogEntry(at: now, id: id, weight: cost), into: field)
+                logExpires[field] = now / 1000 + b / 1000 + 60_000
+            }
             till = max(till, now + b)
             return (left, nil)
         case .concurrency:
@@ -245,7 +258,9 @@ extension QuotaModel.Account {
             counters[field] = (start, used, before)
             till = max(till, start + 2 * period)
         case .log:
+            expire(log: field, at: now)
             correctLog(field, by: step, at: now)
+            logExpires[field] = now / 1000 + period / 1000 + 60_000
             till = max(till, now + period)
         }
     }

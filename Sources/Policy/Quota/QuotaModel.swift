@@ -36,7 +36,9 @@ public struct QuotaModel: Sendable {
                 let rule = call.limits.layout.rules[index]
                 let field = call.limits.limits[index].field
                 // What had expired is cleared even when the call is denied later: it is true either way.
-                if rule.kind == .log { account.clear(log: field, before: now - rule.numbers.b) }
+                guard rule.kind == .log else { continue }
+                account.expire(log: field, at: now)
+                account.clear(log: field, before: now - rule.numbers.b)
             }
             accounts[place] = account
             for index in group.range {

@@ -137,6 +137,8 @@ for s = 2, groups + 1 do
     else
       -- Sliding log: clear at most 512 expired entries (weight: the last 3 bytes of a member), at once.
       local sum, key = state and read('<d', state) or 0, KEYS[log]
+      -- Hash and log end at their own times, each after its content is inert: what is left of the other is inert, too.
+      if not state then call('UNLINK', key) elseif sum > 0 and call('EXISTS', key) == 0 then sum = 0 end
       local old = call('ZRANGEBYSCORE', key, '-inf', now - b, 'LIMIT', 0, 512)
       if #old > 0 then
         for i = 1, #old do sum = sum - read('>I3', old[i], 17) end

@@ -105,6 +105,7 @@ for s = 2, groups + 1 do
         till = max(till, start + 2 * b)
       else
         local sum, key = state and read('<d', state) or 0, KEYS[log]
+        if not state then call('UNLINK', key) elseif sum > 0 and call('EXISTS', key) == 0 then sum = 0 end
         if old > 0 and call('ZREM', key, id .. write('>I3', old)) == 1 then
           sum = sum + new - old
           if new > 0 then call('ZADD', key, reserved, id .. write('>I3', new)) end
