@@ -1,0 +1,374 @@
+// What the client makes of each frame that comes in.
+
+public import Core
+
+extension ClientConnection {
+    /// Takes at most one event out of `input`.
+    public mutating func receive(_ input: inout ByteBuffer, at now: Instant) -> Event? {
+        clock = now
+        if hasLost, let event = nextLost() { return event }
+        while true {
+            switch phase {
+            case .awaitingAnswer, .open: break
+            case .failed, .finished:
+                input.consume(input.count)
+                return nil
+            }
+            guard input.count >= FrameHeader.size else { return partial(input.count) }
+            let header = FrameHeader(input)
+            do throws(WireFault) {
+                guard header.flags.isKnown else { throw WireFault(.malformed, .unknownFlag) }
+                guard Int(header.length) <= max(limits.frameBytes, ServerConnection.largestFrame) else {
+                    throw WireFault(.frameSize, .frameTooLong)
+                }
+                guard header.stream >> 31 == 0 else { throw WireFault(.malformed, .wrongStream) }
+                let size = FrameHeader.size + Int(header.length)
+                guard input.count >= size else { return partial(input.count) }
+                partialDue = .distantFuture
+                lastReceived = now
+                try charge(size)
+                let payload = input.slice(at: FrameHeader.size, count: Int(header.length))
+                let event =
+                    header.type == FrameType.delta.rawValue
+                    ? try delta(header, payload, input) : try handle(header, payload, input)
+                input.consume(size)
+                if let event { return event }
+                if hasLost, let event = nextLost() { return event }
+            } catch {
+                return fail(error.code, error.violation)
+            }
+        }
+    }
+
+    private mutating func partial(_ waiting: Int) -> Event? {
+        if waiting == 0 {
+            partialDue = .distantFuture
+        } else if partialDue == .distantFuture {
+            partialDue = clock + limits.partialFrameTime
+        }
+        return nil
+    }
+
+    private mutating func charge(_ size: Int) throws(WireFault) {
+        let cost = Int64(max(size, limits.frameCharge)) &* shared.inboundCost >> 10
+        // A server answers many small frames at once; four times the budget that it gives us.
+        guard inbound.take(cost >> 2, depth: shared.inboundDepth, at: clock) else {
+            throw WireFault(.calm, .inboundRate)
+        }
+    }
+
+    private mutating func glitch() throws(WireFault) {
+        guard glitches.take(shared.glitchCost, depth: shared.glitchDepth, at: clock) else {
+            throw WireFault(.calm, .glitches)
+        }
+    }
+
+    private mutating func delta(
+        _ header: FrameHeader, _ payload: ByteSlice, _ input: borrowing ByteBuffer
+    ) throws(WireFault) -> Event? {
+        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
+        guard payload.count > 1, payload.count <= StreamEvent.maximumPayload else {
+            throw payload.count > 1 ? WireFault(.frameSize, .frameTooLong) : WireFault(.malformed, .emptyPayload)
+        }
+        let slot = try stream(header)
+        try take(slot, payload.count)
+        let tag = input.byte(at: FrameHeader.size)
+        guard let kind = DeltaKind(rawValue: tag & 0x0F) else { throw WireFault(.malformed, .fieldValue) }
+        if streams.rows[slot].flags.contains(.cancelled) { return nil }
+        return .delta(stream: header.stream, choice: tag >> 4, kind: kind, bytes: payload.dropFirst(1))
+    }
+
+    /// The row of an open stream; frames behind a terminal frame or ahead of an opening are the server's mistake.
+    @inline(__always) private func stream(_ header: FrameHeader) throws(WireFault) -> Int {
+        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard let slot = streams.find(header.stream) else {
+            guard header.stream <= lastOpened else { throw WireFault(.malformed, .unknownStream) }
+            throw WireFault(.malformed, .afterTerminal)
+        }
+        return slot
+    }
+
+    /// Charges response bytes against the credit that was granted.
+    @inline(__always) private mutating func take(_ slot: Int, _ bytes: Int) throws(WireFault) {
+        let received = Int(streams.rows[slot].received) + bytes
+        guard received <= Int(streams.rows[slot].granted) else { throw WireFault(.creditViolation, .responseCredit) }
+        streams.rows[slot].received = UInt32(received)
+        // Nobody reads a cancelled stream, and an event's own bytes never wait for a reader.
+        if case .automatic = responseCredit {
+            streams.rows[slot].consumed = UInt32(received)
+            grantResponse(slot)
+        } else if streams.rows[slot].flags.contains(.cancelled) {
+            streams.rows[slot].consumed = UInt32(received)
+            grantResponse(slot)
+        } else {
+            streams.rows[slot].consumed += 1
+        }
+    }
+
+    private mutating func handle(
+        _ header: FrameHeader, _ payload: ByteSlice, _ input: borrowing ByteBuffer
+    ) throws(WireFault) -> Event? {
+        guard let type = FrameType(rawValue: header.type) else {
+            guard header.type & FrameType.ignorableBit != 0 else { throw WireFault(.unknownFrame, .unknownType) }
+            try glitch()
+            return nil
+        }
+        try checkFlags(type, header)
+        if case .awaitingAnswer = phase, type != .helloOK, type != .connectionError {
+            throw WireFault(.malformed, .wrongState)
+        }
+        var reader = FieldReader(input.bytes(of: payload))
+        switch type {
+        case .end:
+            let slot = try stream(header)
+            let end = try End(&reader, flags: header.flags)
+            close(slot)
+            return .end(stream: header.stream, end)
+        case .error:
+            let slot = try stream(header)
+            let error = try StreamError(&reader, flags: header.flags)
+            close(slot)
+            return .error(stream: header.stream, error)
+        case .accepted:
+            let slot = try stream(header)
+            let accepted = try Accepted(&reader)
+            return streams.rows[slot].flags.contains(.cancelled)
+                ? nil : .accepted(stream: header.stream, accepted)
+        case .event:
+            let slot = try stream(header)
+            let event = try StreamEvent(&reader)
+            try take(slot, payload.count)
+            if case .manual = responseCredit, !streams.rows[slot].flags.contains(.cancelled) {
+                streams.rows[slot].consumed += UInt32(payload.count - 1)
+                grantResponse(slot)
+            }
+            return streams.rows[slot].flags.contains(.cancelled) ? nil : .event(stream: header.stream, event)
+        case .credit: return try credit(header, &reader)
+        case .snapshot, .update: return try state(type, header, &reader)
+        case .helloOK, .ping, .pong, .goAway, .connectionError, .hint:
+            return try connectionFrame(type, header, &reader)
+        case .resume: throw WireFault(.unknownFrame, .capability)
+        case .delta, .hello, .request, .body, .cancel, .subscribe, .report:
+            throw WireFault(.malformed, .wrongDirection)
+        }
+    }
+
+    /// Which flags each type may carry.
+    private func checkFlags(_ type: FrameType, _ header: FrameHeader) throws(WireFault) {
+        let allowed: FrameFlags
+        switch type {
+        case .helloOK, .end, .error: allowed = .fields
+        case .snapshot, .update: allowed = .more
+        default: allowed = []
+        }
+        guard header.flags.subtracting(allowed).isEmpty else { throw WireFault(.malformed, .unknownFlag) }
+    }
+
+    private mutating func connectionFrame(
+        _ type: FrameType, _ header: FrameHeader, _ reader: inout FieldReader
+    ) throws(WireFault) -> Event? {
+        guard header.stream == 0 else { throw WireFault(.malformed, .wrongStream) }
+        switch type {
+        case .helloOK: return try answer(&reader, header.flags)
+        case .goAway: return goAway(try GoAway(&reader))
+        case .hint: return .hint(try Hint(&reader))
+        case .connectionError: return failed(try ConnectionError(&reader))
+        default: break
+        }
+        guard reader.remaining == 8 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        let value: UInt64 = try reader.integer()
+        if type == .ping {
+            if clock - lastPing < limits.pingInterval {
+                pingStrikes += 1
+                guard pingStrikes <= limits.pingStrikes else { throw WireFault(.calm, .pings) }
+            }
+            lastPing = clock
+            control.pong = value
+            control.bits.insert(.pong)
+        } else {
+            guard pongDue != .distantFuture else { throw WireFault(.malformed, .unaskedPong) }
+            if value == pingValue { pongDue = .distantFuture }
+        }
+        return nil
+    }
+
+    private mutating func answer(_ reader: inout FieldReader, _ flags: FrameFlags) throws(WireFault) -> Event? {
+        guard case .awaitingAnswer = phase else { throw WireFault(.malformed, .wrongState) }
+        let answer = try HelloOK(&reader, flags: flags)
+        guard answer.version == 1 else { throw WireFault(.version, .versionRange) }
+        guard Capabilities.supported.isSuperset(of: answer.capabilities) else {
+            throw WireFault(.malformed, .capability)
+        }
+        phase = .open
+        answerDue = .distantFuture
+        maximumStream = answer.maximumStream
+        maximumFrame = min(ServerConnection.largestFrame, Int(answer.maximumFrame))
+        maximumBody = Int(answer.maximumBodyKiB) * 1024
+        capabilities = answer.capabilities
+        return .ready(answer)
+    }
+
+    private mutating func goAway(_ message: GoAway) -> Event? {
+        if !message.isAnnouncement {
+            goAwayLast = min(goAwayLast, message.lastStream)
+            hasLost = lastOpened > goAwayLast
+        }
+        return .goAway(message)
+    }
+
+    /// Streams above the GOAWAY's id were not processed: each is handed back once.
+    private mutating func nextLost() -> Event? {
+        var lowest = -1
+        for slot in streams.rows.indices where streams.rows[slot].id > goAwayLast {
+            if lowest < 0 || streams.rows[slot].id < streams.rows[lowest].id { lowest = slot }
+        }
+        guard lowest >= 0 else {
+            hasLost = false
+            return nil
+        }
+        let id = streams.rows[lowest].id
+        close(lowest)
+        return .error(stream: id, StreamError(code: .draining))
+    }
+
+    private mutating func close(_ slot: Int) {
+        stopSending(slot)
+        streams.remove(slot)
+    }
+
+    private mutating func credit(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
+        guard reader.remaining == 4 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        let value: UInt32 = try reader.integer()
+        if header.stream == 0 {
+            guard value >> 31 == 0 else { throw WireFault(.malformed, .fieldValue) }
+            guard value > maximumStream else {
+                try glitch()
+                return nil
+            }
+            maximumStream = value
+            return .streamCredit(available: availableStreams)
+        }
+        guard header.stream <= lastOpened else { throw WireFault(.malformed, .unknownStream) }
+        // Behind a terminal frame or CANCEL the body is gone.
+        guard let slot = streams.find(header.stream) else { return nil }
+        guard value > streams.rows[slot].bodyGranted else {
+            try glitch()
+            return nil
+        }
+        streams.rows[slot].bodyGranted = value
+        sendBodyIfPossible(slot)
+        return nil
+    }
+
+    /// Collects the fragments of SNAPSHOT and UPDATE; memory grows with what came, not with what was promised.
+    private mutating func state(
+        _ type: FrameType, _ header: FrameHeader, _ reader: inout FieldReader
+    ) throws(WireFault) -> Event? {
+        let slot = try stream(header)
+        guard streams.rows[slot].flags.contains(.subscription) else { throw WireFault(.malformed, .wrongStream) }
+        let isAssembling = streams.rows[slot].flags.contains(.assembling)
+        guard !isAssembling || streams.rows[slot].assembled == type.rawValue else {
+            throw WireFault(.malformed, .wrongState)
+        }
+        let isLast = !header.flags.contains(.more)
+        if isLast, !isAssembling { return try message(type, header.stream, reader.span) }
+        let queue = streams.rows[slot].queue ?? FrameQueue()
+        guard queue.bytes.count + reader.remaining <= limits.stateMessageBytes else {
+            throw WireFault(.frameSize, .messageTooLong)
+        }
+        guard isLast || reader.remaining >= limits.bodyFragmentBytes else {
+            throw WireFault(.malformed, .smallFragment)
+        }
+        queue.bytes.append(reader.span)
+        guard isLast else {
+            streams.rows[slot].queue = queue
+            streams.rows[slot].assembled = type.rawValue
+            streams.rows[slot].flags.insert(.assembling)
+            return nil
+        }
+        streams.rows[slot].queue = nil
+        streams.rows[slot].flags.remove(.assembling)
+        return try Self.message(type, header.stream, queue.bytes)
+    }
+
+    private static func message(
+        _ type: FrameType, _ stream: UInt32, _ bytes: borrowing ByteBuffer
+    ) throws(WireFault) -> Event {
+        type == .snapshot
+            ? .snapshot(stream: stream, try StateMessage.snapshot(bytes.bytes))
+            : .update(stream: stream, try StateMessage.update(bytes.bytes))
+    }
+
+    private func message(_ type: FrameType, _ stream: UInt32, _ bytes: RawSpan) throws(WireFault) -> Event {
+        type == .snapshot
+            ? .snapshot(stream: stream, try StateMessage.snapshot(bytes))
+            : .update(stream: stream, try StateMessage.update(bytes))
+    }
+
+    /// The peer will send no more bytes: there is no half-closed state.
+    public mutating func inputEnded(at now: Instant) -> Event? {
+        clock = now
+        switch phase {
+        case .failed, .finished:
+            phase = .finished
+            return nil
+        case .awaitingAnswer, .open: break
+        }
+        let isClean = streams.count == 0 && partialDue == .distantFuture && isUsable
+        phase = .finished
+        if isClean { return nil }
+        let detail = Violation.transportEnded.rawValue
+        return .failed(
+            ConnectionError(code: .connectionLost, detail: detail, lastStream: lastOpened, origin: .transport))
+    }
+
+    mutating func fail(_ code: ErrorCode, _ violation: Violation) -> Event? {
+        let error = ConnectionError(code: code, detail: violation.rawValue, lastStream: 0)
+        control.failure = error
+        control.bits.insert(.failure)
+        return failed(error)
+    }
+
+    private mutating func failed(_ error: ConnectionError) -> Event {
+        phase = .failed
+        hasLost = false
+        return .failed(error)
+    }
+
+    /// When `advance` must be called at the latest.
+    public var deadline: Instant? {
+        let due: Instant
+        switch phase {
+        case .failed, .finished: return nil
+        case .awaitingAnswer: due = min(answerDue, partialDue)
+        case .open:
+            let ping = pongDue == .distantFuture ? lastReceived + limits.pingIdle : pongDue
+            due = hasLost ? clock : min(partialDue, ping)
+        }
+        return due == .distantFuture ? nil : due
+    }
+
+    /// A deadline passed.
+    public mutating func advance(to now: Instant) -> Event? {
+        clock = now
+        switch phase {
+        case .failed, .finished: return nil
+        case .awaitingAnswer:
+            if now >= answerDue { return fail(.handshakeTimeout, .helloTimeout) }
+            return now >= partialDue ? fail(.peerSilent, .partialFrame) : nil
+        case .open: break
+        }
+        if hasLost, let event = nextLost() { return event }
+        if now >= partialDue { return fail(.peerSilent, .partialFrame) }
+        if now >= pongDue { return fail(.peerSilent, .pingTimeout) }
+        if pongDue == .distantFuture, now >= lastReceived + limits.pingIdle {
+            pingValue = chance.next()
+            pongDue = now + limits.pongTime
+            control.ping = pingValue
+            control.bits.insert(.ping)
+            streams.trim()
+            ready.releaseIfEmpty()
+        }
+        return nil
+    }
+}

@@ -1,0 +1,319 @@
+// What the server makes of each frame that comes in.
+
+public import Core
+
+extension ServerConnection {
+    /// Takes at most one event out of `input`.
+    public mutating func receive(_ input: inout ByteBuffer, at now: Instant) -> Event? {
+        clock = now
+        if let event = nextPending() { return event }
+        while true {
+            switch phase {
+            case .awaitingHello, .open: break
+            case .deciding:
+                // Nothing may follow HELLO before its answer: state before authentication stays at one frame.
+                return input.count == 0 ? nil : fail(.malformed, .wrongState)
+            case .failed, .finished:
+                input.consume(input.count)
+                return nil
+            }
+            guard input.count >= FrameHeader.size else { return partial(input.count) }
+            let header = FrameHeader(input)
+            do throws(WireFault) {
+                try check(header)
+                let size = FrameHeader.size + Int(header.length)
+                guard input.count >= size else { return partial(input.count) }
+                partialDue = .distantFuture
+                lastReceived = now
+                try charge(size)
+                let payload = input.slice(at: FrameHeader.size, count: Int(header.length))
+                let event = try handle(header, payload, input)
+                input.consume(size)
+                if let event { return event }
+            } catch {
+                return fail(error.code, error.violation)
+            }
+        }
+    }
+
+    /// Remembers since when a frame is incomplete.
+    private mutating func partial(_ waiting: Int) -> Event? {
+        if waiting == 0 {
+            partialDue = .distantFuture
+        } else if partialDue == .distantFuture {
+            partialDue = clock + limits.partialFrameTime
+        }
+        return nil
+    }
+
+    /// What can be said of a frame before its payload is there.
+    private func check(_ header: FrameHeader) throws(WireFault) {
+        guard header.flags.isKnown else { throw WireFault(.malformed, .unknownFlag) }
+        if case .awaitingHello = phase {
+            guard header.type == FrameType.hello.rawValue else { throw WireFault(.malformed, .wrongState) }
+            guard Int(header.length) + FrameHeader.size <= limits.helloBytes else {
+                throw WireFault(.frameSize, .frameTooLong)
+            }
+        }
+        guard Int(header.length) <= limits.frameBytes else { throw WireFault(.frameSize, .frameTooLong) }
+        guard header.stream >> 31 == 0 else { throw WireFault(.malformed, .wrongStream) }
+    }
+
+    /// Every frame is charged: bytes, and at least what its bookkeeping costs.
+    private mutating func charge(_ size: Int) throws(WireFault) {
+        let cost = Int64(max(size, limits.frameCharge)) &* shared.inboundCost >> 10
+        guard inbound.take(cost, depth: shared.inboundDepth, at: clock) else { throw WireFault(.calm, .inboundRate) }
+    }
+
+    mutating func glitch() throws(WireFault) {
+        guard glitches.take(shared.glitchCost, depth: shared.glitchDepth, at: clock) else {
+            throw WireFault(.calm, .glitches)
+        }
+    }
+
+    private mutating func handle(
+        _ header: FrameHeader, _ payload: ByteSlice, _ input: borrowing ByteBuffer
+    ) throws(WireFault) -> Event? {
+        guard let type = FrameType(rawValue: header.type) else {
+            guard header.type & FrameType.ignorableBit != 0 else { throw WireFault(.unknownFrame, .unknownType) }
+            try glitch()
+            return nil
+        }
+        var reader = FieldReader(input.bytes(of: payload))
+        switch type {
+        case .request: return try request(header, payload, &reader)
+        case .body: return try body(header, payload)
+        case .credit: return try credit(header, &reader)
+        case .cancel: return try cancel(header, &reader)
+        case .ping, .pong:
+            try expectConnection(header)
+            guard reader.remaining == 8 else { throw WireFault(.frameSize, .wrongFixedLength) }
+            let value: UInt64 = try reader.integer()
+            if type == .ping { try ping(value) } else { try pong(value) }
+            return nil
+        case .hello: return try hello(header, &reader)
+        case .goAway:
+            try expectConnection(header)
+            return .goAway(try GoAway(&reader))
+        case .connectionError:
+            try expectConnection(header)
+            return failed(try ConnectionError(&reader))
+        case .subscribe: return try subscribe(header, &reader)
+        case .report: return try report(header, &reader)
+        case .resume: throw WireFault(.unknownFrame, .capability)
+        case .hint: try glitch()
+        case .helloOK, .accepted, .delta, .event, .end, .error, .snapshot, .update:
+            throw WireFault(.malformed, .wrongDirection)
+        }
+        return nil
+    }
+
+    private func expectConnection(_ header: FrameHeader) throws(WireFault) {
+        guard header.stream == 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
+    }
+
+    private mutating func hello(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
+        guard case .awaitingHello = phase else { throw WireFault(.malformed, .wrongState) }
+        guard header.stream == 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard !header.flags.contains(.more) else { throw WireFault(.malformed, .unknownFlag) }
+        let hello = try Hello(&reader, flags: header.flags)
+        guard hello.minimumVersion <= 1, hello.maximumVersion >= 1 else { throw WireFault(.version, .versionRange) }
+        phase = .deciding
+        helloDue = .distantFuture
+        window = UInt32(hello.windowKiB) * 1024
+        capabilities = hello.capabilities.intersection(.supported)
+        role = hello.role
+        return .hello(hello)
+    }
+
+    private mutating func ping(_ value: UInt64) throws(WireFault) {
+        if clock - lastPing < limits.pingInterval {
+            pingStrikes += 1
+            guard pingStrikes <= limits.pingStrikes else { throw WireFault(.calm, .pings) }
+        }
+        lastPing = clock
+        control.pong = value
+        control.bits.insert(.pong)
+    }
+
+    private mutating func pong(_ value: UInt64) throws(WireFault) {
+        guard pongDue != .distantFuture else { throw WireFault(.malformed, .unaskedPong) }
+        guard value == pingValue else { return }
+        pongDue = .distantFuture
+        if case .announced(_, let drain, let reason) = leaving { finishGoAway(reason: reason, drain: drain) }
+    }
+
+    /// The id of a new stream must be the last one plus one, within credit and rate.
+    private mutating func open(_ header: FrameHeader) throws(WireFault) -> Bool {
+        guard case .open = phase else { throw WireFault(.malformed, .wrongState) }
+        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard header.stream == highestSeen &+ 1 else { throw WireFault(.malformed, .streamNotNext) }
+        guard header.stream <= limits.streamsPerConnection else { throw WireFault(.creditViolation, .streamsUsedUp) }
+        guard header.stream <= announcedMaximum else { throw WireFault(.creditViolation, .streamCredit) }
+        guard streamRate.take(shared.streamCost, depth: 1_000_000_000, at: clock) else {
+            throw WireFault(.calm, .streamRate)
+        }
+        highestSeen = header.stream
+        if case .final = leaving { return false }
+        return true
+    }
+
+    private mutating func request(
+        _ header: FrameHeader, _ payload: ByteSlice, _ reader: inout FieldReader
+    ) throws(WireFault) -> Event? {
+        guard !header.flags.contains(.fields) else { throw WireFault(.malformed, .unknownFlag) }
+        guard role != .node else { throw WireFault(.malformed, .wrongDirection) }
+        let isTaken = try open(header)
+        let head = try RequestHead(&reader)
+        let first = payload.dropFirst(reader.offset)
+        let isComplete = !header.flags.contains(.more)
+        guard first.count <= Int(head.bodyLength), isComplete == (first.count == Int(head.bodyLength)) else {
+            throw WireFault(.malformed, .bodyLength)
+        }
+        // Above the last stream of our GOAWAY: the client knows that it was not processed; nothing is kept.
+        guard isTaken else { return nil }
+        guard first.count <= limits.freeBodyBytes else { throw WireFault(.creditViolation, .bodyCredit) }
+        guard Int(head.bodyLength) <= limits.bodyBytes else {
+            refuse(header.stream, head.bodyLength)
+            return nil
+        }
+        var row = ServerStream(id: header.stream, priority: head.priority, window: window, at: clock)
+        row.bodyLength = head.bodyLength
+        row.bodyReceived = UInt32(first.count)
+        row.bodyCharged = min(head.bodyLength, UInt32(limits.freeBodyBytes))
+        if isComplete { row.flags.insert(.bodyDone) } else { noteStreamTimer(bodyDeadline(row)) }
+        inFlightBodyBytes += Int(row.bodyCharged)
+        _ = streams.insert(row)
+        return .request(stream: header.stream, head: head, body: first, isComplete: isComplete)
+    }
+
+    /// A body that is declared too long costs one frame and no memory.
+    private mutating func refuse(_ stream: UInt32, _ declared: UInt32) {
+        let error = StreamError(
+            code: .tooLarge, text: "the body has \(declared) bytes; at most \(limits.bodyBytes) are taken",
+            field: "body")
+        error.encode(into: &ready, stream: stream)
+        openStream = 0
+        completed += 1
+    }
+
+    private mutating func body(_ header: FrameHeader, _ payload: ByteSlice) throws(WireFault) -> Event? {
+        guard !header.flags.contains(.fields) else { throw WireFault(.malformed, .unknownFlag) }
+        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
+        guard payload.count > 0 else { throw WireFault(.malformed, .emptyPayload) }
+        let isComplete = !header.flags.contains(.more)
+        guard isComplete || payload.count >= limits.bodyFragmentBytes else {
+            throw WireFault(.malformed, .smallFragment)
+        }
+        // Behind its terminal frame or CANCEL, what was already under way is dropped.
+        guard let slot = streams.find(header.stream) else { return nil }
+        if !streams.rows[slot].flags.isDisjoint(with: [.closing, .cancelled]) { return nil }
+        guard !streams.rows[slot].flags.contains(.bodyDone) else { throw WireFault(.malformed, .bodyLength) }
+        let row = streams.rows[slot]
+        let received = Int(row.bodyReceived) + payload.count
+        let allowed = row.flags.contains(.granted) ? Int(row.bodyLength) : limits.freeBodyBytes
+        guard received <= Int(row.bodyLength) else { throw WireFault(.malformed, .bodyLength) }
+        guard received <= allowed else { throw WireFault(.creditViolation, .bodyCredit) }
+        guard isComplete == (received == Int(row.bodyLength)) else { throw WireFault(.malformed, .bodyLength) }
+        streams.rows[slot].bodyReceived = UInt32(received)
+        if isComplete { streams.rows[slot].flags.insert(.bodyDone) }
+        return .body(stream: header.stream, payload, isComplete: isComplete)
+    }
+
+    private mutating func credit(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
+        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
+        guard reader.remaining == 4 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        let value: UInt32 = try reader.integer()
+        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
+        creditFrames += 1
+        guard creditFrames <= limits.creditFrames + 2 * Int(sentBytes / 4096) else {
+            throw WireFault(.calm, .creditFrames)
+        }
+        guard let slot = streams.find(header.stream) else { return nil }
+        guard value > streams.rows[slot].responseGranted else {
+            try glitch()
+            return nil
+        }
+        streams.rows[slot].responseGranted = value
+        if streams.rows[slot].queue != nil { activateIfPossible(slot) }
+        return nil
+    }
+
+    private mutating func cancel(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
+        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
+        guard reader.remaining == 1 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard let reason = CancelReason(rawValue: try reader.integer()) else {
+            throw WireFault(.malformed, .fieldValue)
+        }
+        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
+        guard let slot = streams.find(header.stream) else { return nil }
+        if streams.rows[slot].flags.contains(.cancelled) || clock - streams.rows[slot].opened < .seconds(1) {
+            try glitch()
+        }
+        guard !streams.rows[slot].flags.contains(.cancelled) else { return nil }
+        streams.rows[slot].flags.insert(.cancelled)
+        // Nobody waits for what is queued; a terminal frame behind it is kept.
+        dropQueue(slot, keepsTerminal: true)
+        guard !streams.rows[slot].flags.contains(.closing) else { return nil }
+        return .cancel(stream: header.stream, reason: reason)
+    }
+
+    private mutating func subscribe(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
+        guard capabilities.contains(.controlPlane), role == .node else { throw WireFault(.unknownFrame, .capability) }
+        guard !header.flags.contains(.more) else { throw WireFault(.malformed, .unknownFlag) }
+        let isTaken = try open(header)
+        let message = try Subscribe(&reader, flags: header.flags)
+        guard isTaken else { return nil }
+        var row = ServerStream(id: header.stream, priority: .interactive, window: window, at: clock)
+        row.flags = [.subscription, .bodyDone]
+        _ = streams.insert(row)
+        return .subscribe(stream: header.stream, message)
+    }
+
+    private mutating func report(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
+        guard capabilities.contains(.controlPlane), role == .node else { throw WireFault(.unknownFrame, .capability) }
+        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
+        guard header.stream != 0, header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
+        let report = try Report(&reader)
+        guard let slot = streams.find(header.stream), !streams.rows[slot].flags.contains(.closing) else { return nil }
+        guard streams.rows[slot].flags.contains(.subscription) else { throw WireFault(.malformed, .wrongStream) }
+        return .report(stream: header.stream, report)
+    }
+
+    /// The peer will send no more bytes: there is no half-closed state.
+    public mutating func inputEnded(at now: Instant) -> Event? {
+        clock = now
+        switch phase {
+        case .failed, .finished:
+            phase = .finished
+            return nil
+        case .awaitingHello, .deciding, .open: break
+        }
+        let isClean = streams.count == 0 && partialDue == .distantFuture && isUsable
+        phase = .finished
+        if isClean { return nil }
+        let detail = Violation.transportEnded.rawValue
+        return .failed(
+            ConnectionError(code: .connectionLost, detail: detail, lastStream: highestSeen, origin: .transport))
+    }
+
+    /// This side found a mistake: CONN_ERROR is the last thing it says.
+    mutating func fail(_ code: ErrorCode, _ violation: Violation) -> Event? {
+        // A version error tells what would have worked: lowest × 256 + highest.
+        let detail = code == .version ? 0x0101 : violation.rawValue
+        let error = ConnectionError(code: code, detail: detail, lastStream: highestStream)
+        control.failure = error
+        control.bits.insert(.failure)
+        return failed(error)
+    }
+
+    private mutating func failed(_ error: ConnectionError) -> Event {
+        phase = .failed
+        pending = []
+        return .failed(error)
+    }
+}
