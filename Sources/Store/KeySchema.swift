@@ -14,7 +14,6 @@ import Policy
 /// | `<one of these>:<field>` | sorted set | log of a sliding window | its period and a minute |
 /// | `q:{org}:r:<id>` | string | one reservation or settlement | 15 min |
 /// | `meta:{keys}:keys` | hash | API key records, JSON by key id | none: deleted by people only |
-/// | `meta:{keys}:id` | string | random identity of the dataset | none |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
     static func appendScope(_ scope: LimitScope, of tenant: Tenant, to output: inout ByteBuffer) {
@@ -58,8 +57,6 @@ public enum KeySchema {
 
     /// The hash of API key records.
     static let apiKeys = Array("meta:{keys}:keys".utf8)
-    /// The identity of the dataset.
-    static let datasetIdentity = Array("meta:{keys}:id".utf8)
 
     /// Appends a name; bytes that mean something in a key (`{ } : / %`, spaces, controls) as `%XX`, so that no name
     /// that a client chose can reach the counters of another.

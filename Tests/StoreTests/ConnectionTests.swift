@@ -158,7 +158,7 @@ import Testing
             "+ping")
         let (dialer, connection) = Self.ready(server) {
             $0.user = "gateway"
-            $0.password = Array("right".utf8)
+            $0.password = Secret("right")
         }
         #expect(connection.state == .ready, "\(connection.lastFailure ?? "")")
         #expect(connection.serverIdentity == nil, "INFO is not allowed to this user, and not needed")
@@ -175,7 +175,7 @@ import Testing
 
         let (_, stranger) = Self.ready(server) {
             $0.user = "gateway"
-            $0.password = Array("wrong".utf8)
+            $0.password = Secret("wrong")
         }
         #expect(stranger.state != .ready)
         #expect(stranger.lastFailure?.contains("WRONGPASS") == true, "\(stranger.lastFailure ?? "")")

@@ -6,8 +6,8 @@ import Core
 public struct RedisConfiguration: Sendable {
     /// The ACL user; nil for the default user.
     public var user: String?
-    /// The password as bytes; nil for none. Never printed.
-    public var password: [UInt8]?
+    /// The password; nil for none. A `Secret` never prints itself.
+    public var password: Secret?
     /// The deadline of a command, from the call to its reply. Beyond it the caller goes on in degraded mode.
     public var commandTimeout = Duration.milliseconds(50)
     /// The deadline of connecting and of the first commands (AUTH, SCRIPT LOAD).
@@ -24,16 +24,8 @@ public struct RedisConfiguration: Sendable {
     public var limits = RedisLimits()
 
     /// The defaults, without credentials.
-    public init(user: String? = nil, password: [UInt8]? = nil) {
+    public init(user: String? = nil, password: Secret? = nil) {
         self.user = user
         self.password = password
     }
-}
-
-extension RedisConfiguration: CustomStringConvertible, CustomReflectable {
-    /// Without the password.
-    public var description: String { "Redis user \(user ?? "default"), command timeout \(commandTimeout)" }
-
-    /// Without the password, so that dumping a configuration does not print it.
-    public var customMirror: Mirror { Mirror(self, children: ["user": user ?? "default"]) }
 }

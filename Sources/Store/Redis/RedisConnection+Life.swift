@@ -19,7 +19,7 @@ extension RedisConnection {
         if let password = configuration.password {
             var parts = [Array("AUTH".utf8)]
             if let user = configuration.user { parts.append(Array(user.utf8)) }
-            prepare(RedisCommand(parts: parts + [password])) { [weak self] result in
+            prepare(RedisCommand(parts: parts + [password.withBytes { $0 }])) { [weak self] result in
                 if case .failure(let error) = result { self?.drop("authentication failed: \(error)") }
             }
         }
