@@ -1,0 +1,170 @@
+// The part of the configuration that coordinators publish and nodes enforce, as records that travel.
+import Core
+
+/// Everything that nodes need to serve requests. Published whole; immutable.
+public struct ClusterSnapshot: Sendable, Equatable {
+    /// Providers by name.
+    public var providers: [String: ProviderRecord] = [:]
+    /// Routes by alias.
+    public var routes: [String: RouteRecord] = [:]
+    /// Orgs by name.
+    public var orgs: [String: TenantRecord] = [:]
+    /// Teams by `org/team`.
+    public var teams: [String: TenantRecord] = [:]
+    /// Keys by id.
+    public var keys: [String: KeyRecord] = [:]
+    /// Prices by model.
+    public var prices: [String: ModelPrice] = [:]
+
+    /// An empty cluster.
+    public init() {}
+
+    /// One record: a section of the configuration's own syntax, so that one parser reads both.
+    public struct Record: Sendable, Equatable {
+        /// The section's kind, numbered.
+        public let kind: UInt8
+        /// The section's name.
+        public let name: String
+        /// The section's lines.
+        public let body: [UInt8]
+
+        /// A record of its three parts.
+        public init(kind: UInt8, name: String, body: [UInt8]) {
+            self.kind = kind
+            self.name = name
+            self.body = body
+        }
+    }
+
+    static let kinds = ["provider", "route", "org", "team", "price", "key"]
+
+    /// All records, in a stable order.
+    public var records: [Record] {
+        var records: [Record] = []
+        func add(_ kind: UInt8, _ name: String, _ lines: [String]) {
+            records.append(Record(kind: kind, name: name, body: Array(lines.joined(separator: "\n").utf8)))
+        }
+        for (name, provider) in providers.sorted(by: { $0.key < $1.key }) { add(0, name, provider.lines) }
+        for (name, route) in routes.sorted(by: { $0.key < $1.key }) { add(1, name, route.lines) }
+        for (name, org) in orgs.sorted(by: { $0.key < $1.key }) { add(2, name, org.lines) }
+        for (name, team) in teams.sorted(by: { $0.key < $1.key }) { add(3, name, team.lines) }
+        for (name, price) in prices.sorted(by: { $0.key < $1.key }) { add(4, name, price.lines) }
+        for (name, key) in keys.sorted(by: { $0.key < $1.key }) { add(5, name, key.lines) }
+        return records
+    }
+
+    /// Reads records back; problems name the record.
+    public static func decode(_ records: [Record]) -> (ClusterSnapshot, [ConfigurationProblem]) {
+        var text = ""
+        for record in records where Int(record.kind) < kinds.count {
+            text += "[\(kinds[Int(record.kind)]) \(record.name)]\n\(String(decoding: record.body, as: UTF8.self))\n"
+        }
+        let (document, syntax) = ConfigurationDocument.parse(text, file: "snapshot")
+        var reader = SnapshotReader(file: "snapshot")
+        for section in document.sections { reader.read(section) }
+        return (reader.snapshot, syntax + reader.problems)
+    }
+
+    /// Why this snapshot must not replace `current`: it would take more than half of the routes away, or all of them.
+    public func suspicion(replacing current: ClusterSnapshot) -> String? {
+        guard !current.routes.isEmpty else { return nil }
+        let kept = current.routes.keys.filter { routes[$0] != nil }.count
+        guard kept * 2 < current.routes.count else { return nil }
+        return "it keeps only \(kept) of \(current.routes.count) routes"
+    }
+}
+
+extension ProviderRecord {
+    var lines: [String] {
+        var lines = ["kind = \(kind.rawValue)", "base-url = \(baseURL)"]
+        if baseURL.hasPrefix("http:") { lines.append("allow-plain-http = yes") }
+        if let apiKey { lines.append("api-key = \(apiKey)") }
+        if let ca { lines.append("ca = \(ca)") }
+        if usesLegacyLimitField { lines.append("limit-field = max_tokens") }
+        lines.append("max-connections = \(maximumConnections)")
+        lines.append("connect-timeout = \(connectTimeout.milliseconds)ms")
+        lines.append("first-event-timeout = \(firstEventTimeout.milliseconds)ms")
+        lines.append("idle-timeout = \(idleTimeout.milliseconds)ms")
+        return lines
+    }
+}
+
+extension RouteRecord {
+    var lines: [String] {
+        ["max-output = \(maximumOutputTokens)"]
+            + targets.map { "target = \($0.provider)/\($0.model) weight \($0.weight)" }
+    }
+}
+
+extension TenantRecord {
+    var lines: [String] {
+        limits.map { "limit = \($0.text)" } + keyLimits.map { "key-limit = \($0.text)" }
+    }
+}
+
+extension ModelPrice {
+    var lines: [String] {
+        func rate(_ pico: Int64) -> String { MicroUSD(pico).description.dropFirst() + " / 1M tokens" }
+        return [
+            "input = $\(rate(input))", "output = $\(rate(output))", "cached-input = $\(rate(cachedInput))",
+            "cache-write = $\(rate(cacheWrite))",
+        ]
+    }
+}
+
+extension KeyRecord {
+    var lines: [String] {
+        var lines = ["hash = \(hash)", "org = \(org)", "team = \(team)"]
+        if !label.isEmpty { lines.append("label = \(label)") }
+        lines += models.map { "model = \($0)" }
+        if let expiresAtSeconds { lines.append("expires = \(expiresAtSeconds)") }
+        if isRevoked { lines.append("revoked = yes") }
+        return lines
+    }
+
+    /// The record as it is kept.
+    public var encoded: [UInt8] { Array(lines.joined(separator: "\n").utf8) }
+
+    /// Reads a kept record; nil when it is damaged.
+    public static func decode(id: String, _ bytes: [UInt8]) -> KeyRecord? {
+        let (snapshot, problems) = ClusterSnapshot.decode([ClusterSnapshot.Record(kind: 5, name: id, body: bytes)])
+        return problems.isEmpty ? snapshot.keys[id] : nil
+    }
+}
+
+extension Limit {
+    /// The form that `parse` reads.
+    public var text: String {
+        switch unit {
+        case .concurrency: return "\(amount) concurrent"
+        case .microUSD: return "\(MicroUSD(amount)) / \(periodText)"
+        case .requests, .inputTokens, .outputTokens, .totalTokens:
+            let algorithms = ["token-bucket", "fixed-window", "sliding-window", "sliding-counter"]
+            let burstText = algorithm == .tokenBucket ? " burst \(burst)" : ""
+            return "\(amount) \(unitText) / \(periodText)\(burstText) \(algorithms[Int(algorithm.rawValue) - 1])"
+        }
+    }
+
+    /// The unit in words.
+    public var unitText: String {
+        switch unit {
+        case .requests: "requests"
+        case .inputTokens: "input tokens"
+        case .outputTokens: "output tokens"
+        case .totalTokens: "tokens"
+        case .concurrency: "concurrent"
+        case .microUSD: "micro-USD"
+        }
+    }
+
+    /// The period in a word.
+    public var periodText: String {
+        switch period {
+        case .calendarMonth: "month"
+        case .second: "second"
+        case .minute: "minute"
+        case .hour: "hour"
+        default: "day"
+        }
+    }
+}

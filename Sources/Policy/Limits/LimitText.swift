@@ -1,0 +1,68 @@
+// Limits as people write them: `600 requests / minute burst 100`, `$500 / month`, `64 concurrent`.
+import Core
+
+extension Limit {
+    /// Reads one limit. Forms: `AMOUNT UNIT / PERIOD [burst N] [sliding-window|sliding-counter|fixed-window|token-bucket]`,
+    /// `$AMOUNT / PERIOD`, `N concurrent`.
+    public static func parse(_ text: String, scope: LimitScope) throws(ValueProblem) -> Limit {
+        var words = text.split(separator: " ").map(String.init)[...]
+        guard let first = words.popFirst() else { throw ValueProblem("expected a limit, found nothing") }
+        if words == ["concurrent"] {
+            let amount = try ConfigurationValue.count(first)
+            return try make { () throws(LimitProblem) in try .concurrency(amount, scope: scope) }
+        }
+        let isMoney = first.hasPrefix("$")
+        let amount = isMoney ? try ConfigurationValue.money(first).amount : try ConfigurationValue.count(first)
+        let unit = isMoney ? .microUSD : try unit(&words)
+        guard words.popFirst() == "/", let word = words.popFirst() else {
+            throw ValueProblem("expected '/ PERIOD' such as '/ minute', in '\(text)'")
+        }
+        let period = try period(word)
+        var burst: Int64?
+        // Money is a budget of calendar periods; everything else refills smoothly unless said otherwise.
+        var algorithm: LimitAlgorithm = isMoney || period == .calendarMonth ? .fixedWindow : .tokenBucket
+        while let word = words.popFirst() {
+            if word == "burst", let number = words.popFirst() {
+                burst = try ConfigurationValue.count(number)
+            } else if let named = algorithms.first(where: { $0.name == word }) {
+                algorithm = named.algorithm
+            } else {
+                throw ValueProblem("expected 'burst N' or an algorithm, found '\(word)'")
+            }
+        }
+        if burst != nil, algorithm != .tokenBucket { throw ValueProblem("only a token-bucket limit has a burst") }
+        return try make { () throws(LimitProblem) in
+            try Limit(scope: scope, unit: unit, amount: amount, period: period, algorithm: algorithm, burst: burst)
+        }
+    }
+
+    private static let algorithms: [(name: String, algorithm: LimitAlgorithm)] = [
+        ("token-bucket", .tokenBucket), ("fixed-window", .fixedWindow), ("sliding-window", .slidingWindow),
+        ("sliding-counter", .slidingCounter),
+    ]
+
+    private static func make(_ body: () throws(LimitProblem) -> Limit) throws(ValueProblem) -> Limit {
+        do { return try body() } catch { throw ValueProblem(error.description) }
+    }
+
+    private static func unit(_ words: inout ArraySlice<String>) throws(ValueProblem) -> LimitUnit {
+        switch words.popFirst() {
+        case "requests": return .requests
+        case "tokens": return .totalTokens
+        case "input" where words.popFirst() == "tokens": return .inputTokens
+        case "output" where words.popFirst() == "tokens": return .outputTokens
+        default: throw ValueProblem("expected requests, tokens, input tokens or output tokens")
+        }
+    }
+
+    private static func period(_ word: String) throws(ValueProblem) -> LimitPeriod {
+        switch word {
+        case "second": return .second
+        case "minute": return .minute
+        case "hour": return .hour
+        case "day": return .day
+        case "month": return .calendarMonth
+        default: throw ValueProblem("expected second, minute, hour, day or month, found '\(word)'")
+        }
+    }
+}
