@@ -68,7 +68,7 @@ extension QuotaModel {
 
         func extendingLife() -> Account {
             var account = self
-            if till / 1000 > expires { account.expires = till / 1000 + 60_000 }
+            if till > 0, till / 1000 + 1000 > expires { account.expires = till / 1000 + 60_000 }
             return account
         }
     }

@@ -174,9 +174,9 @@ for s = 2, groups + 1 do
     value = value + 1
   end
   field = field + value - 3
-  -- A minute more than needed, so that the next calls need not move it.
+  -- A minute more than needed, so that the next calls need not move it; a second at least, so that nothing ends that still counts.
   till = floor(till / 1000)
-  if till > expires then
+  if till + 1000 > expires then
     expires = till + 60000
     out.expires = expires
   end

@@ -126,7 +126,7 @@ for s = 2, groups + 1 do
   end
   field = field + fields
   till = floor(till / 1000)
-  local extends = till > expires
+  local extends = till > 0 and till + 1000 > expires
   if extends then expires = till + 60000 end
   if touched or size > 3 then
     out[3] = write('<dddd', expires, swept, n, h)
