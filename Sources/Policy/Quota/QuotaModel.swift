@@ -31,7 +31,14 @@ public struct QuotaModel: Sendable {
         for group in call.limits.layout.groups {
             let place = AccountKey(tenant: call.tenant, scope: group.scope)
             var account = openAccount(place, at: now)
-            if group.isHeld { lost += account.sweep(today: now / times.bucketMicroseconds) }
+            var kept = account.swept
+            if group.isHeld {
+                let today = now / times.bucketMicroseconds
+                let cleared = account.sweep(today: today)
+                lost += cleared
+                // Looking through empty buckets is not worth a write of its own; a grant stores how far it came.
+                if cleared > 0 || account.swept != today { kept = account.swept }
+            }
             for index in group.range {
                 let rule = call.limits.layout.rules[index]
                 let field = call.limits.limits[index].field
@@ -41,6 +48,7 @@ public struct QuotaModel: Sendable {
                 account.clear(log: field, before: now - rule.numbers.b)
             }
             accounts[place] = account
+            accounts[place]?.swept = kept
             for index in group.range {
                 let rule = call.limits.layout.rules[index]
                 let field = call.limits.limits[index].field

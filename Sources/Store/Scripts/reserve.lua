@@ -59,7 +59,7 @@ for s = 2, groups + 1 do
         call('HDEL', hash, unpack(gone))
         call('HINCRBY', hash, 'lost', lost)
       end
-      call('HSET', hash, 'm', write('<dddd', expires, swept, n, h))
+      if lost > 0 or last < today then call('HSET', hash, 'm', write('<dddd', expires, swept, n, h)) end
     elseif swept < today then
       swept, h = today, 0
     end
