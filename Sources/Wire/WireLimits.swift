@@ -123,3 +123,33 @@ public struct WireLimits: Sendable, Equatable {
         return problems
     }
 }
+
+/// The limits of one request's content. Counts are limited as well as bytes, because bookkeeping costs more than bytes.
+public struct BodyLimits: Sendable, Equatable {
+    /// Messages. Cost: one item each, nothing is kept.
+    public var messages = 2048
+    /// Parts of all messages together.
+    public var parts = 4096
+    /// Tools.
+    public var tools = 128
+    /// Stop sequences.
+    public var stops = 8
+    /// Pairs of metadata, keys of at most 64 bytes, values of at most 256.
+    public var metadata = 16
+    /// Providers that get members of their own.
+    public var passthroughs = 4
+    /// Texts of an embeddings request.
+    public var inputs = 2048
+    /// One schema or other JSON object. Cost: CPU, the text is scanned once.
+    public var schemaBytes = 65_536
+    /// All schemas together.
+    public var schemaBytesTogether = 262_144
+    /// Nesting of JSON; deeper text is refused before any provider sees it.
+    public var jsonDepth = 32
+
+    /// The standard limits.
+    public static let standard = BodyLimits()
+
+    /// The standard limits, to be changed.
+    public init() {}
+}
