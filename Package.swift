@@ -72,5 +72,6 @@ let package = Package(
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
         tests("NetTests", of: ["Core", "Net"]),
         tests("HTTPTests", of: ["Core", "HTTP"]),
+        tests("ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
     ]
 )

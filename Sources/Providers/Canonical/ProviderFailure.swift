@@ -1,0 +1,140 @@
+// Why a provider did not answer, in one closed taxonomy with what follows from each class.
+import Core
+import Wire
+
+/// Classes of failures, the same for every provider.
+public enum FailureClass: String, Sendable, CaseIterable {
+    case invalidRequest = "invalid_request"
+    case unsupportedParameter = "unsupported_parameter"
+    case contextLengthExceeded = "context_length_exceeded"
+    case contentFiltered = "content_filtered"
+    case authentication
+    case permissionDenied = "permission_denied"
+    case quotaExhausted = "quota_exhausted"
+    case notFound = "not_found"
+    case payloadTooLarge = "payload_too_large"
+    case rateLimited = "rate_limited"
+    case overloaded
+    case serverError = "server_error"
+    case modelOutputError = "model_output_error"
+    case timeout
+    case streamInterrupted = "stream_interrupted"
+    case protocolError = "protocol_error"
+    case connect
+    case cancelled
+
+    /// The same target may be asked again.
+    public var isRetryable: Bool {
+        switch self {
+        case .rateLimited, .overloaded, .serverError, .modelOutputError, .timeout, .connect: true
+        case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,
+            .permissionDenied, .quotaExhausted, .notFound, .payloadTooLarge, .streamInterrupted, .protocolError,
+            .cancelled:
+            false
+        }
+    }
+
+    /// Another target may be asked.
+    public var allowsFallback: Bool {
+        switch self {
+        case .invalidRequest, .contentFiltered, .payloadTooLarge, .streamInterrupted, .cancelled: false
+        case .unsupportedParameter, .contextLengthExceeded, .authentication, .permissionDenied, .quotaExhausted,
+            .notFound, .rateLimited, .overloaded, .serverError, .modelOutputError, .timeout, .protocolError, .connect:
+            true
+        }
+    }
+
+    /// It speaks against the health of the target.
+    public var countsForBreaker: Bool {
+        switch self {
+        case .overloaded, .serverError, .timeout, .streamInterrupted, .protocolError, .connect: true
+        case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,
+            .permissionDenied, .quotaExhausted, .notFound, .payloadTooLarge, .rateLimited, .modelOutputError,
+            .cancelled:
+            false
+        }
+    }
+}
+
+/// One failure. Carries the provider's own words only in parts that cannot hold a key or a prompt.
+public struct ProviderFailure: Error, Sendable, Equatable {
+    /// What happened.
+    public var kind: FailureClass
+    /// What caused an interrupted stream; nil for the end of the body without a terminal event.
+    public var cause: FailureClass?
+    /// The HTTP status; 0 when there was none.
+    public var status = 0
+    /// The provider's error type.
+    public var type: String?
+    /// The provider's error code.
+    public var code: String?
+    /// When to come again, if the provider said so believably.
+    public var retryAfter: Duration?
+    /// True when a later byte of the answer, not the first, did not come in time.
+    public var isStalled = false
+
+    /// A failure of a class.
+    public init(_ kind: FailureClass, status: Int = 0) {
+        self.kind = kind
+        self.status = status
+    }
+
+    /// The wire's code for this failure.
+    public var wireCode: ErrorCode {
+        switch kind {
+        case .connect: .upstreamConnect
+        case .rateLimited, .quotaExhausted: .upstreamThrottled
+        case .overloaded, .serverError, .modelOutputError: .upstreamFailed
+        case .timeout: .upstreamStalled
+        case .streamInterrupted: cause == nil || cause == .protocolError ? .upstreamTruncated : .upstreamFailed
+        case .protocolError: .upstreamMalformed
+        case .cancelled: .cancelled
+        case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,
+            .permissionDenied, .notFound, .payloadTooLarge:
+            .upstreamRejected
+        }
+    }
+
+    /// The retry class, where the provider's documents say more than the code does.
+    public var wireRetry: RetryClass {
+        switch kind {
+        // A provider that says 429 or 503 before any answer has not processed the request.
+        case .rateLimited: .safeHere
+        case .quotaExhausted: .never
+        case .overloaded: .safeElsewhere
+        default: wireCode.retryClass
+        }
+    }
+}
+
+/// Receives an answer as it comes. All calls are made on the lane, before the outcome.
+public protocol AnswerSink: AnyObject {
+    /// A piece of text, reasoning, refusal or tool arguments. The bytes are lent for the call.
+    func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan)
+    /// Something that is not text.
+    func answerEvent(_ event: StreamEvent)
+}
+
+/// How an answer ended.
+public struct AnswerEnd: Sendable, Equatable {
+    /// Why the model stopped.
+    public var finish = FinishReason.other
+    /// The provider's own word for it.
+    public var finishWord = ""
+    /// What the provider says was used; nil when it did not say, or not believably.
+    public var usage: Usage?
+    /// The model that served it.
+    public var model = ""
+    /// The provider's name for the answer.
+    public var responseID = ""
+    /// Pieces of text that came; an estimate of output tokens when the provider gives no usage.
+    public var deltas: Int64 = 0
+    /// Bytes of those pieces.
+    public var deltaBytes: Int64 = 0
+
+    /// An end about which nothing is known yet.
+    public init() {}
+
+    /// Output tokens as counted on the way: a streamed piece is about one token, a whole answer about four bytes a token.
+    public var countedOutputTokens: Int64 { max(deltas, deltas <= 1 ? (deltaBytes + 3) / 4 : 0) }
+}

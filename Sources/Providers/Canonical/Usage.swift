@@ -1,0 +1,24 @@
+// What an answer used, in the same terms for every provider.
+
+/// Tokens of one answer. Totals include their subsets; a provider's later figure replaces an earlier one, never adds to it.
+public struct Usage: Sendable, Equatable {
+    /// The whole prompt, cached and written tokens included.
+    public var inputTokens: Int64 = 0
+    /// The whole answer, reasoning included.
+    public var outputTokens: Int64 = 0
+    /// Prompt tokens that the provider read from its cache.
+    public var cacheReadTokens: Int64 = 0
+    /// Prompt tokens that the provider wrote to its cache.
+    public var cacheWriteTokens: Int64 = 0
+    /// Tokens of the answer that were thinking; nil when the provider did not say.
+    public var reasoningTokens: Int64?
+
+    /// No tokens.
+    public init() {}
+
+    /// False for figures that cannot be: negative ones, or more than a million million.
+    public var isPlausible: Bool {
+        [inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens ?? 0]
+            .allSatisfy { (0..<1_000_000_000_000).contains($0) }
+    }
+}

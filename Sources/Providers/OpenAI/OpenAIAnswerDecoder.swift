@@ -1,0 +1,385 @@
+// Turns OpenAI's chat completion, whole or as a stream of chunks, into the canonical answer.
+import Core
+import HTTP
+import Wire
+
+/// Decodes one answer. Lenient about what compatible servers leave out or add: only `choices`, `usage` and `error` matter.
+struct OpenAIAnswerDecoder: ~Copyable {
+    private var events = EventStreamDecoder()
+    private var whole = ByteBuffer()
+    private var scratch = ByteBuffer()
+    private let isStream: Bool
+    private(set) var end = AnswerEnd()
+    private(set) var failure: ProviderFailure?
+    private var hasDone = false
+    private var hasRefusal = false
+    /// Choices that were begun and that were finished, one bit each.
+    private var begun: UInt64 = 0
+    private var finished: UInt64 = 0
+    /// Gateway's index of each tool call, in order of first appearance, and the one that arguments went to last.
+    private var toolCalls: [(choice: Int, index: Int)] = []
+    private var openTool = -1
+
+    /// Bytes of a whole answer that are gathered before they are read.
+    static let wholeLimit = 32 << 20
+
+    init(isStream: Bool) { self.isStream = isStream }
+
+    /// True once something that a client can see was handed out.
+    var hasContent: Bool { end.deltas > 0 || !toolCalls.isEmpty }
+
+    /// True when the terminal signal was seen; what follows only matters for usage and for reusing the connection.
+    var isComplete: Bool { failure != nil || hasDone || (isStream && begun != 0 && begun == finished && end.usage != nil) }
+
+    /// Takes the next bytes of the body.
+    mutating func decode(_ bytes: RawSpan, to sink: any AnswerSink) {
+        guard failure == nil else { return }
+        guard isStream else {
+            guard whole.count + bytes.byteCount <= OpenAIAnswerDecoder.wholeLimit else { return fail(.protocolError) }
+            return whole.append(bytes)
+        }
+        var decoder = EventStreamDecoder()
+        swap(&decoder, &events)
+        do {
+            try decoder.decode(bytes) { data in
+                event(data, to: sink)
+                return failure == nil
+            }
+        } catch {
+            fail(.protocolError)
+        }
+        swap(&decoder, &events)
+    }
+
+    /// The body ended: judges whether the answer is whole.
+    mutating func finish(to sink: any AnswerSink) {
+        guard failure == nil else { return }
+        if !isStream {
+            var body = ByteBuffer()
+            swap(&body, &whole)
+            read(body.bytes, to: sink)
+            guard failure == nil else { return }
+        }
+        if begun == 0 || begun != finished {
+            // A body that ends without its terminal event is broken, whatever official clients make of it.
+            if !hasContent, !isStream { return fail(.protocolError) }
+            failure = ProviderFailure(.streamInterrupted, status: 200)
+            return
+        }
+        if hasRefusal, end.finish == .stop { end.finish = .refusal }
+        if let usage = end.usage, !usage.isPlausible { end.usage = nil }
+    }
+
+    private mutating func fail(_ kind: FailureClass) {
+        var failure = ProviderFailure(hasContent ? .streamInterrupted : kind, status: 200)
+        if hasContent { failure.cause = kind }
+        self.failure = failure
+    }
+
+    private mutating func event(_ data: RawSpan, to sink: any AnswerSink) {
+        var (start, end) = (0, data.byteCount)
+        while start < end, data.byte(at: start) <= 0x20 { start += 1 }
+        while end > start, data.byte(at: end - 1) <= 0x20 { end -= 1 }
+        if data.matches("[DONE]", in: start..<end) {
+            hasDone = true
+        } else if !hasDone {
+            read(data, to: sink)
+        }
+    }
+
+    private mutating func read(_ bytes: RawSpan, to sink: any AnswerSink) {
+        do {
+            var reader = JSONReader(bytes)
+            guard try reader.next() == .objectStart else { return fail(.protocolError) }
+            while case .key(let key) = try reader.next() {
+                if reader.matches(key, "choices") {
+                    try choices(&reader, to: sink)
+                } else if reader.matches(key, "usage") {
+                    try usage(&reader)
+                } else if reader.matches(key, "error") {
+                    try error(&reader)
+                } else if reader.matches(key, "x_groq") {
+                    try nestedUsage(&reader)
+                } else if reader.matches(key, "model") {
+                    try keep(&reader, \.model)
+                } else if reader.matches(key, "id") {
+                    try keep(&reader, \.responseID)
+                } else {
+                    try reader.skipValue()
+                }
+            }
+            _ = try reader.next()
+        } catch {
+            fail(.protocolError)
+        }
+    }
+
+    /// The first text that is not empty is kept; all chunks repeat it.
+    private mutating func keep(
+        _ reader: inout JSONReader, _ path: WritableKeyPath<AnswerEnd, String>
+    ) throws(JSONError) {
+        guard end[keyPath: path].isEmpty else { return try reader.skipValue() }
+        if case .string(let text) = try scalar(&reader) { end[keyPath: path] = String(reader.string(text).prefix(128)) }
+    }
+
+    /// A scalar value; arrays and objects are skipped whole and read as null.
+    private func scalar(_ reader: inout JSONReader) throws(JSONError) -> JSONReader.Event {
+        let depth = reader.depth
+        let event = try reader.next()
+        guard reader.depth > depth else { return event }
+        while reader.depth > depth { _ = try reader.next() }
+        return .null
+    }
+
+    private mutating func error(_ reader: inout JSONReader) throws(JSONError) {
+        let range = try reader.rawValue()
+        guard let value = try? JSONValue.parse(reader.bytes.array(range)), value != .null, value != .bool(false) else {
+            return
+        }
+        var failure = OpenAIErrorReader.failure(status: 200, value)
+        if hasContent {
+            failure.cause = failure.kind
+            failure.kind = .streamInterrupted
+        }
+        self.failure = failure
+    }
+
+    private mutating func nestedUsage(_ reader: inout JSONReader) throws(JSONError) {
+        guard try reader.next() == .objectStart else { return }
+        while case .key(let key) = try reader.next() {
+            if reader.matches(key, "usage") {
+                try usage(&reader)
+            } else if reader.matches(key, "error") {
+                try error(&reader)
+            } else {
+                try reader.skipValue()
+            }
+        }
+    }
+
+    private mutating func usage(_ reader: inout JSONReader) throws(JSONError) {
+        let depth = reader.depth
+        guard try reader.next() == .objectStart else {
+            while reader.depth > depth { _ = try reader.next() }
+            return
+        }
+        var usage = Usage()
+        while case .key(let key) = try reader.next() {
+            if reader.matches(key, "prompt_tokens") {
+                usage.inputTokens = try integer(&reader) ?? 0
+            } else if reader.matches(key, "completion_tokens") {
+                usage.outputTokens = try integer(&reader) ?? 0
+            } else if reader.matches(key, "prompt_cache_hit_tokens") {
+                usage.cacheReadTokens = try integer(&reader) ?? usage.cacheReadTokens
+            } else if reader.matches(key, "prompt_tokens_details") || reader.matches(key, "completion_tokens_details") {
+                try details(&reader, &usage)
+            } else {
+                try reader.skipValue()
+            }
+        }
+        end.usage = usage
+    }
+
+    private func details(_ reader: inout JSONReader, _ usage: inout Usage) throws(JSONError) {
+        guard try reader.next() == .objectStart else { return }
+        while case .key(let key) = try reader.next() {
+            if reader.matches(key, "cached_tokens") {
+                usage.cacheReadTokens = try integer(&reader) ?? usage.cacheReadTokens
+            } else if reader.matches(key, "cache_write_tokens") {
+                usage.cacheWriteTokens = try integer(&reader) ?? usage.cacheWriteTokens
+            } else if reader.matches(key, "reasoning_tokens") {
+                usage.reasoningTokens = try integer(&reader)
+            } else {
+                try reader.skipValue()
+            }
+        }
+    }
+
+    private func integer(_ reader: inout JSONReader) throws(JSONError) -> Int64? {
+        guard case .number(let range) = try scalar(&reader) else { return nil }
+        return reader.integer(range)
+    }
+
+    // MARK: - Choices
+
+    private mutating func choices(_ reader: inout JSONReader, to sink: any AnswerSink) throws(JSONError) {
+        guard try reader.next() == .arrayStart else { return }
+        while try reader.next() == .objectStart { try choice(&reader, to: sink) }
+    }
+
+    private mutating func choice(_ reader: inout JSONReader, to sink: any AnswerSink) throws(JSONError) {
+        var index: Int?
+        var postponed: Range<Int>?
+        var finish: String?
+        while case .key(let key) = try reader.next() {
+            if reader.matches(key, "index") {
+                index = Int(clamping: try integer(&reader) ?? 0)
+            } else if reader.matches(key, "delta") || reader.matches(key, "message") {
+                // `index` comes first everywhere we know; should it not, the delta waits for it.
+                if let index { try message(&reader, choice: index, to: sink) } else { postponed = try reader.rawValue() }
+            } else if reader.matches(key, "finish_reason") {
+                if case .string(let text) = try scalar(&reader) { finish = reader.string(text) }
+            } else {
+                try reader.skipValue()
+            }
+        }
+        let place = index ?? 0
+        guard (0..<64).contains(place) else { return }
+        begun |= 1 << UInt64(place)
+        if let postponed {
+            var inner = JSONReader(reader.bytes.extracting(postponed))
+            try message(&inner, choice: place, to: sink)
+        }
+        if let finish { finishChoice(place, finish, to: sink) }
+    }
+
+    private mutating func finishChoice(_ place: Int, _ word: String, to sink: any AnswerSink) {
+        guard word != "error" else { return fail(.serverError) }
+        finished |= 1 << UInt64(place)
+        let reason = OpenAIAnswerDecoder.reason(word)
+        if place == 0 {
+            end.finish = reason
+            end.finishWord = String(word.prefix(64))
+        } else {
+            sink.answerEvent(.choiceEnd(choice: UInt8(place), finish: reason))
+        }
+    }
+
+    static func reason(_ word: String) -> FinishReason {
+        switch word {
+        case "stop", "eos", "COMPLETE": .stop
+        case "length", "model_length": .length
+        case "tool_calls", "function_call", "TOOL_CALL": .toolCalls
+        case "content_filter": .contentFilter
+        default: .other
+        }
+    }
+
+    private mutating func message(
+        _ reader: inout JSONReader, choice: Int, to sink: any AnswerSink
+    ) throws(JSONError) {
+        let depth = reader.depth
+        guard try reader.next() == .objectStart, (0..<64).contains(choice) else {
+            while reader.depth > depth { _ = try reader.next() }
+            return
+        }
+        let place = UInt8(choice)
+        while case .key(let key) = try reader.next() {
+            if reader.matches(key, "content") {
+                try content(&reader, place, .text, to: sink)
+            } else if reader.matches(key, "refusal") {
+                if try content(&reader, place, .refusal, to: sink) { hasRefusal = true }
+            } else if reader.matches(key, "reasoning_content") || reader.matches(key, "reasoning") {
+                try content(&reader, place, .reasoning, to: sink)
+            } else if reader.matches(key, "tool_calls") {
+                guard try reader.next() == .arrayStart else { continue }
+                while try reader.next() == .objectStart { try toolCall(&reader, choice, to: sink) }
+            } else {
+                try reader.skipValue()
+            }
+        }
+    }
+
+    /// A text, or an array of parts as Mistral sends it. True when something was handed out.
+    @discardableResult
+    private mutating func content(
+        _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
+    ) throws(JSONError) -> Bool {
+        let depth = reader.depth
+        switch try reader.next() {
+        case .string(let text): return emit(reader, text, choice, kind, to: sink)
+        case .arrayStart:
+            while try reader.next() == .objectStart { try part(&reader, choice, kind, to: sink) }
+            return true
+        default:
+            while reader.depth > depth { _ = try reader.next() }
+            return false
+        }
+    }
+
+    private mutating func part(
+        _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
+    ) throws(JSONError) {
+        while case .key(let key) = try reader.next() {
+            if reader.matches(key, "text") {
+                try content(&reader, choice, kind, to: sink)
+            } else if reader.matches(key, "thinking") {
+                try content(&reader, choice, .reasoning, to: sink)
+            } else {
+                try reader.skipValue()
+            }
+        }
+    }
+
+    private mutating func emit(
+        _ reader: borrowing JSONReader, _ text: JSONText, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
+    ) -> Bool {
+        guard !text.range.isEmpty else { return false }
+        end.deltas += 1
+        if text.hasEscapes {
+            scratch.removeAll()
+            reader.unescape(text, into: &scratch)
+            end.deltaBytes += Int64(scratch.count)
+            sink.answerDelta(choice: choice, kind: kind, scratch.bytes)
+        } else {
+            end.deltaBytes += Int64(text.range.count)
+            sink.answerDelta(choice: choice, kind: kind, reader.bytes.extracting(text.range))
+        }
+        return true
+    }
+
+    // MARK: - Tool calls
+
+    private mutating func toolCall(
+        _ reader: inout JSONReader, _ choice: Int, to sink: any AnswerSink
+    ) throws(JSONError) {
+        var index: Int?
+        var (id, name) = ("", "")
+        var arguments: JSONText?
+        while case .key(let key) = try reader.next() {
+            if reader.matches(key, "index") {
+                index = Int(clamping: try integer(&reader) ?? 0)
+            } else if reader.matches(key, "id") {
+                if case .string(let text) = try scalar(&reader) { id = reader.string(text) }
+            } else if reader.matches(key, "function") || reader.matches(key, "custom") {
+                guard try reader.next() == .objectStart else { continue }
+                while case .key(let key) = try reader.next() {
+                    if reader.matches(key, "name") {
+                        if case .string(let text) = try scalar(&reader) { name = reader.string(text) }
+                    } else if reader.matches(key, "arguments") || reader.matches(key, "input") {
+                        if case .string(let text) = try scalar(&reader) { arguments = text }
+                    } else {
+                        try reader.skipValue()
+                    }
+                }
+            } else {
+                try reader.skipValue()
+            }
+        }
+        guard openToolCall(choice, index, id, name, to: sink) else { return }
+        if let arguments { _ = emit(reader, arguments, UInt8(choice), .toolArguments, to: sink) }
+    }
+
+    /// Makes the tool call that arguments belong to the open one. False when there are too many.
+    private mutating func openToolCall(
+        _ choice: Int, _ index: Int?, _ id: String, _ name: String, to sink: any AnswerSink
+    ) -> Bool {
+        // A whole answer numbers its calls by position; so does a server that sends calls whole without an index.
+        let wanted = index ?? (name.isEmpty ? max(0, toolCalls.count - 1) : 1_000 + toolCalls.count)
+        if let known = toolCalls.firstIndex(where: { $0.choice == choice && $0.index == wanted }) {
+            if known != openTool {
+                sink.answerEvent(.toolCallResume(choice: UInt8(choice), index: UInt16(known)))
+                openTool = known
+            }
+            return true
+        }
+        guard toolCalls.count < 128 else { return false }
+        openTool = toolCalls.count
+        toolCalls.append((choice, wanted))
+        sink.answerEvent(
+            .toolCallStart(
+                choice: UInt8(choice), index: UInt16(openTool), id: String(id.prefix(200)),
+                name: String(name.prefix(200))))
+        return true
+    }
+}
