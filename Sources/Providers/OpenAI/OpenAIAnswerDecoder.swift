@@ -29,7 +29,9 @@ struct OpenAIAnswerDecoder: ~Copyable {
     var hasContent: Bool { end.deltas > 0 || !toolCalls.isEmpty }
 
     /// True when the terminal signal was seen; what follows only matters for usage and for reusing the connection.
-    var isComplete: Bool { failure != nil || hasDone || (isStream && begun != 0 && begun == finished && end.usage != nil) }
+    var isComplete: Bool {
+        failure != nil || hasDone || (isStream && begun != 0 && begun == finished && end.usage != nil)
+    }
 
     /// Takes the next bytes of the body.
     mutating func decode(_ bytes: RawSpan, to sink: any AnswerSink) {
@@ -216,7 +218,11 @@ struct OpenAIAnswerDecoder: ~Copyable {
                 index = Int(clamping: try integer(&reader) ?? 0)
             } else if reader.matches(key, "delta") || reader.matches(key, "message") {
                 // `index` comes first everywhere we know; should it not, the delta waits for it.
-                if let index { try message(&reader, choice: index, to: sink) } else { postponed = try reader.rawValue() }
+                if let index {
+                    try message(&reader, choice: index, to: sink)
+                } else {
+                    postponed = try reader.rawValue()
+                }
             } else if reader.matches(key, "finish_reason") {
                 if case .string(let text) = try scalar(&reader) { finish = reader.string(text) }
             } else {

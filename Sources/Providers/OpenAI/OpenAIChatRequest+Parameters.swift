@@ -1,0 +1,158 @@
+// Everything of a request that is not a message: tools, sampling, formats, what passes through.
+import Core
+import Wire
+
+extension OpenAIChatRequest {
+    func parameters(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
+        guard !items.isEmpty else { return }
+        tools(items, body, &json, &output)
+        list("stop", items, body, &json, &output)
+        metadata(items, body, &json, &output)
+        for item in items {
+            switch item {
+            case .parameter(let parameter, let slice): self.parameter(parameter, slice, body, &json, &output)
+            case .seed(let seed):
+                json.key("seed", &output)
+                json.integer(seed, &output)
+            case .choices(let count):
+                json.key("n", &output)
+                json.integer(count, &output)
+            case .parallelToolCalls(let flag):
+                json.key("parallel_tool_calls", &output)
+                json.bool(flag, &output)
+            case .logProbabilities(let flag):
+                json.key("logprobs", &output)
+                json.bool(flag, &output)
+            case .topLogProbabilities(let count):
+                json.key("top_logprobs", &output)
+                json.integer(count, &output)
+            case .toolChoice(let choice, let name): toolChoice(choice, name, body, &json, &output)
+            case .passthrough(let wanted, let object): passthrough(wanted, object, body, &json, &output)
+            default: break
+            }
+        }
+    }
+
+    private func tools(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
+        var isOpen = false
+        for case .tool(let name, let description, let strict, let schema) in items {
+            if !isOpen {
+                json.key("tools", &output)
+                json.beginArray(&output)
+                isOpen = true
+            }
+            json.beginObject(&output)
+            json.key("type", &output)
+            json.string("function", &output)
+            json.key("function", &output)
+            json.beginObject(&output)
+            json.key("name", &output)
+            json.string(body.extracting(name.range), &output)
+            if description.count > 0 {
+                json.key("description", &output)
+                json.string(body.extracting(description.range), &output)
+            }
+            json.key("parameters", &output)
+            json.raw(body.extracting(schema.range), &output)
+            if let strict {
+                json.key("strict", &output)
+                json.bool(strict, &output)
+            }
+            json.endObject(&output)
+            json.endObject(&output)
+        }
+        if isOpen { json.endArray(&output) }
+    }
+
+    private func list(
+        _ key: StaticString, _ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter,
+        _ output: inout ByteBuffer
+    ) {
+        var isOpen = false
+        for case .stop(let slice) in items {
+            if !isOpen {
+                json.key(key, &output)
+                json.beginArray(&output)
+                isOpen = true
+            }
+            json.string(body.extracting(slice.range), &output)
+        }
+        if isOpen { json.endArray(&output) }
+    }
+
+    private func metadata(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
+        var isOpen = false
+        for case .metadata(let key, let value) in items {
+            if !isOpen {
+                json.key("metadata", &output)
+                json.beginObject(&output)
+                isOpen = true
+            }
+            json.key(body.string(key.range), &output)
+            json.string(body.extracting(value.range), &output)
+        }
+        if isOpen { json.endObject(&output) }
+    }
+
+    private func parameter(
+        _ parameter: ChatParameter, _ slice: ByteSlice, _ body: RawSpan, _ json: inout JSONWriter,
+        _ output: inout ByteBuffer
+    ) {
+        let bytes = body.extracting(slice.range)
+        switch parameter {
+        case .temperature: json.key("temperature", &output)
+        case .topP: json.key("top_p", &output)
+        case .presencePenalty: json.key("presence_penalty", &output)
+        case .frequencyPenalty: json.key("frequency_penalty", &output)
+        case .responseFormat: json.key("response_format", &output)
+        case .logitBias: json.key("logit_bias", &output)
+        case .reasoningEffort:
+            json.key("reasoning_effort", &output)
+            return json.string(bytes, &output)
+        case .user:
+            json.key("safety_identifier", &output)
+            return json.string(bytes, &output)
+        }
+        // Decimals and objects were checked by the body's reader and travel as they were written.
+        json.raw(bytes, &output)
+    }
+
+    private func toolChoice(
+        _ choice: ToolChoice, _ name: ByteSlice, _ body: RawSpan, _ json: inout JSONWriter,
+        _ output: inout ByteBuffer
+    ) {
+        json.key("tool_choice", &output)
+        switch choice {
+        case .auto: json.string("auto", &output)
+        case .none: json.string("none", &output)
+        case .required: json.string("required", &output)
+        case .named:
+            json.beginObject(&output)
+            json.key("type", &output)
+            json.string("function", &output)
+            json.key("function", &output)
+            json.beginObject(&output)
+            json.key("name", &output)
+            json.string(body.extracting(name.range), &output)
+            json.endObject(&output)
+            json.endObject(&output)
+        }
+    }
+
+    /// Members that are meant for this provider are added as they are; what the gateway itself sets is not overwritten.
+    private func passthrough(
+        _ wanted: ByteSlice, _ object: ByteSlice, _ body: RawSpan, _ json: inout JSONWriter,
+        _ output: inout ByteBuffer
+    ) {
+        guard body.string(wanted.range) == provider else { return }
+        var reader = JSONReader(body.extracting(object.range))
+        guard (try? reader.next()) == .objectStart else { return }
+        while case .key(let key) = try? reader.next() {
+            let name = reader.string(key)
+            guard let value = try? reader.rawValue() else { return }
+            guard !["model", "messages", "stream", "stream_options"].contains(name) else { continue }
+            json.key(name, &output)
+            json.raw(reader.bytes.extracting(value), &output)
+        }
+    }
+}

@@ -1,0 +1,265 @@
+// Turns a chat body of the wire into the JSON that OpenAI's API takes; texts and schemas pass through as bytes.
+import Core
+import Wire
+
+/// Writes one request. Nothing is sent before the whole body proved to be sound.
+public struct OpenAIChatRequest {
+    /// The model as the provider names it.
+    public let model: String
+    /// Whether deltas are wanted as they come.
+    public let isStream: Bool
+    /// Output limit in tokens; 0 for none.
+    public let maximumOutputTokens: UInt32
+    /// True for servers that know only `max_tokens`.
+    public let usesLegacyLimitField: Bool
+    /// The provider's name, for passthrough members that are meant for it.
+    public let provider: String
+
+    /// A request's fixed part.
+    public init(
+        model: String, isStream: Bool, maximumOutputTokens: UInt32, usesLegacyLimitField: Bool, provider: String
+    ) {
+        self.model = model
+        self.isStream = isStream
+        self.maximumOutputTokens = maximumOutputTokens
+        self.usesLegacyLimitField = usesLegacyLimitField
+        self.provider = provider
+    }
+
+    /// Appends the JSON of `body` to `output`.
+    ///
+    /// - Throws: `BodyError` for a body that breaks the protocol; `output` then holds a part that must be dropped.
+    public func write(_ body: RawSpan, into output: inout ByteBuffer) throws(BodyError) {
+        var json = JSONWriter()
+        json.beginObject(&output)
+        json.key("model", &output)
+        json.string(model, &output)
+        let rest = try messages(body, &json, &output)
+        if isStream {
+            json.key("stream", &output)
+            json.bool(true, &output)
+            json.key("stream_options", &output)
+            json.raw(#"{"include_usage":true,"include_obfuscation":false}"#, &output)
+        }
+        if maximumOutputTokens > 0 {
+            json.key(usesLegacyLimitField ? "max_tokens" : "max_completion_tokens", &output)
+            json.integer(maximumOutputTokens, &output)
+        }
+        parameters(rest, body, &json, &output)
+        json.endObject(&output)
+    }
+
+    // MARK: - Messages
+
+    /// Writes the messages; returns everything else, in order.
+    private func messages(
+        _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
+    ) throws(BodyError) -> [ChatItem] {
+        var reader = ChatBodyReader(body)
+        var rest: [ChatItem] = []
+        var parts: [ChatItem] = []
+        var role: ChatRole?
+        json.key("messages", &output)
+        json.beginArray(&output)
+        while let item = try reader.next() {
+            switch item {
+            case .message(let next):
+                if let role { message(role, parts, body, &json, &output) }
+                role = next
+                parts.removeAll(keepingCapacity: true)
+            case .name, .text, .imageURL, .image, .audio, .file, .toolCall, .toolResult, .refusal, .reasoning:
+                parts.append(item)
+            case .tool, .parameter, .stop, .seed, .choices, .parallelToolCalls, .logProbabilities,
+                .topLogProbabilities, .toolChoice, .metadata, .passthrough:
+                rest.append(item)
+            }
+        }
+        if let role { message(role, parts, body, &json, &output) }
+        json.endArray(&output)
+        return rest
+    }
+
+    private func message(
+        _ role: ChatRole, _ parts: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
+    ) {
+        // Each tool result is a message of its own here.
+        var others: [ChatItem] = []
+        for part in parts {
+            if case .toolResult(let id, let content) = part {
+                json.beginObject(&output)
+                json.key("role", &output)
+                json.string("tool", &output)
+                text("tool_call_id", id, body, &json, &output)
+                text("content", content, body, &json, &output)
+                json.endObject(&output)
+            } else if parts.count > 1 {
+                others.append(part)
+            }
+        }
+        if parts.count == 1 {
+            if case .toolResult = parts[0] { return }
+            others = parts
+        }
+        guard !others.isEmpty || role != .tool else { return }
+        json.beginObject(&output)
+        json.key("role", &output)
+        json.string(OpenAIChatRequest.word(role), &output)
+        content(others, body, &json, &output)
+        calls(others, body, &json, &output)
+        json.endObject(&output)
+    }
+
+    private static func word(_ role: ChatRole) -> String {
+        switch role {
+        case .system: "system"
+        case .developer: "developer"
+        case .user: "user"
+        case .assistant: "assistant"
+        case .tool: "tool"
+        }
+    }
+
+    private func content(
+        _ parts: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
+    ) {
+        var visible = 0
+        for part in parts {
+            switch part {
+            case .text, .imageURL, .image, .audio, .file: visible += 1
+            case .name(let name): text("name", name, body, &json, &output)
+            case .refusal(let refusal): text("refusal", refusal, body, &json, &output)
+            // Thinking has no place in this API's history.
+            default: break
+            }
+        }
+        if visible == 1, let only = parts.first(where: { if case .text = $0 { true } else { false } }),
+            case .text(let slice) = only
+        {
+            return text("content", slice, body, &json, &output)
+        }
+        json.key("content", &output)
+        guard visible > 0 else { return json.null(&output) }
+        json.beginArray(&output)
+        for part in parts { contentPart(part, body, &json, &output) }
+        json.endArray(&output)
+    }
+
+    private func contentPart(
+        _ part: ChatItem, _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
+    ) {
+        switch part {
+        case .text(let slice):
+            begin("text", &json, &output)
+            text("text", slice, body, &json, &output)
+        case .imageURL(let url, let detail):
+            begin("image_url", &json, &output)
+            json.key("image_url", &output)
+            json.beginObject(&output)
+            text("url", url, body, &json, &output)
+            if detail != .auto {
+                json.key("detail", &output)
+                json.string(detail == .low ? "low" : "high", &output)
+            }
+            json.endObject(&output)
+        case .image(let type, let bytes):
+            begin("image_url", &json, &output)
+            json.key("image_url", &output)
+            json.beginObject(&output)
+            json.key("url", &output)
+            dataURL(type, bytes, body, &json, &output)
+            json.endObject(&output)
+        case .audio(let format, let bytes):
+            begin("input_audio", &json, &output)
+            json.key("input_audio", &output)
+            json.beginObject(&output)
+            json.key("data", &output)
+            json.beginString(&output)
+            Base64.append(body.extracting(bytes.range), to: &output)
+            json.endString(&output)
+            text("format", format, body, &json, &output)
+            json.endObject(&output)
+        case .file(let name, let type, let bytes):
+            begin("file", &json, &output)
+            json.key("file", &output)
+            json.beginObject(&output)
+            text("filename", name, body, &json, &output)
+            json.key("file_data", &output)
+            dataURL(type, bytes, body, &json, &output)
+            json.endObject(&output)
+        default: return
+        }
+        json.endObject(&output)
+    }
+
+    private func begin(_ type: String, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
+        json.beginObject(&output)
+        json.key("type", &output)
+        json.string(type, &output)
+    }
+
+    private func dataURL(
+        _ type: ByteSlice, _ bytes: ByteSlice, _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
+    ) {
+        json.beginString(&output)
+        output.append(literal: "data:")
+        JSONWriter.escape(body.extracting(type.range), &output)
+        output.append(literal: ";base64,")
+        Base64.append(body.extracting(bytes.range), to: &output)
+        json.endString(&output)
+    }
+
+    private func calls(_ parts: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
+        var isOpen = false
+        for case .toolCall(let id, let name, let arguments) in parts {
+            if !isOpen {
+                json.key("tool_calls", &output)
+                json.beginArray(&output)
+                isOpen = true
+            }
+            json.beginObject(&output)
+            text("id", id, body, &json, &output)
+            json.key("type", &output)
+            json.string("function", &output)
+            json.key("function", &output)
+            json.beginObject(&output)
+            text("name", name, body, &json, &output)
+            text("arguments", arguments, body, &json, &output)
+            json.endObject(&output)
+            json.endObject(&output)
+        }
+        if isOpen { json.endArray(&output) }
+    }
+
+    private func text(
+        _ key: StaticString, _ slice: ByteSlice, _ body: RawSpan, _ json: inout JSONWriter,
+        _ output: inout ByteBuffer
+    ) {
+        json.key(key, &output)
+        json.string(body.extracting(slice.range), &output)
+    }
+}
+
+extension ByteSlice {
+    /// The slice as a range of a span that begins where its buffer's storage does.
+    var range: Range<Int> { start..<(start + count) }
+}
+
+/// Base64 (RFC 4648, section 4).
+enum Base64 {
+    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+
+    static func append(_ bytes: RawSpan, to output: inout ByteBuffer) {
+        var place = 0
+        while place < bytes.byteCount {
+            let left = bytes.byteCount - place
+            var group = UInt32(bytes.byte(at: place)) << 16
+            if left > 1 { group |= UInt32(bytes.byte(at: place + 1)) << 8 }
+            if left > 2 { group |= UInt32(bytes.byte(at: place + 2)) }
+            output.append(alphabet[Int(group >> 18)])
+            output.append(alphabet[Int(group >> 12 & 63)])
+            output.append(left > 1 ? alphabet[Int(group >> 6 & 63)] : UInt8(ascii: "="))
+            output.append(left > 2 ? alphabet[Int(group & 63)] : UInt8(ascii: "="))
+            place += 3
+        }
+    }
+}

@@ -1,0 +1,96 @@
+// One provider as one lane sees it: where it is, how to prove who we are, and the connections to it.
+import Core
+import HTTP
+import Net
+import Policy
+
+/// Why a provider's record cannot be used.
+public struct TargetProblem: Error, Sendable, CustomStringConvertible {
+    /// One sentence for the operator; without secrets.
+    public let description: String
+}
+
+/// A provider at one lane. Confined to it.
+public final class UpstreamTarget {
+    /// What the configuration says about it.
+    public let record: ProviderRecord
+    let lane: Lane
+    let pool: ConnectionPool<HTTPClientConnection>
+    /// Request line and constant headers of a chat request.
+    let chatHead: [UInt8]
+    /// Calls under way.
+    public internal(set) var inFlight = 0
+    /// Connections made, and leases served by one that was open already.
+    public var connections: (open: Int, idle: Int, made: Int64, reused: Int64) {
+        (pool.size, pool.idleCount, pool.made, pool.reused)
+    }
+
+    /// A target of this record. `apiKey` is what the record's reference resolved to.
+    ///
+    /// - Throws: `TargetProblem` for an address that is none, or a CA that cannot be read.
+    public init(lane: Lane, record: ProviderRecord, apiKey: Secret?) throws(TargetProblem) {
+        guard let address = BaseURL(record.baseURL) else {
+            throw TargetProblem(description: "provider \(record.name): '\(record.baseURL)' is not a base URL")
+        }
+        var tls: TLSContext?
+        if address.isEncrypted {
+            do {
+                tls = try .client(
+                    trust: record.ca.map { .file($0) } ?? .system, protocols: ["http/1.1"], allowsTLS12: true)
+            } catch {
+                throw TargetProblem(description: "provider \(record.name): \(error)")
+            }
+        }
+        var limits = PoolLimits()
+        limits.connections = record.maximumConnections
+        limits.connectTime = record.connectTimeout
+        self.record = record
+        self.lane = lane
+        pool = ConnectionPool(
+            lane: lane, endpoint: .host(address.host, port: address.port), tls: tls, serverName: address.host,
+            limits: limits, machine: { _ in HTTPClientConnection() })
+        var head = ByteBuffer()
+        head.append("POST \(address.path)/chat/completions HTTP/1.1\r\nHost: \(address.authority)\r\n")
+        if let apiKey {
+            head.append(literal: "Authorization: Bearer ")
+            apiKey.withBytes { head.append($0) }
+            head.append(literal: "\r\n")
+        }
+        head.append(literal: "Content-Type: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: sluice/1\r\n")
+        chatHead = head.array()
+    }
+
+    /// Closes idle connections; running calls go on.
+    public func close() { pool.close() }
+}
+
+/// `scheme://host[:port][/path]`.
+struct BaseURL: Equatable {
+    let isEncrypted: Bool
+    let host: String
+    let port: UInt16
+    let path: String
+    /// Host and port as the Host header names them.
+    let authority: String
+
+    init?(_ text: String) {
+        guard let scheme = ["https://", "http://"].first(where: { text.hasPrefix($0) }) else { return nil }
+        isEncrypted = scheme == "https://"
+        let rest = text.dropFirst(scheme.count)
+        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+        authority = String(rest[..<slash])
+        let allowed = rest.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+        guard allowed, !authority.isEmpty else { return nil }
+        var path = rest[slash...]
+        while path.hasSuffix("/") { path.removeLast() }
+        self.path = String(path)
+        if case .host(let host, let port) = Endpoint.parse(authority) {
+            self.host = host
+            self.port = port
+        } else {
+            guard !authority.contains(":") else { return nil }
+            host = authority
+            port = isEncrypted ? 443 : 80
+        }
+    }
+}
