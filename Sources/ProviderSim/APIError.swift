@@ -73,17 +73,6 @@ struct APIError: Error, Equatable, Sendable {
 
     /// Appends text as the inside of a JSON string.
     static func append(escaping text: String, to buffer: inout ByteBuffer) {
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                buffer.append(UInt8(ascii: "\\"))
-                buffer.append(byte)
-            case 0..<0x20:
-                buffer.append(literal: "\\u00")
-                buffer.append(byte < 16 ? UInt8(ascii: "0") : UInt8(ascii: "1"))
-                buffer.append(String(byte & 15, radix: 16))
-            default: buffer.append(byte)
-            }
-        }
+        JSONWriter.escape(text.utf8Span.span.raw, &buffer)
     }
 }

@@ -17,12 +17,11 @@ struct EmbeddingsRequest: Equatable {
 
     /// Reads a request's body.
     static func read(_ body: RawSpan) throws(APIError) -> EmbeddingsRequest {
-        let text = Span<UInt8>(_bytes: body)
         var request = EmbeddingsRequest()
-        var scan = JSONScan()
-        var isFirst = true
-        try scan.take(UInt8(ascii: "{"), text)
-        while let key = try scan.nextKey(text, isFirst: &isFirst) { try request.readMember(key, text, &scan) }
+        var reader = JSONReader(body)
+        try reader.enterObject("the request")
+        while let key = try reader.nextKey() { try request.readMember(key, &reader) }
+        try reader.finish()
         guard !request.model.isEmpty else {
             throw .invalid("You must provide a model parameter.", parameter: "model")
         }
@@ -30,57 +29,59 @@ struct EmbeddingsRequest: Equatable {
             throw .invalid(
                 "Missing required parameter: 'input'.", parameter: "input", code: "missing_required_parameter")
         }
-        guard request.inputs.count <= inputLimit, request.inputs.count * request.dimensions <= numberLimit else {
-            throw .invalid("Too many inputs or dimensions in one request.", parameter: "input")
+        guard request.inputs.count * request.dimensions <= numberLimit else {
+            throw .invalid("Too many inputs and dimensions in one request.", parameter: "input")
         }
         return request
     }
 
-    private mutating func readMember(_ key: Range<Int>, _ text: Span<UInt8>, _ scan: inout JSONScan) throws(APIError) {
-        if SimulatorRequest.equals(text, key, "model") {
-            model = try scan.string(text)
-        } else if SimulatorRequest.equals(text, key, "input") {
-            try readInputs(text, &scan)
-        } else if SimulatorRequest.equals(text, key, "dimensions") {
-            guard let number = try scan.integer(text), (1...4096).contains(number) else {
+    private mutating func readMember(_ key: JSONText, _ reader: inout JSONReader) throws(APIError) {
+        if reader.matches(key, "model") {
+            model = try reader.text("model")
+        } else if reader.matches(key, "input") {
+            try readInputs(&reader)
+        } else if reader.matches(key, "dimensions") {
+            guard let number = try reader.count("dimensions") else { return }
+            guard (1...4096).contains(number) else {
                 throw .invalid("Expected a number from 1 to 4096.", parameter: "dimensions", code: "invalid_value")
             }
             dimensions = number
-        } else if SimulatorRequest.equals(text, key, "encoding_format") {
-            let format = try scan.string(text)
-            isBase64 = SimulatorRequest.equals(text, format, "base64")
-            guard isBase64 || SimulatorRequest.equals(text, format, "float") else {
+        } else if reader.matches(key, "encoding_format") {
+            let format = try reader.text("encoding_format")
+            isBase64 = reader.bytes.matches("base64", in: format)
+            guard isBase64 || reader.bytes.matches("float", in: format) else {
                 throw .invalid("Expected 'float' or 'base64'.", parameter: "encoding_format", code: "invalid_value")
             }
         } else {
-            try scan.skip(text)
+            try reader.skip()
         }
     }
 
-    private mutating func readInputs(_ text: Span<UInt8>, _ scan: inout JSONScan) throws(APIError) {
-        if scan.peek(text) == UInt8(ascii: "\"") { return inputs.append(try scan.string(text)) }
-        let whole = scan.offset
-        try scan.take(UInt8(ascii: "["), text)
-        var isFirst = true
-        while try scan.nextElement(text, isFirst: &isFirst) {
-            guard inputs.count < EmbeddingsRequest.inputLimit else {
-                throw .invalid("Too many inputs in one request.", parameter: "input")
+    /// A string, strings, token numbers, or arrays of token numbers.
+    private mutating func readInputs(_ reader: inout JSONReader) throws(APIError) {
+        inputs = []
+        let start = reader.position
+        switch try reader.event() {
+        case .string(let text): return inputs.append(text.range)
+        case .arrayStart: break
+        default: throw .wrongType("input", "a string or an array")
+        }
+        var hasNumbers = false
+        while true {
+            let place = reader.position
+            switch try reader.event() {
+            case .arrayEnd:
+                if hasNumbers { inputs.append(start..<reader.position) }
+                return
+            case .string(let text): inputs.append(text.range)
+            case .number: hasNumbers = true
+            case .arrayStart:
+                while case .number = try reader.event() {}
+                inputs.append(place..<reader.position)
+            default: throw .wrongType("input", "strings or token numbers")
             }
-            switch scan.peek(text) {
-            case UInt8(ascii: "\""): inputs.append(try scan.string(text))
-            case UInt8(ascii: "["):
-                let start = scan.offset
-                try scan.skip(text)
-                inputs.append(start..<scan.offset)
-            default:
-                // An array of numbers is one input.
-                while scan.peek(text) != UInt8(ascii: "]") {
-                    if scan.peek(text) == UInt8(ascii: ",") { try scan.take(UInt8(ascii: ","), text) }
-                    guard try scan.integer(text) != nil else {
-                        throw .invalid("Expected strings or token numbers.", parameter: "input", code: "invalid_type")
-                    }
-                }
-                inputs.append(whole..<scan.offset)
+            guard inputs.count <= EmbeddingsRequest.inputLimit else {
+                throw .invalid("Too many inputs in one request.", parameter: "input")
             }
         }
     }
@@ -109,8 +110,8 @@ struct EmbeddingsRequest: Equatable {
     private func vector(of text: RawSpan, model: RawSpan) -> [Float] {
         var state: UInt64 = 0xCBF2_9CE4_8422_2325
         for part in 0..<2 {
-            let bytes = Span<UInt8>(_bytes: part == 0 ? model : text)
-            for index in bytes.indices { state = (state ^ UInt64(bytes[index])) &* 0x100_0000_01B3 }
+            let bytes = part == 0 ? model : text
+            for offset in 0..<bytes.byteCount { state = (state ^ UInt64(bytes.byte(at: offset))) &* 0x100_0000_01B3 }
         }
         var squares: Float = 0
         var numbers: [Float] = []

@@ -7,7 +7,6 @@ final class SimulatorLane: @unchecked Sendable {
     let lane: Lane
     let options: SimulatorOptions
     let concurrency: Concurrency
-    let keys: [[UInt8]]
     /// The settings of requests that say nothing else.
     var behaviour: Behaviour
     var stats = SimulatorStats()
@@ -24,7 +23,6 @@ final class SimulatorLane: @unchecked Sendable {
         self.options = options
         self.concurrency = concurrency
         behaviour = options.behaviour
-        keys = options.apiKeys.map { Array($0.utf8) }
     }
 
     /// Begins to listen; returns the bound address.

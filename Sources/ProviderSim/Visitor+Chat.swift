@@ -7,26 +7,24 @@ extension Visitor {
     private static let turnLimit = 64 * 1024
 
     /// `POST /v1/chat/completions`.
-    func takeChat(_ request: SimulatorRequest) throws {
+    func takeChat(_ request: SimulatorRequest) throws(APIError) {
         home.stats.chats += 1
-        try channel.withBytes(of: request.body) { body in
+        try channel.machine.withBody { body throws(APIError) in
             let chat = try ChatRequest.read(body)
-            let model = body.extracting(chat.model)
-            try checkModel(model)
+            try checkModel(body, chat.model)
             var behaviour = home.behaviour
-            try apply(request.settings, to: &behaviour)
+            for setting in request.settings { try apply(setting, to: &behaviour) }
             let prompt = body.extracting(chat.prompt)
             exchange = Exchange()
             exchange.id = home.nextID()
-            if let found = PromptLine.find(in: prompt) {
-                try apply(promptSettings: prompt.extracting(found.settings), to: &behaviour)
-                var rest = ByteBuffer()
-                rest.append(prompt.extracting(0..<found.line.lowerBound))
-                rest.append(prompt.extracting(found.line.upperBound..<prompt.byteCount))
-                beginAnswer(chat, model: model, prompt: rest.bytes, behaviour)
-            } else {
-                beginAnswer(chat, model: model, prompt: prompt, behaviour)
+            guard let found = PromptLine.find(in: prompt) else {
+                return beginAnswer(chat, model: body.extracting(chat.model), prompt: prompt, behaviour)
             }
+            try apply(promptSettings: prompt.string(found.settings), to: &behaviour)
+            var rest = ByteBuffer()
+            rest.append(prompt.extracting(0..<found.line.lowerBound))
+            rest.append(prompt.extracting(found.line.upperBound..<prompt.byteCount))
+            beginAnswer(chat, model: body.extracting(chat.model), prompt: rest.bytes, behaviour)
         }
         home.concurrency.begin(isStream: exchange.isStream)
         home.stats.inputTokens += exchange.inputTokens
@@ -50,24 +48,17 @@ extension Visitor {
             behaviour: behaviour, includesUsage: chat.isStream && chat.includesUsage)
     }
 
-    private func apply(_ settings: [(key: ByteSlice, value: ByteSlice)], to behaviour: inout Behaviour) throws(APIError)
-    {
-        for (key, value) in settings {
-            let key = channel.transport.input.string(of: key).lowercased()
-            let value = channel.transport.input.string(of: value)
-            do throws(SettingProblem) {
-                try behaviour.set(key[...], to: value[...])
-            } catch {
-                throw .invalid("x-sim-\(error.description)")
-            }
+    private func apply(_ setting: SimulatorRequest.Setting, to behaviour: inout Behaviour) throws(APIError) {
+        do throws(SettingProblem) {
+            try behaviour.set(setting.key[...], to: setting.value[...])
+        } catch {
+            throw .invalid("x-sim-\(error.description)")
         }
     }
 
-    private func apply(promptSettings: RawSpan, to behaviour: inout Behaviour) throws(APIError) {
-        let bytes = Span<UInt8>(_bytes: promptSettings)
-        let text = String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self)
+    private func apply(promptSettings: String, to behaviour: inout Behaviour) throws(APIError) {
         do throws(SettingProblem) {
-            try behaviour.set(all: text[...])
+            try behaviour.set(all: promptSettings[...])
         } catch {
             throw .invalid("sim: \(error.description)", parameter: "messages")
         }
@@ -98,12 +89,17 @@ extension Visitor {
         home.scratch.removeAll()
         answer.writeWhole(
             id: exchange.id, tokens: exchange.tokens, isCut: exchange.isCut, usage: exchange.usage, into: &home.scratch)
-        channel.machine.beginHead(status: 200, type: "application/json")
-        channel.machine.writeRequestID(exchange.id)
-        channel.machine.endHead(length: home.scratch.count)
-        channel.machine.write(raw: home.scratch)
         count(sent: exchange.tokens)
-        complete()
+        home.stats.completed += 1
+        exchangeEnded()
+        respondScratch(fields: Visitor.json + requestFields)
+    }
+
+    /// The header lines that name an answer.
+    private var requestFields: String {
+        let digits = String(exchange.id, radix: 16)
+        return "x-request-id: req_\(String(repeating: "0", count: 16 - digits.utf8.count))\(digits)\r\n"
+            + "openai-version: 2020-10-01\r\n"
     }
 
     private func sendEvents() {
@@ -136,9 +132,8 @@ extension Visitor {
     private static let highMark = 256 * 1024
 
     private func beginEvents(at now: Instant) {
-        channel.machine.beginHead(status: 200, type: "text/event-stream; charset=utf-8")
-        channel.machine.writeRequestID(exchange.id)
-        channel.machine.endChunkedHead()
+        channel.machine.beginEvents(
+            fields: "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n" + requestFields)
         answer.writeRole(into: &home.scratch)
         exchange.hasBegun = true
         exchange.due = now
@@ -151,13 +146,15 @@ extension Visitor {
             if exchange.fault != .noDone { home.scratch.append(literal: "data: [DONE]\n\n") }
         }
         sendScratch()
-        channel.machine.endChunks()
-        complete()
+        home.stats.completed += 1
+        exchangeEnded()
+        channel.machine.finishEvents()
+        answerEnded()
     }
 
-    /// Sends the events in the lane's scratch as one chunk.
+    /// Sends the events in the lane's scratch.
     func sendScratch() {
-        channel.machine.write(chunk: home.scratch)
+        channel.machine.write(home.scratch)
         home.scratch.removeAll()
         channel.wake()
     }
@@ -168,13 +165,6 @@ extension Visitor {
     }
 
     // MARK: - Ends
-
-    private func complete() {
-        home.stats.completed += 1
-        exchangeEnded()
-        channel.machine.finish(at: home.lane.now)
-        answerEnded()
-    }
 
     /// The answer is over, whatever became of it.
     func exchangeEnded() {

@@ -15,8 +15,7 @@ extension Visitor {
             home.scratch.removeAll()
             home.scratch.append(literal: "<html><body><h1>It works!</h1></body></html>\n")
             exchangeEnded()
-            channel.machine.respond(status: 200, type: "text/html", body: home.scratch, at: home.lane.now)
-            answerEnded()
+            respondScratch(fields: "content-type: text/html\r\n")
         case .slowHead: sendSlowHead(from: 0)
         case .endlessHeaders: sendEndlessHeaders(sent: 0)
         default: return false
@@ -27,30 +26,30 @@ extension Visitor {
     /// Strikes in the middle of a body in one piece; false when the fault leaves it whole.
     func strikeInBody() -> Bool {
         guard exchange.strikesAfter != nil, let fault = exchange.fault else { return false }
+        home.scratch.removeAll()
         if case .errorAfter = fault {
-            home.scratch.removeAll()
             APIError.simulated(500).write(into: &home.scratch)
             exchangeEnded()
-            channel.machine.respond(status: 200, body: home.scratch, at: home.lane.now)
-            answerEnded()
+            respondScratch()
             return true
         }
-        home.scratch.removeAll()
         answer.writeWhole(
             id: exchange.id, tokens: exchange.tokens, isCut: exchange.isCut, usage: exchange.usage, into: &home.scratch)
         let half = home.scratch.count / 2
-        let isMalformed = if case .malformedAfter = fault { true } else { false }
-        channel.machine.beginHead(status: 200, type: "application/json")
-        channel.machine.endHead(length: isMalformed ? half : home.scratch.count)
-        channel.machine.write(raw: home.scratch, first: half)
+        if case .malformedAfter = fault {
+            exchangeEnded()
+            channel.machine.respond(status: 200, fields: Visitor.json, body: home.scratch, first: half)
+            answerEnded()
+            return true
+        }
         exchange.hasBegun = true
         exchange.hasStruck = true
+        var head = ByteBuffer()
+        head.append("HTTP/1.1 200 OK\r\n\(Visitor.json)content-length: \(home.scratch.count)\r\n\r\n")
+        channel.machine.write(raw: head)
+        channel.machine.write(raw: home.scratch, first: half)
         channel.wake()
         switch fault {
-        case .malformedAfter:
-            exchangeEnded()
-            channel.machine.finish(at: home.lane.now)
-            answerEnded()
         case .cutAfter: breakOff(sending: "")
         case .resetAfter: resetSoon()
         default: break

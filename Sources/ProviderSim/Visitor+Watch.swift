@@ -9,7 +9,7 @@ extension Visitor {
             guard channel.isOpen else { return }
             home.scratch.removeAll()
             sum.write(concurrency: home.concurrency, into: &home.scratch)
-            respondWatcher()
+            respondScratch()
         }
     }
 
@@ -26,9 +26,9 @@ extension Visitor {
     }
 
     /// `POST /sim/faults`: changes the settings of all following requests; all or none of them.
-    func changeSettings(_ request: SimulatorRequest) throws(APIError) {
+    func changeSettings() throws(APIError) {
         var behaviour = home.behaviour
-        let text = channel.transport.input.string(of: request.body)
+        let text = channel.machine.withBody { $0.string() }
         do throws(SettingProblem) {
             try behaviour.set(all: text[...])
         } catch {
@@ -49,13 +49,6 @@ extension Visitor {
         home.scratch.removeAll()
         home.scratch.append(home.behaviour.settings)
         home.scratch.append(UInt8(ascii: "\n"))
-        channel.machine.respond(
-            status: 200, type: "text/plain; charset=utf-8", body: home.scratch, at: home.lane.now)
-        answerEnded()
-    }
-
-    private func respondWatcher() {
-        channel.machine.respond(status: 200, body: home.scratch, at: home.lane.now)
-        answerEnded()
+        respondScratch(fields: "content-type: text/plain; charset=utf-8\r\n")
     }
 }

@@ -32,80 +32,33 @@ final class Visitor: @unchecked Sendable {
 
     private func take(_ request: SimulatorRequest) {
         home.stats.requests += 1
-        let path = channel.withBytes(of: request.path) { Path($0) }
-        do {
-            if path.isOfAPI { try checkKey(of: request) }
-            switch (request.method, path) {
-            case (.post, .chatCompletions): try takeChat(request)
-            case (.post, .embeddings): try takeEmbeddings(request)
-            case (.get, .models): respondModels()
-            case (.get, .model(let name)): try respondModel(name)
-            case (.get, .stats): respondStats()
-            case (.post, .reset): reset()
-            case (.get, .faults): respondSettings()
-            case (.post, .faults): try changeSettings(request)
-            default:
-                let method = request.method == .post ? "POST" : request.method == .get ? "GET" : "other method"
-                throw APIError.unknownPath(method, channel.transport.input.string(of: request.path))
+        do throws(APIError) {
+            if !request.path.hasPrefix("/sim/") { try checkKey(of: request) }
+            switch (request.method, request.path) {
+            case ("POST", "/v1/chat/completions"): try takeChat(request)
+            case ("POST", "/v1/embeddings"): try takeEmbeddings()
+            case ("GET", "/v1/models"): respondModels()
+            case ("GET", "/sim/stats"): respondStats()
+            case ("POST", "/sim/reset"): reset()
+            case ("GET", "/sim/faults"): respondSettings()
+            case ("POST", "/sim/faults"): try changeSettings()
+            case ("GET", let path) where path.hasPrefix("/v1/models/"):
+                try respondModel(String(path.dropFirst("/v1/models/".utf8.count)))
+            default: throw .unknownPath(request.method, request.path)
             }
-        } catch let refusal as APIError {
-            home.stats.refused += 1
-            respond(refusal)
         } catch {
-            preconditionFailure("answering a request throws refusals only")
+            home.stats.refused += 1
+            respond(error)
         }
     }
 
-    /// The paths that are served.
-    enum Path: Equatable {
-        case chatCompletions, embeddings, models, stats, reset, faults, unknown
-        case model(String)
-
-        init(_ path: RawSpan) {
-            let bytes = Span<UInt8>(_bytes: path)
-            func isPath(_ text: String) -> Bool { SimulatorRequest.equals(bytes, 0..<bytes.count, text) }
-            if isPath("/v1/chat/completions") {
-                self = .chatCompletions
-            } else if isPath("/v1/embeddings") {
-                self = .embeddings
-            } else if isPath("/v1/models") {
-                self = .models
-            } else if isPath("/sim/stats") {
-                self = .stats
-            } else if isPath("/sim/reset") {
-                self = .reset
-            } else if isPath("/sim/faults") {
-                self = .faults
-            } else if bytes.count > 11, bytes.count < 200, SimulatorRequest.equals(bytes, 0..<11, "/v1/models/") {
-                self = .model(String(decoding: (11..<bytes.count).map { bytes[$0] }, as: UTF8.self))
-            } else {
-                self = .unknown
-            }
+    private func checkKey(of request: SimulatorRequest) throws(APIError) {
+        guard let key = request.apiKey else {
+            guard home.options.apiKeys.isEmpty else { throw .unauthorized }
+            return
         }
-
-        var isOfAPI: Bool {
-            switch self {
-            case .stats, .reset, .faults: false
-            case .chatCompletions, .embeddings, .models, .model, .unknown: true
-            }
-        }
-    }
-
-    private func checkKey(of request: SimulatorRequest) throws {
-        guard let slice = request.apiKey, slice.count > 0 else {
-            if home.keys.isEmpty { return }
-            throw APIError.unauthorized
-        }
-        let isKnown =
-            home.keys.isEmpty
-            || channel.withBytes(of: slice) { given in
-                let given = Span<UInt8>(_bytes: given)
-                return home.keys.contains { key in
-                    key.count == given.count && key.indices.allSatisfy { key[$0] == given[$0] }
-                }
-            }
-        guard isKnown else { throw APIError.unauthorized }
-        home.stats.count(keyEnding: channel.transport.input.string(of: slice.dropFirst(max(0, slice.count - 4))))
+        guard home.options.apiKeys.isEmpty || home.options.apiKeys.contains(key) else { throw .unauthorized }
+        home.stats.count(keyEnding: String(key.suffix(4)))
     }
 
     // MARK: - Answers in one piece
@@ -114,15 +67,15 @@ final class Visitor: @unchecked Sendable {
     func respond(_ refusal: APIError, fields: String = "") {
         home.scratch.removeAll()
         refusal.write(into: &home.scratch)
-        channel.machine.respond(
-            status: refusal.status, fields: fields, body: home.scratch, at: home.lane.now)
-        answerEnded()
+        respondScratch(status: refusal.status, fields: "\(Visitor.json)\(fields)")
     }
 
+    /// The header line of JSON bodies.
+    static let json = "content-type: application/json\r\n"
+
     /// Ends the request with the lane's scratch as its body.
-    func respondScratch() {
-        home.stats.completed += 1
-        channel.machine.respond(status: 200, body: home.scratch, at: home.lane.now)
+    func respondScratch(status: Int = 200, fields: String = Visitor.json) {
+        channel.machine.respond(status: status, fields: fields, body: home.scratch)
         answerEnded()
     }
 
@@ -132,30 +85,31 @@ final class Visitor: @unchecked Sendable {
         if channel.transport.input.count > 0 { channel.transport.becomeHungry() }
     }
 
-    private func takeEmbeddings(_ request: SimulatorRequest) throws {
+    private func takeEmbeddings() throws(APIError) {
         home.stats.embeddings += 1
         home.scratch.removeAll()
-        var inputTokens = 0
-        try channel.withBytes(of: request.body) { body in
+        let inputTokens = try channel.machine.withBody { body throws(APIError) in
             let embeddings = try EmbeddingsRequest.read(body)
-            try checkModel(body.extracting(embeddings.model))
-            inputTokens = embeddings.inputTokens
+            try checkModel(body, embeddings.model)
             if let fault = home.nextFault(of: home.behaviour), case .status(let code) = fault {
-                throw APIError.simulated(code)
+                throw .simulated(code)
             }
             embeddings.write(for: body, into: &home.scratch)
+            return embeddings.inputTokens
         }
         home.stats.inputTokens += inputTokens
+        completeScratch()
+    }
+
+    private func completeScratch() {
+        home.stats.completed += 1
         respondScratch()
     }
 
-    func checkModel(_ model: RawSpan) throws(APIError) {
+    func checkModel(_ body: RawSpan, _ model: Range<Int>) throws(APIError) {
         guard !home.options.models.isEmpty else { return }
-        let bytes = Span<UInt8>(_bytes: model)
-        let isKnown = home.options.models.contains { name in
-            SimulatorRequest.equals(bytes, 0..<bytes.count, name)
-        }
-        guard isKnown else { throw .unknownModel(String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self)) }
+        let name = body.string(model)
+        guard home.options.models.contains(name) else { throw .unknownModel(name) }
     }
 
     private var models: [String] { home.options.models.isEmpty ? ["gpt-6-luna", "gpt-6-sol"] : home.options.models }
@@ -168,14 +122,14 @@ final class Visitor: @unchecked Sendable {
             writeModel(name)
         }
         home.scratch.append(literal: "]}")
-        respondScratch()
+        completeScratch()
     }
 
     private func respondModel(_ name: String) throws(APIError) {
         guard home.options.models.isEmpty || models.contains(name) else { throw .unknownModel(name) }
         home.scratch.removeAll()
         writeModel(name)
-        respondScratch()
+        completeScratch()
     }
 
     private func writeModel(_ name: String) {

@@ -98,7 +98,7 @@ final class Caller {
         var body = ""
         let (_, end) = read { text in
             guard let split = text.range(of: "\r\n\r\n") else { return false }
-            head = String(text[..<split.lowerBound])
+            head = text[..<split.lowerBound].lowercased()
             body = String(text[split.upperBound...])
             let field = head.split(separator: "\r\n").first { $0.hasPrefix("content-length: ") }
             return body.utf8.count >= Int(field?.dropFirst(16) ?? "") ?? .max
