@@ -73,5 +73,6 @@ let package = Package(
         tests("NetTests", of: ["Core", "Net"]),
         tests("HTTPTests", of: ["Core", "HTTP"]),
         tests("ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
+        tests("WireTests", of: ["Core", "Wire"]),
     ]
 )

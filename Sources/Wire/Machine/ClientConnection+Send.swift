@@ -96,12 +96,13 @@ extension ClientConnection {
             return
         case .awaitingAnswer, .open: break
         }
-        if !control.isEmpty { control.transmit(into: &output) }
         guard output.count < limits.underWayBytes else { return }
         if ready.count > 0 {
             // An empty output takes the storage itself: no copy.
             if output.count == 0 { swap(&ready, &output) } else { output.append(draining: &ready) }
         }
+        // PONG goes behind the requests that were made before the PING came: the server's GOAWAY counts on that.
+        if !control.isEmpty { control.transmit(into: &output) }
         while output.count < limits.underWayBytes, let slot = sending.popFirst(in: streams) {
             sendFragment(slot, &output)
         }
