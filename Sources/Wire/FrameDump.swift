@@ -89,7 +89,7 @@ public enum FrameDump {
         case .goAway:
             let message = try GoAway(&reader)
             let last = message.isAnnouncement ? "announcement" : "last stream \(message.lastStream)"
-            return "\(last), \(message.reason), drain \(message.drainMilliseconds) ms \(message.text)"
+            return "\(last), \(message.reason), drain \(message.drainMilliseconds) ms" + quoted(message.text)
         case .connectionError: return try ConnectionError(&reader).description
         case .request:
             let head = try RequestHead(&reader)
@@ -123,7 +123,7 @@ public enum FrameDump {
         case .error:
             let error = try StreamError(&reader, flags: header.flags)
             let code = error.code == .unrecognized ? "code \(error.rawCode)" : error.code.name
-            return "\(code), retry \(error.retry) after \(error.retryAfterMilliseconds) ms \(error.text)"
+            return "\(code), retry \(error.retry) after \(error.retryAfterMilliseconds) ms" + quoted(error.text)
         case .hint:
             let hint = try Hint(&reader)
             return "load \(hint.load), in flight \(hint.suggestedInFlight)\(hint.wantsRebalance ? ", rebalance" : "")"
@@ -137,4 +137,6 @@ public enum FrameDump {
         default: return "\(reader.remaining) bytes"
         }
     }
+
+    private static func quoted(_ text: String) -> String { text.isEmpty ? "" : " '\(text)'" }
 }

@@ -248,7 +248,7 @@ import Testing
         #expect(pair.isServerQuiet())
         wire.removeAll()
         pair.server.transmit(into: &wire, at: pair.now)
-        #expect(FrameDump.describe(wire.array()) == ["0: GOAWAY: last stream 1, drain, drain 60000 ms "])
+        #expect(FrameDump.describe(wire.array()) == ["0: GOAWAY: last stream 1, drain, drain 60000 ms"])
     }
 
     @Test func anIdleConnectionPingsAndLivesOnAndSaysFarewellAfterTenMinutes() {
