@@ -24,8 +24,8 @@ struct SimulatorRequest: Equatable {
         path = head.path
         let authorization = head.value(of: "authorization", in: bytes)
         apiKey = authorization.flatMap { value in
-            let isBearer = value.utf8.count > 7 && value.prefix(7).lowercased() == "bearer "
-            return isBearer ? String(value.dropFirst(7)) : nil
+            let isBearer = value.hasPrefix("Bearer ") || value.prefix(7).lowercased() == "bearer "
+            return isBearer && value.utf8.count > 7 ? String(value.utf8.dropFirst(7)) : nil
         }
         settings = SimulatorRequest.hasSettings(bytes) ? SimulatorRequest.settings(head, in: bytes) : []
     }

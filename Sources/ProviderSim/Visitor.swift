@@ -58,7 +58,7 @@ final class Visitor: @unchecked Sendable {
             return
         }
         guard home.options.apiKeys.isEmpty || home.options.apiKeys.contains(key) else { throw .unauthorized }
-        home.stats.count(keyEnding: String(key.suffix(4)))
+        home.stats.count(keyEnding: String(key.utf8.suffix(4)) ?? "other")
     }
 
     // MARK: - Answers in one piece

@@ -2,70 +2,14 @@
 import Core
 
 extension ByteBuffer {
-    /// Appends text with JSON's escapes (RFC 8259, section 7), at most `limit` source bytes of it; repairs malformed UTF-8.
+    /// Appends text with JSON's escapes, at most `limit` source bytes of it; cut text ends in `…`. Repairs malformed UTF-8.
     mutating func append(escaping source: RawSpan, limit: Int) {
-        let bytes = Span<UInt8>(_bytes: source)
-        let end = min(bytes.count, limit)
-        var runStart = 0
-        var index = 0
-        while index < end {
-            let byte = bytes[index]
-            if byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
-                index += 1
-                continue
-            }
-            if byte >= 0x80 {
-                let length = ByteBuffer.lengthOfScalar(in: bytes, at: index)
-                if length > 0, index + length <= end {
-                    index += length
-                    continue
-                }
-                append(source.extracting(runStart..<index))
-                // A scalar that the limit cuts is dropped; a byte that belongs to no scalar becomes U+FFFD.
-                if length > 0 {
-                    runStart = end
-                    break
-                }
-                append(literal: "\u{FFFD}")
-            } else {
-                append(source.extracting(runStart..<index))
-                append(escape: byte)
-            }
-            index += 1
-            runStart = index
-        }
-        if runStart < end { append(source.extracting(runStart..<end)) }
-        if bytes.count > end { append(literal: "…") }
-    }
-
-    private mutating func append(escape byte: UInt8) {
-        switch byte {
-        case UInt8(ascii: "\""): append(literal: "\\\"")
-        case UInt8(ascii: "\\"): append(literal: "\\\\")
-        case UInt8(ascii: "\n"): append(literal: "\\n")
-        case UInt8(ascii: "\r"): append(literal: "\\r")
-        case UInt8(ascii: "\t"): append(literal: "\\t")
-        default:
-            append(literal: "\\u00")
-            append(hexByte: byte)
-        }
-    }
-
-    /// Bytes of the well-formed UTF-8 scalar that begins at `index`, 0 when there is none (Unicode table 3-7).
-    private static func lengthOfScalar(in bytes: Span<UInt8>, at index: Int) -> Int {
-        func isTail(_ offset: Int, _ range: ClosedRange<UInt8> = 0x80...0xBF) -> Bool {
-            index + offset < bytes.count && range.contains(bytes[index + offset])
-        }
-        switch bytes[index] {
-        case 0xC2...0xDF: return isTail(1) ? 2 : 0
-        case 0xE0: return isTail(1, 0xA0...0xBF) && isTail(2) ? 3 : 0
-        case 0xED: return isTail(1, 0x80...0x9F) && isTail(2) ? 3 : 0
-        case 0xE1...0xEF: return isTail(1) && isTail(2) ? 3 : 0
-        case 0xF0: return isTail(1, 0x90...0xBF) && isTail(2) && isTail(3) ? 4 : 0
-        case 0xF1...0xF3: return isTail(1) && isTail(2) && isTail(3) ? 4 : 0
-        case 0xF4: return isTail(1, 0x80...0x8F) && isTail(2) && isTail(3) ? 4 : 0
-        default: return 0
-        }
+        guard source.byteCount > limit else { return JSONWriter.escape(source, &self) }
+        var end = limit
+        // Never in the middle of a character: at most three continuation bytes belong to one.
+        while end > max(0, limit - 3), source.byte(at: end) & 0xC0 == 0x80 { end -= 1 }
+        JSONWriter.escape(source.extracting(0..<end), &self)
+        append(literal: "…")
     }
 
     mutating func append(hexByte byte: UInt8) {

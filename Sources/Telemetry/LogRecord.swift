@@ -100,11 +100,11 @@ public struct LogRecord: ~Copyable {
     }
 
     /// An identifier of 128 bits in 32 hexadecimal digits.
-    public mutating func field(_ key: StaticString, hexHigh high: UInt64, low: UInt64) {
+    public mutating func field(_ key: StaticString, _ identifier: Identifier128) {
         begin(key)
         line.append(UInt8(ascii: "\""))
-        line.append(hex: high)
-        line.append(hex: low)
+        line.append(hex: identifier.high)
+        line.append(hex: identifier.low)
         line.append(UInt8(ascii: "\""))
     }
 

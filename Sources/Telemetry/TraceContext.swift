@@ -3,10 +3,8 @@ import Core
 
 /// A parsed `traceparent` header (W3C Trace Context, section 3.2).
 public struct TraceContext: Hashable, Sendable {
-    /// Upper half of the trace identifier.
-    public let traceHigh: UInt64
-    /// Lower half of the trace identifier.
-    public let traceLow: UInt64
+    /// The trace.
+    public let traceID: Identifier128
     /// The caller's span.
     public let spanID: UInt64
     /// Bit 0: the caller recorded this trace. The other bits are kept as they came.
@@ -16,10 +14,9 @@ public struct TraceContext: Hashable, Sendable {
     public var isSampled: Bool { flags & 1 == 1 }
 
     /// A context from its parts; nil when the trace or the span is zero, which the standard forbids.
-    public init?(traceHigh: UInt64, traceLow: UInt64, spanID: UInt64, flags: UInt8) {
-        guard traceHigh | traceLow != 0, spanID != 0 else { return nil }
-        self.traceHigh = traceHigh
-        self.traceLow = traceLow
+    public init?(traceID: Identifier128, spanID: UInt64, flags: UInt8) {
+        guard traceID.high | traceID.low != 0, spanID != 0 else { return nil }
+        self.traceID = traceID
         self.spanID = spanID
         self.flags = flags
     }
@@ -36,7 +33,8 @@ public struct TraceContext: Hashable, Sendable {
             let high = TraceContext.hex(bytes, 3..<19), let low = TraceContext.hex(bytes, 19..<35),
             let span = TraceContext.hex(bytes, 36..<52), let flags = TraceContext.hex(bytes, 53..<55)
         else { return nil }
-        self.init(traceHigh: high, traceLow: low, spanID: span, flags: UInt8(truncatingIfNeeded: flags))
+        self.init(
+            traceID: Identifier128(high: high, low: low), spanID: span, flags: UInt8(truncatingIfNeeded: flags))
     }
 
     /// Reads a header's text; nil for anything that the standard calls invalid.
@@ -44,14 +42,14 @@ public struct TraceContext: Hashable, Sendable {
 
     /// The same trace with `spanID` as the caller, for a request further upstream; nil when `spanID` is zero.
     public func child(spanID: UInt64) -> TraceContext? {
-        TraceContext(traceHigh: traceHigh, traceLow: traceLow, spanID: spanID, flags: flags)
+        TraceContext(traceID: traceID, spanID: spanID, flags: flags)
     }
 
     /// Appends the header's value in version 00: 55 bytes.
     public func write(into buffer: inout ByteBuffer) {
         buffer.append(literal: "00-")
-        buffer.append(hex: traceHigh)
-        buffer.append(hex: traceLow)
+        buffer.append(hex: traceID.high)
+        buffer.append(hex: traceID.low)
         buffer.append(UInt8(ascii: "-"))
         buffer.append(hex: spanID)
         buffer.append(UInt8(ascii: "-"))

@@ -10,7 +10,7 @@ import Testing
         var line = ByteBuffer()
         var record = LogRecord(.info, "request", at: 1_795_435_200_000_042, into: &line)
         record.field("org", "acme")
-        record.field("trace_id", hexHigh: 0x0af7_6519_16cd_43dd, low: 0x8448_eb21_1c80_319c)
+        record.field("trace_id", Identifier128(high: 0x0af7_6519_16cd_43dd, low: 0x8448_eb21_1c80_319c))
         record.field("span_id", hex: 0x00f0_67aa_0ba9_02b7)
         record.field("input_tokens", 12)
         record.field("cached", false)

@@ -8,8 +8,8 @@ import Testing
 
     @Test func aHeaderIsReadAndWrittenBack() throws {
         let context = try #require(TraceContext(parsing: Self.valid))
-        #expect(context.traceHigh == 0x0af7_6519_16cd_43dd)
-        #expect(context.traceLow == 0x8448_eb21_1c80_319c)
+        #expect(context.traceID.high == 0x0af7_6519_16cd_43dd)
+        #expect(context.traceID.low == 0x8448_eb21_1c80_319c)
         #expect(context.spanID == 0xb7ad_6b71_6920_3331)
         #expect(context.isSampled)
         #expect(context.description == Self.valid)
