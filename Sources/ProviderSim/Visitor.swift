@@ -91,14 +91,25 @@ final class Visitor: @unchecked Sendable {
         let inputTokens = try channel.machine.withBody { body throws(APIError) in
             let embeddings = try EmbeddingsRequest.read(body)
             try checkModel(body, embeddings.model)
-            if let fault = home.nextFault(of: home.behaviour), case .status(let code) = fault {
-                throw .simulated(code)
-            }
+            try strikeEmbeddings()
             embeddings.write(for: body, into: &home.scratch)
             return embeddings.inputTokens
         }
         home.stats.inputTokens += inputTokens
         completeScratch()
+    }
+
+    /// Of the faults, those that are a whole answer strike embeddings too; the others belong to chat completions.
+    private func strikeEmbeddings() throws(APIError) {
+        switch home.behaviour.fault {
+        case .status, .quota: break
+        default: return
+        }
+        switch home.nextFault(of: home.behaviour) {
+        case .status(let code): throw .simulated(code)
+        case .quota: throw .quota
+        default: return
+        }
     }
 
     private func completeScratch() {

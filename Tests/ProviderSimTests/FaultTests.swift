@@ -122,6 +122,19 @@ import Testing
         }
     }
 
+    @Test func embeddingsAreStruckByStatusesOnly() throws {
+        try withSimulator { (simulator: Simulator) throws in
+            let caller = Caller(simulator)
+            for (fault, status) in [("503", 503), ("quota", 429), ("hang", 200), ("none", 200)] {
+                caller.post("/sim/faults", "error=\(fault)")
+                #expect(try caller.response().status == 200)
+                caller.post("/v1/embeddings", "{\"model\":\"e\",\"input\":\"x\",\"dimensions\":2}")
+                #expect(try caller.response().status == status)
+            }
+            #expect(try stats(simulator)["faults"] as? [String: Int] == ["503": 1, "quota": 1])
+        }
+    }
+
     @Test func wrongContentType() throws {
         try withSimulator { (simulator: Simulator) throws in
             let caller = Caller(simulator)
