@@ -32,6 +32,9 @@ public struct ListenerCounts: Sendable {
     public var open = 0
     /// Connections in the handshake now.
     public var pending = 0
+
+    /// Nothing yet.
+    public init() {}
 }
 
 /// A listening socket of one lane. Several lanes may listen on one port; the kernel spreads connections over them.

@@ -65,6 +65,9 @@ public struct MetricFamily<M: Metric>: Sendable {
         _modify { yield &metrics[series.index] }
     }
 
+    /// A sum over all series.
+    public func sum(_ value: (M) -> UInt64) -> UInt64 { metrics.reduce(0) { $0 &+ value($1) } }
+
     /// Adds another lane's copy, series by series; series that this copy lacks are added within the bound.
     public mutating func merge(_ other: MetricFamily) {
         precondition(name == other.name && labels == other.labels, "only copies of one family can be merged")

@@ -268,7 +268,9 @@ public class Pollable {
     }
 
     private func fireTimers() {
-        while let timer = timers.popDue(at: now) {
+        // Only those that were there: a timer that sets itself again at once must not keep the lane from its sockets.
+        for _ in 0..<timers.count {
+            guard let timer = timers.popDue(at: now) else { return }
             let body = timer.body
             body?()
         }

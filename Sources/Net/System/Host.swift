@@ -12,6 +12,15 @@ public enum Host {
     /// Microseconds since 1970.
     public static func wallClockMicroseconds() -> Int64 { clinux_wall_microseconds() }
 
+    /// An environment variable; nil when it is not set.
+    public static func environment(_ name: String) -> String? {
+        // Safe: the text is copied before anything could change the environment.
+        unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+
+    /// Must come before the first thread that uses OpenSSL: without it, exit handlers race with such threads.
+    public static func prepareForThreads() { OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil) }
+
     /// A seed from the kernel's random source.
     public static func randomSeed() -> UInt64 {
         var seed: UInt64 = 0

@@ -55,12 +55,24 @@ public struct ClusterSnapshot: Sendable, Equatable {
 
     /// Reads records back; problems name the record.
     public static func decode(_ records: [Record]) -> (ClusterSnapshot, [ConfigurationProblem]) {
+        read(text(of: records), file: "snapshot")
+    }
+
+    /// All records as one text in the configuration's syntax, as it is kept on disk.
+    public var text: String { ClusterSnapshot.text(of: records) }
+
+    private static func text(of records: [Record]) -> String {
         var text = ""
         for record in records where Int(record.kind) < kinds.count {
             text += "[\(kinds[Int(record.kind)]) \(record.name)]\n\(String(decoding: record.body, as: UTF8.self))\n"
         }
-        let (document, syntax) = ConfigurationDocument.parse(text, file: "snapshot")
-        var reader = SnapshotReader(file: "snapshot")
+        return text
+    }
+
+    /// Reads what `text` wrote.
+    public static func read(_ text: String, file: String) -> (ClusterSnapshot, [ConfigurationProblem]) {
+        let (document, syntax) = ConfigurationDocument.parse(text, file: file)
+        var reader = SnapshotReader(file: file)
         for section in document.sections { reader.read(section) }
         return (reader.snapshot, syntax + reader.problems)
     }

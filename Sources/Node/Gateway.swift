@@ -1,0 +1,163 @@
+// One lane of a node: its listener, sessions, connections, counters. Nothing here is shared with another lane.
+import Core
+import Net
+import Policy
+import Providers
+import Store
+import Telemetry
+import Wire
+
+/// Everything that belongs to one lane. Confined to it; marked Sendable because closures that run on the lane carry it.
+final class Gateway: @unchecked Sendable {
+    let lane: Lane
+    let settings: NodeSettings
+    let redis: RedisConnection
+    let quota: QuotaStore
+    let settlements: Settlements
+    private(set) var snapshot: ActiveSnapshot
+    private var listener: Listener<ServerConnection>?
+    private(set) var sessions: [UInt64: Session] = [:]
+    private var targets: [String: UpstreamTarget] = [:]
+    private var sessionNumber: UInt64 = 0
+    /// Learned per route.
+    var estimates: [String: TokenEstimate] = [:]
+    var chance: Chance
+    var metrics = NodeMetrics()
+    /// Log lines that were not handed to the writer yet.
+    var lines = ByteBuffer()
+    private let writer: LineWriter
+    private var lineTimer: LaneTimer?
+    private(set) var isDraining = false
+    /// True when the drain's time is over: new requests are refused.
+    private(set) var isDrained = false
+
+    init(lane: Lane, settings: NodeSettings, redis: RedisConnection, writer: LineWriter, snapshot: ActiveSnapshot) {
+        self.lane = lane
+        self.settings = settings
+        self.redis = redis
+        self.writer = writer
+        self.snapshot = snapshot
+        quota = QuotaStore(redis)
+        settlements = Settlements(lane: lane, quota: quota)
+        chance = Chance(seed: Host.randomSeed())
+        sessionNumber = UInt64(settings.index) << 48 | UInt64(lane.index) << 40
+    }
+
+    // MARK: - Clients
+
+    /// Accepts clients on this lane's own listener.
+    func listen(tls: TLSContext) throws(SystemFailure) {
+        var limits = ListenerLimits()
+        limits.connections = settings.configuration.nodes.maximumConnections
+        var wire = WireLimits.standard
+        wire.age = settings.configuration.nodes.maximumAge
+        wire.drainTime = settings.drainLimit
+        let seeds = Host.randomSeed()
+        listener = try Listener(
+            lane: lane, address: settings.listen, tls: tls, limits: limits,
+            machine: { now in
+                ServerConnection(limits: wire, at: now, seed: seeds ^ UInt64(bitPattern: now.nanoseconds))
+            },
+            onAccept: { [unowned self] channel in
+                sessionNumber += 1
+                sessions[sessionNumber] = Session(self, channel, number: sessionNumber)
+            })
+    }
+
+    /// What the listener counted.
+    var listenerCounts: ListenerCounts { listener?.counts ?? ListenerCounts() }
+
+    func remove(_ session: Session) { sessions[session.number] = nil }
+
+    /// Requests under way on all sessions.
+    var openRequests: Int { sessions.values.reduce(0) { $0 + $1.openRequests } }
+
+    // MARK: - Configuration
+
+    /// Takes a new snapshot into use. Connections to providers that stay as they are live on.
+    func use(_ fresh: ActiveSnapshot) {
+        let old = snapshot
+        snapshot = fresh
+        for (name, target) in targets where fresh.cluster.providers[name] != old.cluster.providers[name] {
+            targets[name] = nil
+            target.close()
+        }
+    }
+
+    /// The provider as this lane reaches it; nil when its settings cannot be used, which is logged.
+    func target(_ name: String) -> UpstreamTarget? {
+        if let target = targets[name] { return target }
+        guard var record = snapshot.cluster.providers[name] else { return nil }
+        var key: Secret?
+        if let reference = record.apiKey {
+            key = settings.secret(reference)
+            if key == nil {
+                note(.error, "provider_unusable", "the API key of \(name) at \(reference) cannot be read")
+                return nil
+            }
+        }
+        record.ca = record.ca.map(settings.path)
+        do throws(TargetProblem) {
+            let target = try UpstreamTarget(lane: lane, record: record, apiKey: key)
+            targets[name] = target
+            return target
+        } catch {
+            note(.error, "provider_unusable", error.description)
+            return nil
+        }
+    }
+
+    /// Connections to providers, for the metrics page.
+    var targetStates: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)] {
+        targets.sorted { $0.key < $1.key }.map { name, target in
+            let connections = target.connections
+            return (name, target.inFlight, connections.open, connections.idle, connections.made, connections.reused)
+        }
+    }
+
+    // MARK: - Leaving
+
+    /// Asks clients to go elsewhere, spread over `spread` so that they do not all come back at once.
+    func drain(over spread: Duration) {
+        isDraining = true
+        listener?.close()
+        for session in sessions.values {
+            let delay = Duration.nanoseconds(Int64(chance.unit() * Double(spread.nanoseconds)))
+            lane.schedule(after: delay) { session.drain() }
+        }
+    }
+
+    /// Ends what still runs.
+    func stopAll() {
+        isDrained = true
+        for session in sessions.values {
+            session.stopAll(.draining)
+            session.channel.close()
+        }
+    }
+
+    // MARK: - Log
+
+    /// A line was appended: it is handed over within 20 ms, or at once when there are many.
+    func linesWritten() {
+        if lines.count > 32 * 1024 { return writer.append(draining: &lines) }
+        guard lineTimer == nil else { return }
+        lineTimer = lane.schedule(after: .milliseconds(20)) { [self] in
+            lineTimer = nil
+            writer.append(draining: &lines)
+        }
+    }
+
+    /// Hands over what waits.
+    func flushLines() { writer.append(draining: &lines) }
+
+    /// A line about the node itself.
+    func note(_ level: LogLevel, _ event: StaticString, _ text: String) {
+        guard settings.logLevel <= level else { return }
+        var record = LogRecord(level, event, at: lane.wallClockMicroseconds, into: &lines)
+        record.field("node", settings.index)
+        record.field("text", text)
+        record.end(returning: &lines)
+        linesWritten()
+    }
+}

@@ -1,0 +1,285 @@
+// A node as a whole: its lanes, the coordinator's news, its health, its end.
+import Client
+import Core
+import Net
+import Policy
+import Store
+import Synchronization
+import Telemetry
+import Wire
+
+/// A running node. Confined to its first lane, but for what says otherwise.
+final class Node: @unchecked Sendable {
+    static let version = "0.1.0"
+
+    let settings: NodeSettings
+    private let lanes: [Lane]
+    private let gateways: [Gateway]
+    private let writer: LineWriter
+    private let tls: TLSContext
+    private var keeper: SnapshotKeeper?
+    private var link: CoordinatorLink?
+    private var admin: AdminServer?
+    private var signals: Signals?
+    private var reportNumber: UInt32 = 0
+    private var isCoordinatorConnected = false
+    private enum Life { case starting, serving, draining, stopping }
+    private var life = Life.starting
+    private var lastTurns: [UInt64] = []
+    private var lastBeat: Instant
+    private let incarnation = Host.randomSeed()
+
+    var first: Lane { lanes[0] }
+    var snapshotEpoch: UInt64 { keeper?.current?.epoch ?? 0 }
+    var snapshotSequence: UInt64 { keeper?.current?.sequence ?? 0 }
+    var droppedLogBytes: Int { writer.dropped }
+
+    /// Makes the lanes and their connections; nothing is served yet.
+    ///
+    /// - Throws: what an operator must repair.
+    init(_ settings: NodeSettings) throws {
+        self.settings = settings
+        writer = LineWriter()
+        let files = settings.configuration.tls
+        tls = try .server(
+            certificate: settings.path(files.certificate), key: settings.path(files.key),
+            clientCA: settings.path(files.ca), clients: ClientCertificates(rawValue: files.clientCertificates) ?? .off,
+            protocols: ["sluice/1"])
+        guard let endpoint = settings.redisEndpoint else {
+            throw NodeSettings.Problem(text: "'\(settings.configuration.redis.address)' is not an address")
+        }
+        let configuration = try settings.redisConfiguration()
+        let redisTLS = try settings.configuration.redis.ca.map { ca throws(TLSFailure) in
+            try TLSContext.client(trust: .file(settings.path(ca)), protocols: [], allowsTLS12: true)
+        }
+        let empty = ActiveSnapshot(ClusterSnapshot(), epoch: 0, sequence: 0)
+        lanes = try Lane.start(count: settings.lanes, name: "lane")
+        gateways = lanes.map { [writer] lane in
+            let redis = RedisConnection(
+                lane: lane, endpoint: endpoint, tls: redisTLS, configuration: configuration, seed: Host.randomSeed())
+            return Gateway(lane: lane, settings: settings, redis: redis, writer: writer, snapshot: empty)
+        }
+        lastBeat = lanes[0].now
+    }
+
+    /// Opens everything, on the first lane.
+    func start() throws {
+        for gateway in gateways { gateway.lane.execute { gateway.redis.start() } }
+        let store = SnapshotStore(
+            path: settings.path("\(settings.configuration.stateDirectory)/node-\(settings.index).snapshot"))
+        let keeper = SnapshotKeeper(
+            store: store,
+            publish: { [gateways] snapshot in
+                for gateway in gateways { gateway.lane.execute { gateway.use(snapshot) } }
+            },
+            complain: { [gateways] text in gateways[0].note(.error, "snapshot_refused", text) })
+        self.keeper = keeper
+        keeper.loadSaved()
+        try follow(keeper)
+        let admin = AdminServer(self)
+        try admin.listen(lane: first, on: settings.admin)
+        self.admin = admin
+        signals = try Signals(lane: first) { [self] number in handle(signal: number) }
+        // The port is open from the start; until the first snapshot every key is unknown, and /readyz says so.
+        for gateway in gateways {
+            let listening = Listening(gateway: gateway, tls: tls)
+            gateway.lane.execute { listening.begin() }
+        }
+        life = .serving
+        beat()
+        gateways[0].note(.info, "started", "listening on \(settings.listen), admin on \(settings.admin)")
+    }
+
+    /// Opens a lane's listener; a failure ends the process, because a node without its port is of no use.
+    private struct Listening: @unchecked Sendable {
+        let gateway: Gateway
+        let tls: TLSContext
+
+        func begin() {
+            do throws(SystemFailure) {
+                try gateway.listen(tls: tls)
+            } catch {
+                Host.write("sluice-node: \(error)\n", toError: true)
+                Host.exit(69)
+            }
+        }
+    }
+
+    private func follow(_ keeper: SnapshotKeeper) throws {
+        let files = settings.configuration.tls
+        let client = try TLSContext.client(
+            trust: .file(settings.path(files.ca)), certificate: settings.path(files.certificate),
+            key: settings.path(files.key), protocols: ["sluice/1"])
+        let endpoints = settings.configuration.coordinators.compactMap { Endpoint.parse($0.listen) }
+        let link = CoordinatorLink(
+            lane: first, endpoints: endpoints, tls: client, serverName: nil,
+            subscribe: { [self] in
+                Subscribe(
+                    node: UInt32(settings.index), incarnation: incarnation, lastEpoch: snapshotEpoch,
+                    lastSequence: snapshotSequence, highestEpoch: keeper.highestEpoch,
+                    name: "node-\(settings.index)", address: settings.listen.description,
+                    adminAddress: settings.admin.description, programVersion: Node.version)
+            }, onSnapshot: { keeper.take($0) }, onUpdate: { keeper.take($0) },
+            onState: { [self] isConnected, text in
+                isCoordinatorConnected = isConnected
+                gateways[0].note(isConnected ? .info : .warning, "coordinator", text)
+            })
+        self.link = link
+        link.start()
+    }
+
+    // MARK: - Health
+
+    /// Every second: notices lanes that hang, and reports to the coordinator.
+    private func beat() {
+        first.schedule(after: .seconds(1)) { [self] in
+            lastTurns = lanes.map(\.turns)
+            lastBeat = first.now
+            report()
+            beat()
+        }
+        for lane in lanes { lane.execute {} }
+    }
+
+    /// False when a lane made no turn for five seconds.
+    var isLive: Bool { first.now - lastBeat < .seconds(5) }
+
+    /// Why a load balancer must not send clients here; empty when it may.
+    var reasonsNotReady: [String] {
+        var reasons: [String] = []
+        if keeper?.current == nil { reasons.append("no snapshot from a coordinator yet") }
+        if life == .draining || life == .stopping { reasons.append("draining") }
+        return reasons
+    }
+
+    /// What is not as it should be, though clients are served.
+    var warnings: [String] {
+        var warnings: [String] = []
+        if !isCoordinatorConnected {
+            warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
+        }
+        if gateways[0].redis.isDegraded {
+            warnings.append("Redis cannot be used: requests that need limits are refused")
+        }
+        return warnings
+    }
+
+    /// The configuration in use: references to secrets, never secrets.
+    var configurationText: String {
+        guard let cluster = keeper?.current?.cluster else { return "# no snapshot yet\n" }
+        var masked = cluster
+        masked.keys = cluster.keys.mapValues { record in
+            var record = record
+            record.hash = String(repeating: "0", count: 64)
+            return record
+        }
+        return "# snapshot \(snapshotEpoch).\(snapshotSequence); key hashes are masked\n" + masked.text
+    }
+
+    /// Gathers all lanes and hands the sum over, on the first lane.
+    func read(_ then: @escaping (LaneReading) -> Void) {
+        let gathering = Gathering(left: gateways.count, then: then)
+        for gateway in gateways {
+            gateway.lane.execute { [first] in
+                let reading = LaneReading(gateway)
+                first.execute { gathering.add(reading) }
+            }
+        }
+    }
+
+    private final class Gathering: @unchecked Sendable {
+        private var left: Int
+        private var sum: LaneReading?
+        private let then: (LaneReading) -> Void
+
+        init(left: Int, then: @escaping (LaneReading) -> Void) {
+            self.left = left
+            self.then = then
+        }
+
+        func add(_ reading: LaneReading) {
+            if sum == nil { sum = reading } else { sum?.merge(reading) }
+            left -= 1
+            if left == 0, let sum { then(sum) }
+        }
+    }
+
+    private func report() {
+        read { [self] reading in
+            reportNumber &+= 1
+            var report = Report(
+                node: UInt32(settings.index), isDraining: life != .serving, number: reportNumber, epoch: snapshotEpoch,
+                sequence: snapshotSequence)
+            report.connections = UInt32(clamping: reading.listener.open)
+            report.streams = UInt32(clamping: reading.requestsUnderWay)
+            report.requests = reading.metrics.duration.total
+            report.residentBytes = UInt64(max(0, Host.residentBytes()))
+            link?.report(report)
+        }
+    }
+
+    // MARK: - Signals and the end
+
+    private func handle(signal number: Int32) {
+        switch number {
+        case 1: reloadCertificates()
+        case 15, 2: if life == .serving { drain() } else { stop() }
+        default: break
+        }
+    }
+
+    private func reloadCertificates() {
+        do throws(TLSFailure) {
+            try tls.reload()
+            gateways[0].note(.info, "certificates_reloaded", "new connections use the new certificate")
+        } catch {
+            gateways[0].note(.error, "certificates_kept", error.description)
+        }
+    }
+
+    /// Readiness first; the balancer notices; then clients are asked to go, and running requests finish.
+    private func drain() {
+        life = .draining
+        let nodes = settings.configuration.nodes
+        gateways[0].note(.info, "draining", "readiness is off; clients are asked to go in \(nodes.drainNotice)")
+        first.schedule(after: nodes.drainNotice) { [self] in
+            let spread = min(Duration.seconds(5), nodes.drainLimit / 4)
+            for gateway in gateways { gateway.lane.execute { gateway.drain(over: spread) } }
+            first.schedule(after: nodes.drainLimit) { [self] in stop() }
+            first.schedule(after: spread) { [self] in waitForEmpty() }
+        }
+    }
+
+    private func waitForEmpty() {
+        guard life == .draining else { return }
+        read { [self] reading in
+            if reading.listener.open == 0, reading.requestsUnderWay == 0 { return stop() }
+            first.schedule(after: .milliseconds(100)) { [self] in waitForEmpty() }
+        }
+    }
+
+    /// Ends what is left, settles it, and exits.
+    private func stop() {
+        guard life != .stopping else { return }
+        life = .stopping
+        for gateway in gateways { gateway.lane.execute { gateway.stopAll() } }
+        first.schedule(after: .milliseconds(300)) { [self] in
+            gateways[0].note(.info, "stopped", "bye")
+            for gateway in gateways { gateway.lane.execute { gateway.flushLines() } }
+            first.schedule(after: .milliseconds(50)) { [self] in
+                for lane in lanes { lane.stop() }
+            }
+        }
+    }
+
+    /// Waits for the end of all lanes.
+    func join() {
+        for lane in lanes { lane.join() }
+        writer.drain()
+    }
+}
+
+extension MetricFamily where M == Histogram {
+    /// Values recorded over all series.
+    var total: UInt64 { sum { $0.count } }
+}

@@ -1,0 +1,205 @@
+// What a lane counts; lanes are merged when somebody looks.
+import Core
+import Net
+import Policy
+import Providers
+import Store
+import Telemetry
+import Wire
+
+/// One lane's counters. A value: a scrape copies it.
+struct NodeMetrics: Sendable {
+    var requests = MetricFamily<Counter>(
+        "sluice_requests_total", help: "Requests by outcome.", labels: ["route", "outcome"], blank: Counter())
+    var tokens = MetricFamily<Counter>(
+        "sluice_tokens_total", help: "LLM tokens by direction.", labels: ["route", "org", "direction"], blank: Counter()
+    )
+    var cost = MetricFamily<Counter>(
+        "sluice_cost_micro_usd_total", help: "Cost in millionths of a dollar.", labels: ["route", "org"],
+        blank: Counter())
+    var duration = MetricFamily<Histogram>(
+        .operationDuration, help: "From the request's arrival to its last frame.",
+        labels: [GenAILabel.requestModel], blank: Histogram())
+    var firstToken = MetricFamily<Histogram>(
+        .timeToFirstToken, help: "From the request's arrival to its first delta.",
+        labels: [GenAILabel.requestModel], blank: Histogram())
+    var reserve = Histogram()
+    var authenticationFailures = Counter()
+    var connectionErrors = MetricFamily<Counter>(
+        "sluice_connection_errors_total", help: "Connections that ended with an error.", labels: ["code"],
+        blank: Counter())
+    /// Families are found by text once for each combination; requests then use the places.
+    private var places: [Key: Places] = [:]
+
+    private struct Key: Hashable {
+        let route: String
+        let org: String
+        let outcome: String
+    }
+
+    private struct Places {
+        let request: Series
+        let input: Series
+        let output: Series
+        let cost: Series
+        let duration: Series
+        let firstToken: Series
+    }
+
+    mutating func count(_ exchange: Exchange, outcome: String, bill: Bill, at now: Instant) {
+        // A route that does not exist is the client's invention: it must not become a series.
+        let key = Key(route: exchange.route?.name ?? "unknown", org: exchange.grant?.record.org ?? "", outcome: outcome)
+        let place = places[key] ?? find(key)
+        requests[place.request].add()
+        tokens[place.input].add(UInt64(max(0, bill.usage.inputTokens)))
+        tokens[place.output].add(UInt64(max(0, bill.usage.outputTokens)))
+        cost[place.cost].add(UInt64(max(0, bill.cost.amount)))
+        duration[place.duration].record(from: exchange.receivedAt, to: now)
+        if let first = exchange.firstDeltaAt {
+            firstToken[place.firstToken].record(from: exchange.receivedAt, to: first)
+        }
+        if let reserved = exchange.reservedAt { reserve.record(from: exchange.receivedAt, to: reserved) }
+    }
+
+    private mutating func find(_ key: Key) -> Places {
+        let found = Places(
+            request: requests.series(key.route, key.outcome), input: tokens.series(key.route, key.org, "input"),
+            output: tokens.series(key.route, key.org, "output"), cost: cost.series(key.route, key.org),
+            duration: duration.series(key.route), firstToken: firstToken.series(key.route))
+        if places.count < 1_024 { places[key] = found }
+        return found
+    }
+
+    mutating func connectionFailed(_ error: ConnectionError) {
+        let place = connectionErrors.series(error.code.name)
+        connectionErrors[place].add()
+    }
+
+    mutating func merge(_ other: NodeMetrics) {
+        requests.merge(other.requests)
+        tokens.merge(other.tokens)
+        cost.merge(other.cost)
+        duration.merge(other.duration)
+        firstToken.merge(other.firstToken)
+        reserve.merge(other.reserve)
+        authenticationFailures.merge(other.authenticationFailures)
+        connectionErrors.merge(other.connectionErrors)
+    }
+}
+
+/// A lane's state at the moment of a scrape.
+struct LaneReading: Sendable {
+    var metrics: NodeMetrics
+    var redis: RedisMetrics
+    var redisIsReady: Bool
+    var listener: ListenerCounts
+    var requestsUnderWay: Int
+    var settlementBacklog: Int
+    var settled: Counter
+    var lost: Counter
+    var longestTurnNanoseconds: Int64
+    var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
+
+    /// Reads a lane; on its own thread.
+    init(_ gateway: Gateway) {
+        metrics = gateway.metrics
+        redis = gateway.redis.metrics
+        redisIsReady = !gateway.redis.isDegraded
+        listener = gateway.listenerCounts
+        requestsUnderWay = gateway.openRequests
+        settlementBacklog = gateway.settlements.backlog
+        settled = gateway.settlements.settled
+        lost = gateway.settlements.lost
+        longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
+        gateway.lane.longestTurnNanoseconds = 0
+        targets = gateway.targetStates
+    }
+
+    mutating func merge(_ other: LaneReading) {
+        metrics.merge(other.metrics)
+        redis.merge(other.redis)
+        redisIsReady = redisIsReady && other.redisIsReady
+        listener.accepted += other.listener.accepted
+        listener.refused += other.listener.refused
+        listener.handshakeFailures += other.listener.handshakeFailures
+        listener.open += other.listener.open
+        listener.pending += other.listener.pending
+        requestsUnderWay += other.requestsUnderWay
+        settlementBacklog += other.settlementBacklog
+        settled.merge(other.settled)
+        lost.merge(other.lost)
+        longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
+        for target in other.targets {
+            guard let place = targets.firstIndex(where: { $0.name == target.name }) else {
+                targets.append(target)
+                continue
+            }
+            targets[place].inFlight += target.inFlight
+            targets[place].open += target.open
+            targets[place].idle += target.idle
+            targets[place].made += target.made
+            targets[place].reused += target.reused
+        }
+    }
+
+    /// The page that Prometheus reads.
+    func page(_ node: Node) -> ByteBuffer {
+        var page = MetricsPage()
+        page.facts("sluice_build", help: "The program.", [("version", Node.version)])
+        page.add(metrics.requests)
+        page.add(metrics.tokens)
+        page.add(metrics.cost)
+        page.add(metrics.duration)
+        page.add(metrics.firstToken)
+        page.add(
+            "sluice_reserve_duration_seconds", help: "From a request's arrival to its reservation.", metrics.reserve)
+        page.add(
+            "sluice_authentication_failures_total", help: "Connections refused for their key.",
+            metrics.authenticationFailures)
+        page.add(metrics.connectionErrors)
+        redis.write(onto: &page)
+        page.gauge("sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(redisIsReady ? 1 : 0))
+        page.add("sluice_settlements_total", help: "Settlements confirmed by Redis.", settled)
+        page.add("sluice_settlements_lost_total", help: "Settlements given up.", lost)
+        page.gauge(
+            "sluice_settlements_waiting", help: "Settlements to be repeated.", value: .signed(Int64(settlementBacklog)))
+        page.gauge("sluice_connections", help: "Client connections.", value: .signed(Int64(listener.open)))
+        page.counter(
+            "sluice_connections_accepted_total", help: "Connections accepted.", value: UInt64(listener.accepted))
+        page.counter("sluice_connections_refused_total", help: "Refused by a limit.", value: UInt64(listener.refused))
+        page.counter(
+            "sluice_handshake_failures_total", help: "TLS handshakes that failed.",
+            value: UInt64(listener.handshakeFailures))
+        page.gauge("sluice_requests_under_way", help: "Requests under way.", value: .signed(Int64(requestsUnderWay)))
+        upstream(&page)
+        page.gauge(
+            "sluice_lane_longest_turn_seconds", help: "Longest turn of a lane since the last scrape.",
+            value: .nanoseconds(longestTurnNanoseconds))
+        page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
+        page.gauge(
+            "process_cpu_seconds_total", help: "User and system time.",
+            value: .nanoseconds(Host.processorMicroseconds() * 1_000))
+        page.gauge("process_open_fds", help: "Open descriptors.", value: .signed(Int64(Host.openDescriptors())))
+        page.gauge("sluice_snapshot_epoch", help: "Epoch in use.", value: .unsigned(node.snapshotEpoch))
+        page.gauge("sluice_snapshot_sequence", help: "Sequence in use.", value: .unsigned(node.snapshotSequence))
+        page.counter(
+            "sluice_log_dropped_bytes_total", help: "Log bytes dropped.", value: UInt64(node.droppedLogBytes))
+        return page.finish()
+    }
+
+    private func upstream(_ page: inout MetricsPage) {
+        func each(_ name: MetricName, _ help: String, _ type: MetricType, _ value: (Int) -> Int64) {
+            page.begin(name, help: help, type: type)
+            for place in targets.indices {
+                page.sample(
+                    name, labels: LabelText(names: [GenAILabel.provider], values: [targets[place].name]),
+                    value: .signed(value(place)))
+            }
+        }
+        each("sluice_upstream_in_flight", "Calls under way.", .gauge) { Int64(targets[$0].inFlight) }
+        each("sluice_upstream_connections", "Connections open.", .gauge) { Int64(targets[$0].open) }
+        each("sluice_upstream_connections_idle", "Connections idle.", .gauge) { Int64(targets[$0].idle) }
+        each("sluice_upstream_connects_total", "Connections made.", .counter) { targets[$0].made }
+        each("sluice_upstream_reused_total", "Requests on a kept connection.", .counter) { targets[$0].reused }
+    }
+}

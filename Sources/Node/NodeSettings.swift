@@ -1,0 +1,78 @@
+// What a node needs to start, taken from cluster.conf and the command line, with paths and ports resolved.
+import Core
+import Net
+import Policy
+import Store
+import Telemetry
+
+/// A node's own settings; immutable for its life.
+struct NodeSettings: Sendable {
+    let index: Int
+    let configuration: ClusterConfiguration
+    /// The folder of the configuration file; relative paths begin here.
+    let folder: String
+    let listen: SocketAddress
+    let admin: SocketAddress
+    let lanes: Int
+    let logLevel: LogLevel
+
+    var requestTimeout: Duration { configuration.nodes.requestTimeout }
+    var drainLimit: Duration { configuration.nodes.drainLimit }
+
+    /// Why a node cannot start with these settings.
+    struct Problem: Error { let text: String }
+
+    init(_ options: NodeOptions, _ configuration: ClusterConfiguration) throws(Problem) {
+        index = options.index
+        self.configuration = configuration
+        let slash = options.configurationPath.lastIndex(of: "/")
+        folder = slash.map { String(options.configurationPath[..<$0]) } ?? "."
+        let nodes = configuration.nodes
+        listen = try NodeSettings.address(options.listen ?? "\(nodes.listen):\(nodes.basePort + options.index)")
+        admin = try NodeSettings.address(options.admin ?? "\(nodes.listen):\(nodes.adminBasePort + options.index)")
+        let wanted = options.lanes ?? nodes.lanes
+        lanes = wanted == 0 ? Host.processors : wanted
+        logLevel = LogLevel(name: nodes.logLevel) ?? .info
+    }
+
+    private static func address(_ text: String) throws(Problem) -> SocketAddress {
+        guard let address = SocketAddress.parse(text) else {
+            throw Problem(text: "'\(text)' is not a numeric address such as 127.0.0.1:7501")
+        }
+        return address
+    }
+
+    /// A path of the configuration, made absolute or relative to where the program runs.
+    func path(_ text: String) -> String { text.hasPrefix("/") ? text : "\(folder)/\(text)" }
+
+    /// What a reference to a secret stands for; nil when it cannot be read.
+    func secret(_ reference: SecretReference) -> Secret? {
+        switch reference {
+        case .environment(let name): return Host.environment(name).map { Secret($0) }
+        case .file(let file):
+            guard var bytes = try? FileAccess.read(path(file), limit: 64 * 1024) else { return nil }
+            while bytes.last == 10 || bytes.last == 13 { bytes.removeLast() }
+            return Secret(bytes)
+        }
+    }
+
+    /// Where Redis is.
+    var redisEndpoint: Endpoint? {
+        let text = configuration.redis.address
+        return Endpoint.parse(text.hasPrefix("unix:") ? "unix:\(path(String(text.dropFirst(5))))" : text)
+    }
+
+    /// How to speak with Redis.
+    func redisConfiguration() throws(Problem) -> RedisConfiguration {
+        var result = RedisConfiguration()
+        result.user = configuration.redis.user
+        if let reference = configuration.redis.password {
+            guard let secret = secret(reference) else {
+                throw Problem(text: "the Redis password at \(reference) cannot be read")
+            }
+            result.password = secret
+        }
+        result.commandTimeout = configuration.redis.commandTimeout
+        return result
+    }
+}

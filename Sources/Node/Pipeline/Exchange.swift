@@ -1,0 +1,160 @@
+// One request from its first frame to its last: everything that the phases know of it.
+import Core
+import Net
+import Policy
+import Providers
+import Store
+import Wire
+
+/// A request under way. Confined to its lane; marked Sendable so that its task, which stays on the lane, may hold it.
+final class Exchange: @unchecked Sendable {
+    let gateway: Gateway
+    let session: Session
+    let stream: UInt32
+    let head: RequestHead
+    let snapshot: ActiveSnapshot
+    let receivedAt: Instant
+    var body: ByteBuffer
+    var isBodyComplete: Bool
+    /// Why it must end early: the first reason counts.
+    private(set) var stopReason: Refusal?
+    var grant: KeyGrant?
+    var route: RouteRecord?
+    var target: RouteTarget?
+    var reservation: ReserveCall?
+    /// True when the reservation may exist in Redis and must be settled or released.
+    var isReserved = false
+    var reservedAt: Instant?
+    var firstDeltaAt: Instant?
+    var outcome: UpstreamOutcome?
+    private var call: UpstreamCall?
+    private var bodyWaiter: CheckedContinuation<Void, Never>?
+    private var deadlineTimer: LaneTimer?
+
+    init(
+        _ session: Session, stream: UInt32, head: RequestHead, body: consuming ByteBuffer, isBodyComplete: Bool
+    ) {
+        self.session = session
+        gateway = session.gateway
+        self.stream = stream
+        self.head = head
+        self.body = body
+        self.isBodyComplete = isBodyComplete
+        snapshot = session.gateway.snapshot
+        receivedAt = session.gateway.lane.now
+    }
+
+    /// The request's time, as the client asked or as configured.
+    var timeout: Duration {
+        head.timeoutMilliseconds == 0
+            ? gateway.settings.requestTimeout : min(.seconds(600), .milliseconds(Int64(head.timeoutMilliseconds)))
+    }
+
+    /// The numbers under which it is logged.
+    var alias: String { route?.name ?? head.model }
+
+    func startDeadline() {
+        deadlineTimer = gateway.lane.schedule(at: receivedAt + timeout) { [weak self] in self?.stop(.deadline) }
+    }
+
+    /// Ends the request early: closes the provider's connection, wakes whoever waits.
+    func stop(_ reason: Refusal) {
+        guard stopReason == nil else { return }
+        stopReason = reason
+        call?.cancel()
+        bodyWaiter?.resume()
+        bodyWaiter = nil
+    }
+
+    /// Throws when the request was stopped meanwhile.
+    func checkGoesOn() throws(Refusal) { if let stopReason { throw stopReason } }
+
+    /// More of the body came.
+    func append(body bytes: RawSpan, isComplete: Bool) {
+        body.append(bytes)
+        isBodyComplete = isComplete
+        guard isComplete else { return }
+        bodyWaiter?.resume()
+        bodyWaiter = nil
+    }
+
+    /// Waits until the body is whole or the request was stopped.
+    func wholeBody() async throws(Refusal) {
+        if !isBodyComplete, stopReason == nil {
+            session.channel.machine.grantBody(stream: stream)
+            session.channel.wake()
+            await withCheckedContinuation { bodyWaiter = $0 }
+        }
+        try checkGoesOn()
+    }
+
+    /// Renders the body for the provider.
+    func writeRequest(_ request: OpenAIChatRequest, into json: inout ByteBuffer) throws(BodyError) {
+        let whole = body.slice
+        var failure: BodyError?
+        body.withBytes(of: whole) { bytes in
+            do throws(BodyError) { try request.write(bytes, into: &json) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Sends the request in `json` to the target and waits for the outcome; deltas go to the session meanwhile.
+    func callUpstream(_ target: UpstreamTarget, _ json: inout ByteBuffer) async -> UpstreamOutcome {
+        var request = ByteBuffer()
+        swap(&request, &json)
+        let first = head.timeToFirstTokenMilliseconds
+        let rendered = RequestBytes(request)
+        let result = await withCheckedContinuation { continuation in
+            let call = UpstreamCall(
+                target, isStream: head.flags.contains(.stream),
+                firstEventTimeout: first == 0 ? nil : .milliseconds(Int64(first)), sink: self
+            ) { continuation.resume(returning: $0) }
+            self.call = call
+            call.start(&rendered.bytes)
+        }
+        call = nil
+        return result
+    }
+
+    /// The client may take more: the provider is read on.
+    func resume() { call?.resume() }
+
+    /// The last step: nothing wakes the request any more.
+    func finish() {
+        deadlineTimer?.cancel()
+        deadlineTimer = nil
+        call = nil
+    }
+}
+
+/// Carries a request's bytes into a closure, which cannot capture a value that moves.
+private final class RequestBytes {
+    var bytes: ByteBuffer
+    init(_ bytes: consuming ByteBuffer) { self.bytes = bytes }
+}
+
+extension Exchange: AnswerSink {
+    func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
+        guard begin() else { return }
+        let goesOn = session.channel.machine.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes)
+        session.channel.wake()
+        if !goesOn { call?.pause() }
+    }
+
+    func answerEvent(_ event: StreamEvent) {
+        guard begin() else { return }
+        let goesOn = session.channel.machine.sendEvent(stream: stream, event)
+        session.channel.wake()
+        if !goesOn { call?.pause() }
+    }
+
+    /// Notes the first sign of the answer. False when nobody listens any more.
+    private func begin() -> Bool {
+        guard stopReason == nil, session.channel.machine.isOpen(stream: stream) else { return false }
+        if firstDeltaAt == nil {
+            firstDeltaAt = gateway.lane.now
+            if head.flags.contains(.stream) { session.sendAccepted(self) }
+        }
+        return true
+    }
+}

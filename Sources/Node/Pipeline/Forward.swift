@@ -1,0 +1,33 @@
+// The request goes to a provider, and its answer streams back.
+import Core
+import Policy
+import Providers
+import Wire
+
+extension Pipeline {
+    /// Renders the request, calls the target, waits for the end of the answer.
+    static func forward(_ exchange: Exchange) async throws(Refusal) {
+        let gateway = exchange.gateway
+        guard let choice = exchange.target, let route = exchange.route else { return }
+        guard let target = gateway.target(choice.provider) else {
+            throw .noRoute("the provider '\(choice.provider)' cannot be used by this node")
+        }
+        let asked = exchange.head.maxOutputTokens
+        let request = OpenAIChatRequest(
+            model: choice.model, isStream: exchange.head.flags.contains(.stream),
+            maximumOutputTokens: asked == 0 ? 0 : min(asked, UInt32(clamping: route.maximumOutputTokens)),
+            usesLegacyLimitField: target.record.usesLegacyLimitField, provider: choice.provider)
+        var json = ByteBuffer(capacity: exchange.body.count + 512)
+        do throws(BodyError) {
+            try exchange.writeRequest(request, into: &json)
+        } catch {
+            throw .body(error)
+        }
+        exchange.body.removeAll()
+        exchange.body.releaseIfEmpty()
+        let outcome = await exchange.callUpstream(target, &json)
+        exchange.outcome = outcome
+        try exchange.checkGoesOn()
+        if let failure = outcome.failure { throw .upstream(failure) }
+    }
+}

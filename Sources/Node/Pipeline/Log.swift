@@ -1,0 +1,49 @@
+// Every request leaves one line and its marks in the metrics; neither carries a prompt, an answer or a key.
+import Core
+import Net
+import Policy
+import Providers
+import Telemetry
+import Wire
+
+extension Pipeline {
+    /// Counts the request and writes its line. Runs last, always.
+    static func log(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
+        let gateway = exchange.gateway
+        let now = gateway.lane.now
+        let outcome = refusal?.outcome ?? "OK"
+        gateway.metrics.count(exchange, outcome: outcome, bill: bill, at: now)
+        guard gateway.settings.logLevel <= .info else { return }
+        var record = LogRecord(
+            refusal == nil ? .info : .warning, "request", at: gateway.lane.wallClockMicroseconds,
+            into: &gateway.lines)
+        record.field("node", gateway.settings.index)
+        record.field("session", exchange.session.number)
+        record.field("stream", exchange.stream)
+        record.field("request_id", exchange.head.idempotencyKey)
+        let trace = exchange.head.traceID
+        if trace.high | trace.low != 0 { record.field("trace_id", trace) }
+        if let grant = exchange.grant {
+            record.field("org", grant.record.org)
+            record.field("team", grant.record.team)
+            record.field("key", grant.record.id)
+        }
+        if !exchange.head.feature.isEmpty { record.field("feature", exchange.head.feature) }
+        record.field("gen_ai.request.model", exchange.alias)
+        if let target = exchange.target {
+            record.field("gen_ai.provider.name", target.provider)
+            record.field("gen_ai.response.model", exchange.outcome?.end.model ?? target.model)
+        }
+        record.field("outcome", outcome)
+        record.field("gen_ai.usage.input_tokens", bill.usage.inputTokens)
+        record.field("gen_ai.usage.output_tokens", bill.usage.outputTokens)
+        record.field("cost_micro_usd", bill.cost.amount)
+        if let source = bill.source { record.field("usage_source", "\(source)") }
+        if let reserved = exchange.reservedAt { record.field("reserve_us", from: exchange.receivedAt, to: reserved) }
+        if let first = exchange.firstDeltaAt { record.field("first_delta_us", from: exchange.receivedAt, to: first) }
+        record.field("duration_us", from: exchange.receivedAt, to: now)
+        if let id = exchange.outcome?.requestID { record.field("upstream_request_id", id) }
+        record.end(returning: &gateway.lines)
+        gateway.linesWritten()
+    }
+}

@@ -1,0 +1,29 @@
+// The life of a request, whole: one short function; each phase stands in a file beside it.
+import Core
+import Policy
+import Providers
+import Wire
+
+/// authenticate → reserve → forward → settle → log. Settle and log run on every exit, exactly once.
+///
+/// Cache, redaction and the fair queue have their places before reserve, before forward and between the two.
+enum Pipeline {
+    /// Serves one request to its end. Runs on the lane; never throws, never leaves a stream without its terminal frame.
+    static func serve(_ exchange: Exchange) async {
+        var refusal: Refusal?
+        exchange.startDeadline()
+        do throws(Refusal) {
+            try authenticate(exchange)
+            try await reserve(exchange)
+            try await exchange.wholeBody()
+            try await forward(exchange)
+        } catch {
+            refusal = error
+        }
+        exchange.finish()
+        let bill = bill(exchange)
+        settle(exchange, bill)
+        exchange.session.finish(exchange, refusal, bill)
+        log(exchange, refusal, bill)
+    }
+}

@@ -1,0 +1,88 @@
+// Every reason for which a request ends without a whole answer, and the one wire error that stands for it.
+import Core
+import Policy
+import Providers
+import Wire
+
+/// Why a request was not served. Closed: each case maps to one terminal frame.
+enum Refusal: Error {
+    case body(BodyError)
+    case unknownModel(String)
+    case forbidden(String)
+    case unsupported(Operation)
+    case duplicate(QuotaRecord)
+    case overLimit(QuotaDenial)
+    case unpriced(String)
+    case noRoute(String)
+    case stateUnavailable
+    case draining
+    case deadline
+    case cancelled
+    case slowConsumer
+    case slowBody
+    case responseTooLong
+    case connectionLost
+    case upstream(ProviderFailure)
+
+    /// A word for metrics and log lines.
+    var outcome: String { streamError.code.name }
+
+    /// The terminal frame, without what was used.
+    var streamError: StreamError {
+        switch self {
+        case .body(let error): return error.streamError
+        case .unknownModel(let name): return StreamError(code: .unknownModel, text: "no route is named '\(name)'")
+        case .forbidden(let reason): return StreamError(code: .forbidden, text: reason)
+        case .unsupported(let operation):
+            return StreamError(code: .invalidRequest, text: "no route serves \(operation)", field: "operation")
+        case .duplicate(let record):
+            return StreamError(
+                code: .duplicate, inputTokens: UInt32(clamping: record.use.inputTokens),
+                outputTokens: UInt32(clamping: record.use.outputTokens),
+                costMicroUSD: UInt64(max(0, record.use.microUSD)),
+                text: "this idempotency key was used before")
+        case .overLimit(let denial): return Refusal.overLimit(denial)
+        case .unpriced(let model):
+            return StreamError(code: .forbidden, text: "'\(model)' has no price, so no budget can be kept")
+        case .noRoute(let reason): return StreamError(code: .noRoute, retryAfterMilliseconds: 1_000, text: reason)
+        case .stateUnavailable: return StreamError(code: .stateUnavailable, text: "shared limits cannot be reached")
+        case .draining: return StreamError(code: .draining, text: "this node is going away")
+        case .deadline: return StreamError(code: .deadline, text: "the request's time is over")
+        case .cancelled, .connectionLost: return StreamError(code: .cancelled)
+        case .slowConsumer: return StreamError(code: .slowConsumer, text: "no credit for 30 s")
+        case .slowBody: return StreamError(code: .invalidRequest, text: "the body came too slowly", field: "body")
+        case .responseTooLong: return StreamError(code: .tooLarge, text: "the answer is larger than 16 MiB")
+        case .upstream(let failure): return Refusal.upstream(failure)
+        }
+    }
+
+    private static func overLimit(_ denial: QuotaDenial) -> StreamError {
+        let code: ErrorCode
+        switch denial.limit.unit {
+        case .requests: code = .quotaRequests
+        case .inputTokens, .outputTokens, .totalTokens: code = .quotaTokens
+        case .concurrency: code = .quotaConcurrency
+        case .microUSD: code = .budgetExhausted
+        }
+        let limit = StreamError.BindingLimit(
+            scope: "\(denial.limit.scope)", unit: denial.limit.unitText, amount: denial.limit.amount,
+            remaining: denial.remaining)
+        switch denial.retry {
+        case .after(let microseconds):
+            // Rounded up: at the stated time the limit has room again.
+            let milliseconds = UInt32(clamping: (microseconds + 999) / 1_000)
+            return StreamError(code: code, retryAfterMilliseconds: milliseconds, limit: limit)
+        case .whenReleased: return StreamError(code: code, retryAfterMilliseconds: 50, limit: limit)
+        case .never:
+            return StreamError(code: code, retry: .never, text: "the request is larger than the limit", limit: limit)
+        }
+    }
+
+    private static func upstream(_ failure: ProviderFailure) -> StreamError {
+        let text = [failure.kind.rawValue, failure.code].compactMap(\.self).joined(separator: ": ")
+        return StreamError(
+            code: failure.wireCode, retry: failure.wireRetry,
+            retryAfterMilliseconds: UInt32(clamping: failure.retryAfter?.milliseconds ?? 0),
+            providerStatus: UInt16(clamping: failure.status), text: text)
+    }
+}
