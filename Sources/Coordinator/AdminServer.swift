@@ -1,0 +1,195 @@
+// The coordinator's admin interface: status, keys, apply. HTTP and JSON; everything but health asks for the admin secret.
+import Core
+import HTTP
+import Net
+import Policy
+import Telemetry
+import Wire
+
+/// Serves `sluice` and operators. Bind it to a private address.
+final class AdminServer {
+    private unowned let coordinator: Coordinator
+    private var listener: Listener<HTTPServerConnection>?
+
+    init(_ coordinator: Coordinator) { self.coordinator = coordinator }
+
+    private final class Request {
+        var method = ""
+        var path = ""
+        var isAllowed = false
+        var body: [UInt8] = []
+    }
+
+    func listen(on address: SocketAddress) throws(SystemFailure) {
+        var limits = ListenerLimits()
+        limits.connections = 256
+        listener = try Listener(
+            lane: coordinator.lane, address: address, limits: limits,
+            machine: { HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), at: $0) },
+            onAccept: { [unowned self] channel in
+                let request = Request()
+                channel.onEvent = { [unowned self] channel, event in
+                    switch event {
+                    case .request(let head): begin(request, head, channel)
+                    case .body(let slice): request.body += channel.transport.input.array(of: slice)
+                    case .end: answer(request, channel)
+                    case .failed: break
+                    }
+                    channel.wake()
+                }
+            })
+    }
+
+    private func begin(_ request: Request, _ head: HTTPRequestHead, _ channel: Channel<HTTPServerConnection>) {
+        request.method = head.method
+        request.path = head.path
+        request.body = []
+        let presented = channel.withBytes(of: head.slice) { head.value(of: "authorization", in: $0) } ?? ""
+        request.isAllowed = coordinator.adminSecret.withBytes {
+            Digest.constantTimeEquals(Array(presented.utf8), Array("Bearer ".utf8) + $0)
+        }
+    }
+
+    private func answer(_ request: Request, _ channel: Channel<HTTPServerConnection>) {
+        switch (request.method, request.path) {
+        case ("GET", "/livez"): return reply(channel, 200, .object([.init("live", .bool(true))]))
+        case ("GET", "/readyz"):
+            let warnings: [JSONValue] =
+                coordinator.redisIsReady ? [] : [.string("Redis cannot be reached: keys cannot be changed")]
+            return reply(channel, 200, .object([.init("ready", .bool(true)), .init("warnings", .array(warnings))]))
+        case ("GET", "/metrics"): return metrics(channel)
+        default: break
+        }
+        guard request.isAllowed else { return problem(channel, 401, "the admin secret is missing or wrong") }
+        switch (request.method, request.path) {
+        case ("GET", "/v1/status"): reply(channel, 200, status)
+        case ("POST", "/v1/apply"): apply(channel)
+        case ("GET", "/v1/keys"):
+            let list = coordinator.keys.records.values.sorted { $0.id < $1.id }.map(AdminServer.json)
+            reply(channel, 200, .object([.init("keys", .array(list))]))
+        case ("POST", "/v1/keys"): create(request.body, channel)
+        case ("POST", let path) where path.hasPrefix("/v1/keys/") && path.hasSuffix("/revoke"):
+            revoke(String(path.dropFirst(9).dropLast(7)), channel)
+        default: problem(channel, 404, "no \(request.method) \(request.path) here")
+        }
+    }
+
+    private func apply(_ channel: Channel<HTTPServerConnection>) {
+        let problems = coordinator.apply()
+        guard problems.isEmpty else {
+            return reply(channel, 422, .object([.init("problems", .array(problems.map { .string($0) }))]))
+        }
+        reply(
+            channel, 200,
+            .object([
+                .init("epoch", .integer(coordinator.epoch)), .init("sequence", .integer(coordinator.sequence)),
+            ]))
+    }
+
+    private func create(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
+        guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4)) else {
+            return problem(channel, 400, "the body is not JSON")
+        }
+        var draft = KeyRecord(id: "draft")
+        draft.org = value["org"]?.text ?? ""
+        draft.team = value["team"]?.text ?? ""
+        draft.label = String((value["label"]?.text ?? "").filter { !$0.isNewline && $0 != "#" }.prefix(64))
+        draft.models = (value["models"]?.elements ?? []).compactMap(\.text)
+        if let seconds = value["expires_in_seconds"]?.integer {
+            draft.expiresAtSeconds = coordinator.lane.wallClockMicroseconds / 1_000_000 + max(0, seconds)
+        }
+        let cluster = coordinator.configuration.published
+        guard cluster.teams["\(draft.org)/\(draft.team)"] != nil else {
+            let known = cluster.teams.keys.sorted().joined(separator: ", ")
+            return problem(channel, 422, "there is no team '\(draft.org)/\(draft.team)'; known: \(known)")
+        }
+        for model in draft.models where model != "*" && cluster.routes[model] == nil {
+            let known = cluster.routes.keys.sorted().joined(separator: ", ")
+            return problem(channel, 422, "there is no route '\(model)'; known: \(known), or * for all")
+        }
+        coordinator.keys.create(draft) { [self] result in
+            switch result {
+            case .success(let made):
+                reply(
+                    channel, 201, .object([.init("id", .string(made.record.id)), .init("key", .string(made.text))]))
+            case .failure: problem(channel, 503, "Redis cannot keep the key at present; nothing was made")
+            }
+        }
+    }
+
+    private func revoke(_ id: String, _ channel: Channel<HTTPServerConnection>) {
+        coordinator.keys.revoke(id) { [self] result in
+            switch result {
+            case .success: reply(channel, 200, .object([.init("id", .string(id)), .init("revoked", .bool(true))]))
+            case .failure(.unknown): problem(channel, 404, "there is no key '\(id)'")
+            case .failure(.conflict): problem(channel, 409, "the key was changed at the same time; try again")
+            case .failure(.store): problem(channel, 503, "Redis cannot be reached; the key still works")
+            }
+        }
+    }
+
+    private static func json(_ record: KeyRecord) -> JSONValue {
+        .object([
+            .init("id", .string(record.id)), .init("org", .string(record.org)), .init("team", .string(record.team)),
+            .init("label", .string(record.label)), .init("models", .array(record.models.map { .string($0) })),
+            .init("expires", record.expiresAtSeconds.map { .integer($0) } ?? .null),
+            .init("revoked", .bool(record.isRevoked)),
+        ])
+    }
+
+    private var status: JSONValue {
+        let now = coordinator.lane.wallClockMicroseconds
+        let nodes = coordinator.members.values.sorted { $0.number < $1.number }.map { member -> JSONValue in
+            .object([
+                .init("node", .integer(member.number)), .init("name", .string(member.name)),
+                .init("address", .string(member.address)), .init("admin", .string(member.admin)),
+                .init("version", .string(member.version)), .init("connected", .bool(member.isConnected)),
+                .init("seen_ms_ago", .integer((now - member.seenAt) / 1_000)),
+                .init("draining", .bool(member.report?.isDraining ?? false)),
+                .init("connections", .integer(member.report?.connections ?? 0)),
+                .init("streams", .integer(member.report?.streams ?? 0)),
+                .init("requests", .integer(member.report?.requests ?? 0)),
+                .init("resident_bytes", .integer(member.report?.residentBytes ?? 0)),
+                .init("epoch", .integer(member.report?.epoch ?? 0)),
+                .init("sequence", .integer(member.report?.sequence ?? 0)),
+            ])
+        }
+        return .object([
+            .init("cluster", .string(coordinator.configuration.name)),
+            .init("coordinator", .string(coordinator.own.name)), .init("epoch", .integer(coordinator.epoch)),
+            .init("sequence", .integer(coordinator.sequence)), .init("redis", .bool(coordinator.redisIsReady)),
+            .init("keys", .integer(coordinator.keys.records.count)),
+            .init("routes", .array(coordinator.published.routes.keys.sorted().map { .string($0) })),
+            .init("nodes", .array(nodes)),
+        ])
+    }
+
+    private func metrics(_ channel: Channel<HTTPServerConnection>) {
+        var page = MetricsPage()
+        page.facts("sluice_build", help: "The program.", [("version", Program.version)])
+        page.gauge("sluice_snapshot_epoch", help: "Epoch published.", value: .unsigned(coordinator.epoch))
+        page.gauge("sluice_snapshot_sequence", help: "Sequence published.", value: .unsigned(coordinator.sequence))
+        page.gauge(
+            "sluice_nodes_connected", help: "Nodes subscribed.",
+            value: .signed(Int64(coordinator.members.values.filter(\.isConnected).count)))
+        page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.keys.records.count)))
+        page.gauge(
+            "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
+        page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
+        let text = page.finish()
+        channel.machine.respond(status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)
+    }
+
+    private func problem(_ channel: Channel<HTTPServerConnection>, _ status: Int, _ text: String) {
+        reply(channel, status, .object([.init("error", .string(text))]))
+    }
+
+    private func reply(_ channel: Channel<HTTPServerConnection>, _ status: Int, _ value: JSONValue) {
+        guard channel.isOpen else { return }
+        var body = ByteBuffer()
+        value.write(into: &body)
+        body.append(literal: "\n")
+        channel.machine.respond(status: status, headers: "Content-Type: application/json\r\n", body: body.bytes)
+        channel.wake()
+    }
+}

@@ -1,0 +1,59 @@
+// Reads cluster.conf and the price list beside it; every mistake is told at once.
+import Core
+import Net
+import Policy
+
+/// Where the configuration comes from.
+struct ConfigurationSource: Sendable {
+    let path: String
+
+    /// What cannot be used, one line a mistake.
+    struct Problems: Error, CustomStringConvertible {
+        let list: [String]
+        var description: String { list.joined(separator: "\n") }
+    }
+
+    /// The folder of the file; relative paths begin here.
+    var folder: String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "." }
+
+    func resolve(_ text: String) -> String { text.hasPrefix("/") ? text : "\(folder)/\(text)" }
+
+    /// The configuration with the prices of every model that a route uses.
+    func read() throws(Problems) -> ClusterConfiguration {
+        var configuration: ClusterConfiguration
+        do {
+            let bytes = try FileAccess.read(path, limit: ConfigurationDocument.sizeLimit)
+            configuration = try ClusterConfiguration.parse(String(decoding: bytes, as: UTF8.self), file: path)
+        } catch let problems as ClusterConfiguration.Problems {
+            throw Problems(list: problems.list.map(\.description))
+        } catch {
+            throw Problems(list: ["\(error)"])
+        }
+        guard let list = configuration.priceList else { return configuration }
+        do {
+            let text = String(decoding: try FileAccess.read(resolve(list)), as: UTF8.self)
+            let (prices, problems) = PriceList.parse(text, file: list)
+            guard problems.isEmpty else { throw Problems(list: problems.map(\.description)) }
+            for target in configuration.published.routes.values.flatMap(\.targets)
+            where configuration.published.prices[target.model] == nil {
+                configuration.published.prices[target.model] = prices[target.model]
+            }
+        } catch let problems as Problems {
+            throw problems
+        } catch {
+            throw Problems(list: ["\(error)"])
+        }
+        return configuration
+    }
+
+    /// What a reference to a secret stands for; nil when it cannot be read.
+    func secret(_ reference: SecretReference) -> Secret? {
+        switch reference {
+        case .environment(let name): return Host.environment(name).map { Secret($0) }
+        case .file(let file):
+            guard var bytes = try? FileAccess.read(resolve(file), limit: 64 * 1024) else { return nil }
+            while bytes.last == 10 || bytes.last == 13 { bytes.removeLast() }
+            return bytes.isEmpty ? nil : Secret(bytes)
+        }
+    }
+}
