@@ -1,0 +1,146 @@
+// The same load over HTTP, and connections that rest: what `sluice bench` compares with.
+import Client
+import Core
+import HTTP
+import Net
+
+/// One connection that asks again and again.
+final class HTTPCaller {
+    private unowned let bench: Bench
+    private let endpoint: Endpoint
+    private let tls: TLSContext?
+    private let serverName: String
+    private var head: [UInt8] = []
+    private var body: [UInt8] = []
+    private var began = Instant(nanoseconds: 0)
+    private var firstAt: Instant?
+    private var events: Int64 = 0
+    private var status = 0
+    private var decoder = EventStreamDecoder()
+
+    init(_ bench: Bench, _ endpoint: Endpoint, _ path: String, _ tls: TLSContext?, _ serverName: String) {
+        self.bench = bench
+        self.endpoint = endpoint
+        self.tls = tls
+        self.serverName = serverName
+        var prefix = path
+        while prefix.hasSuffix("/") { prefix.removeLast() }
+        head = Array(
+            "POST \(prefix)/chat/completions HTTP/1.1\r\nHost: \(endpoint)\r\nContent-Type: application/json\r\n".utf8)
+        var members: [JSONValue.Member] = [
+            .init("model", .string("gpt-6-luna")),
+            .init(
+                "messages",
+                .array([.object([.init("role", .string("user")), .init("content", .string(bench.load.prompt))])])),
+            .init("max_completion_tokens", .integer(bench.load.tokens)),
+        ]
+        if bench.load.isStream {
+            members.append(.init("stream", .bool(true)))
+            members.append(.init("stream_options", .object([.init("include_usage", .bool(true))])))
+        }
+        body = Array(JSONValue.object(members).json.utf8)
+    }
+
+    func connect() {
+        Connector.connect(
+            on: bench.lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(10),
+            machine: { _ in HTTPClientConnection() },
+            then: { [self] (result: Result<Channel<HTTPClientConnection>, ConnectFailure>) in
+                switch result {
+                case .failure(let failure): Program.fail(ExitCode.unavailable, "\(endpoint): \(failure)")
+                case .success(let channel):
+                    channel.onEvent = { [self] channel, event in handle(event, channel) }
+                    channel.onClose = { [self] channel, _ in
+                        bench.httpBytes.sent += channel.transport.bytesSent
+                        bench.httpBytes.received += channel.transport.bytesReceived
+                        connect()
+                    }
+                    ask(channel)
+                }
+            })
+    }
+
+    private func ask(_ channel: Channel<HTTPClientConnection>) {
+        guard bench.takeTurn() else { return }
+        began = bench.lane.now
+        firstAt = nil
+        events = 0
+        decoder = EventStreamDecoder()
+        channel.machine.send(head: { $0.append(head) }, body: { $0.append(body) })
+        channel.wake()
+    }
+
+    private func handle(_ event: HTTPClientConnection.Event, _ channel: Channel<HTTPClientConnection>) {
+        switch event {
+        case .head(let head): status = head.status
+        case .body(let slice):
+            if firstAt == nil { firstAt = bench.lane.now }
+            guard bench.load.isStream else { return }
+            channel.withBytes(of: slice) { bytes in
+                var fresh = EventStreamDecoder()
+                swap(&fresh, &decoder)
+                try? fresh.decode(bytes) { _ in
+                    events += 1
+                    return true
+                }
+                swap(&fresh, &decoder)
+            }
+        case .end(let reusable):
+            // Beside one event a token there are the role, the finish, the usage and the end mark.
+            bench.counted(
+                deltas: max(0, events - 4), began: began, firstAt: firstAt, failure: status == 200 ? nil : "\(status)")
+            if reusable { ask(channel) } else { channel.close() }
+        case .failed(let failure):
+            bench.counted(deltas: 0, began: began, firstAt: firstAt, failure: "\(failure)")
+        }
+    }
+}
+
+/// Connections that are opened and left alone.
+final class IdleConnections {
+    private let lane: Lane
+    private let wanted: Int
+    private let target: BenchTarget
+    private var held: [Channel<HTTPClientConnection>] = []
+    private var client: SluiceClient?
+    private var pending = 0
+    private var then: () -> Void = {}
+    var count: Int { client?.readyConnections ?? held.filter(\.isOpen).count }
+
+    init(_ lane: Lane, _ wanted: Int, _ target: BenchTarget) {
+        self.lane = lane
+        self.wanted = wanted
+        self.target = target
+    }
+
+    func open(_ then: @escaping () -> Void) {
+        self.then = then
+        switch target {
+        case .cluster(var options):
+            options.connections = wanted
+            client = SluiceClient(lane: lane, options: options)
+        case .http: openMore()
+        }
+        watch(since: lane.now)
+    }
+
+    private func openMore() {
+        guard case .http(let endpoint, _, let tls, let serverName) = target else { return }
+        while pending < 64, held.count + pending < wanted {
+            pending += 1
+            Connector.connect(
+                on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(10),
+                machine: { _ in HTTPClientConnection() },
+                then: { [self] (result: Result<Channel<HTTPClientConnection>, ConnectFailure>) in
+                    pending -= 1
+                    if case .success(let channel) = result { held.append(channel) }
+                    openMore()
+                })
+        }
+    }
+
+    private func watch(since: Instant) {
+        if count >= wanted || lane.now - since > .seconds(60) { return then() }
+        lane.schedule(after: .milliseconds(20)) { [self] in watch(since: since) }
+    }
+}
