@@ -41,12 +41,16 @@ extension ClientConnection {
         let mark = ready.beginFrame(.cancel, stream: stream)
         ready.append(reason.rawValue)
         ready.endFrame(mark)
+        streams.rows[slot].consumed = streams.rows[slot].received
+        grantResponse(slot)
     }
 
     /// The reader took bytes of a delta: with `manual` credit, the window moves on.
     public mutating func consumed(stream: UInt32, bytes: Int) {
         guard case .manual = responseCredit, isUsable, let slot = streams.find(stream) else { return }
         precondition(bytes >= 0, "bytes are counted upwards")
+        // A cancelled stream is read to its end here; what its reader still takes was counted already.
+        guard !streams.rows[slot].flags.contains(.cancelled) else { return }
         // The byte in front of a delta's text counts too; it is consumed with the frame.
         let total = Int(streams.rows[slot].consumed) + bytes
         precondition(total <= Int(streams.rows[slot].received), "a reader cannot take more than came")
