@@ -312,8 +312,12 @@ extension ServerConnection {
     }
 
     private mutating func failed(_ error: ConnectionError) -> Event {
+        // CONN_ERROR goes out behind what is ready; what waits for credit is dropped with the streams.
         phase = .failed
         pending = []
+        streams = StreamTable()
+        active = RowList()
+        queued = 0
         return .failed(error)
     }
 }

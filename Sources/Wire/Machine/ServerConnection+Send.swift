@@ -80,8 +80,10 @@ extension ServerConnection {
         }
     }
 
-    /// The stream's row; sending to a stream that is not open is the owner's mistake.
-    @inline(__always) private func expectOpen(_ stream: UInt32) -> Int {
+    /// The stream's row; sending to a stream that is not open is the owner's mistake. Nil when the connection is over: what its owner
+    /// still says is ignored then, because the owner's work ends later than the connection.
+    @inline(__always) private func expectOpen(_ stream: UInt32) -> Int? {
+        guard isUsable else { return nil }
         guard let slot = streams.find(stream), !streams.rows[slot].flags.contains(.closing) else {
             preconditionFailure("only a stream that was opened and has no terminal frame can be sent to")
         }
@@ -90,8 +92,7 @@ extension ServerConnection {
 
     /// Says where the request went.
     public mutating func sendAccepted(stream: UInt32, _ accepted: Accepted) {
-        let slot = expectOpen(stream)
-        guard isUsable, !streams.rows[slot].flags.contains(.cancelled) else { return }
+        guard let slot = expectOpen(stream), !streams.rows[slot].flags.contains(.cancelled) else { return }
         if streams.rows[slot].queue == nil {
             accepted.encode(into: &ready, stream: stream)
             openStream = 0
@@ -104,13 +105,13 @@ extension ServerConnection {
     @discardableResult
     public mutating func sendDelta(stream: UInt32, choice: UInt8, kind: DeltaKind, bytes: RawSpan) -> Bool {
         precondition(choice < 16, "an answer has at most 16 choices")
-        let slot = expectOpen(stream)
+        guard let slot = expectOpen(stream) else { return true }
         let tag = choice << 4 | kind.rawValue
         let length = bytes.byteCount
         guard length > 0 else { return streams.rows[slot].flags.isDisjoint(with: .blocked) }
         let sent = streams.rows[slot].responseSent
         if streams.rows[slot].queue == nil, length < StreamEvent.maximumPayload, ready.count < limits.underWayBytes,
-            isUsable, !streams.rows[slot].flags.contains(.cancelled),
+            !streams.rows[slot].flags.contains(.cancelled),
             Int(sent) + length + 1 <= min(Int(streams.rows[slot].responseGranted), limits.responseBytes)
         {
             appendReady(slot, stream, tag, bytes)
@@ -143,7 +144,7 @@ extension ServerConnection {
     }
 
     private mutating func sendDeltaSlowly(_ slot: Int, _ tag: UInt8, _ bytes: RawSpan) -> Bool {
-        guard isUsable, !streams.rows[slot].flags.contains(.cancelled) else { return true }
+        guard !streams.rows[slot].flags.contains(.cancelled) else { return true }
         guard fitsResponse(slot, bytes.byteCount) else { return false }
         var offset = 0
         let queue = streams.rows[slot].queue ?? openQueue(slot)
@@ -178,8 +179,7 @@ extension ServerConnection {
     @discardableResult
     public mutating func sendEvent(stream: UInt32, _ event: StreamEvent) -> Bool {
         precondition(event.choice < 16, "an answer has at most 16 choices")
-        let slot = expectOpen(stream)
-        guard isUsable, !streams.rows[slot].flags.contains(.cancelled) else { return true }
+        guard let slot = expectOpen(stream), !streams.rows[slot].flags.contains(.cancelled) else { return true }
         guard fitsResponse(slot, StreamEvent.maximumPayload) else { return false }
         if streams.rows[slot].queue == nil, ready.count < limits.underWayBytes {
             let mark = ready.count
@@ -198,10 +198,9 @@ extension ServerConnection {
 
     /// Ends an answer: the terminal frame goes out behind everything that was sent on the stream, whatever the credit for itself.
     public mutating func end(stream: UInt32, _ end: End) {
-        let slot = expectOpen(stream)
+        guard let slot = expectOpen(stream) else { return }
         streams.rows[slot].flags.insert(.closing)
         stopBody(slot)
-        guard isUsable else { return }
         grease()
         if streams.rows[slot].queue == nil {
             end.encode(into: &ready, stream: stream)
@@ -214,10 +213,9 @@ extension ServerConnection {
 
     /// Ends a request that failed: what waits for credit is dropped, so that the terminal frame goes out at once.
     public mutating func fail(stream: UInt32, _ error: consuming StreamError) {
-        let slot = expectOpen(stream)
+        guard let slot = expectOpen(stream) else { return }
         streams.rows[slot].flags.insert(.closing)
         stopBody(slot)
-        guard isUsable else { return }
         if streams.rows[slot].responseSent > 0 { error.flags.insert(.partialOutput) }
         dropQueue(slot, keepsTerminal: false)
         error.encode(into: &ready, stream: stream)
@@ -227,11 +225,12 @@ extension ServerConnection {
 
     /// Nothing runs upstream for the stream any more and its settlement is handed over: its credit may return. Once per request.
     public mutating func release(stream: UInt32) {
+        guard isUsable else { return }
         guard let slot = streams.find(stream), !streams.rows[slot].flags.contains(.released) else {
             preconditionFailure("a stream is released once")
         }
         streams.rows[slot].flags.insert(.released)
-        if streams.rows[slot].flags.contains(.terminalSent) || !isUsable { forget(slot) }
+        if streams.rows[slot].flags.contains(.terminalSent) { forget(slot) }
     }
 
     /// The terminal frame is on its way: the stream ends here when the owner is done with it.
@@ -323,10 +322,9 @@ extension ServerConnection {
     }
 
     private mutating func sendState(_ type: FrameType, _ stream: UInt32, _ message: borrowing ByteBuffer) {
-        let slot = expectOpen(stream)
+        guard let slot = expectOpen(stream) else { return }
         precondition(streams.rows[slot].flags.contains(.subscription), "state goes to subscribers only")
         precondition(message.count <= limits.stateMessageBytes, "a message of state fits its limit")
-        guard isUsable else { return }
         let queue = streams.rows[slot].queue ?? openQueue(slot)
         let before = queue.bytes.count
         queue.openFrame = 0

@@ -6,6 +6,7 @@ public import Core
 ///
 /// The owner answers `.hello` with `accept` or `reject`, each request with exactly one `end` or `fail`, and each request once more
 /// with `release` when nothing runs for it upstream and its settlement is handed over: only then does its stream credit return.
+/// Once the connection is over, every call is ignored.
 public struct ServerConnection: Machine, ~Copyable {
     /// What the owner must know or do.
     public enum Event {
@@ -131,7 +132,8 @@ public struct ServerConnection: Machine, ~Copyable {
     var limits: WireLimits { _read { yield shared.limits } }
 
     /// Streams that are not yet released or whose terminal frame is not yet on its way.
-    public var openStreams: Int { streams.count }
+    /// 0 once the connection is over.
+    public var openStreams: Int { isUsable ? streams.count : 0 }
 
     /// The highest stream that was taken.
     public var highestStream: UInt32 {
