@@ -75,5 +75,6 @@ let package = Package(
         tests("HTTPTests", of: ["Core", "HTTP"]),
         tests("ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
         tests("WireTests", of: ["Core", "Wire"], beside: ["Vectors"]),
+        tests("TidyTests", of: []),
     ]
 )

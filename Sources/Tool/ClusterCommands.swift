@@ -69,7 +69,8 @@ enum CheckCommand {
     static let help = """
         usage: sluice check [FILE]
 
-        Reads FILE (default: cluster.conf) as the programs do, and prints every mistake as file:line:column. Exit code 64 if any.
+        Reads FILE (default: cluster.conf) as the programs do, and prints every mistake as file:line:column.
+        Exit code 64 if there is any.
 
         """
 
