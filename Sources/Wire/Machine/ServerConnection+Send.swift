@@ -145,7 +145,7 @@ extension ServerConnection {
 
     private mutating func sendDeltaSlowly(_ slot: Int, _ tag: UInt8, _ bytes: RawSpan) -> Bool {
         guard !streams.rows[slot].flags.contains(.cancelled) else { return true }
-        guard fitsResponse(slot, bytes.byteCount) else { return false }
+        guard fitsResponse(slot, bytes.byteCount + 1) else { return false }
         var offset = 0
         let queue = streams.rows[slot].queue ?? openQueue(slot)
         let before = queue.bytes.count
