@@ -15,9 +15,10 @@ let house: [SwiftSetting] = [
 /// Tests may reach into C and Foundation without marking each use.
 let testing: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
 
-func room(_ name: String, on below: [String], resources: [Resource] = []) -> Target {
+func room(_ name: String, on below: [String], resources: [Resource] = [], beside files: [String] = []) -> Target {
     .target(
-        name: name, dependencies: below.map { .target(name: $0) }, resources: resources, swiftSettings: house)
+        name: name, dependencies: below.map { .target(name: $0) }, exclude: files, resources: resources,
+        swiftSettings: house)
 }
 
 func program(_ name: String, on below: [String]) -> Target {
@@ -46,7 +47,7 @@ let package = Package(
         // Floor 1: materials.
         room("Core", on: []),
         // Floor 2: pure.
-        room("Wire", on: ["Core"]),
+        room("Wire", on: ["Core"], beside: ["PROTOCOL.md"]),
         room("HTTP", on: ["Core"]),
         room("Policy", on: ["Core"]),
         room("Telemetry", on: ["Core"]),
