@@ -9,7 +9,7 @@ import Testing
     /// Every file that people wrote, relative to the root.
     static func files() throws -> [String] {
         var found = ["Package.swift", "README.md", "CHANGELOG.md", "cluster.conf"]
-        for folder in ["Sources", "Tests", "Scripts", "Docs", ".ci"] {
+        for folder in ["Sources", "Tests", "Fuzz", "Scripts", "Docs", ".ci"] {
             let names = try FileManager.default.subpathsOfDirectory(atPath: root.appending(path: folder).path)
             found += names.map { "\(folder)/\($0)" }
         }
