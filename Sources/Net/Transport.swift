@@ -61,7 +61,8 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     public var output = ByteBuffer()
     /// Who is at the other end.
     public private(set) var peer: PeerIdentity
-    @usableFromInline weak var owner: (any TransportOwner)?
+    /// Owner and transport hold each other until the connection ends.
+    @usableFromInline var owner: (any TransportOwner)?
     private(set) var state: State
     /// Called once after the owner learnt of the end; the listener and the pool count with it.
     var onGone: (() -> Void)?

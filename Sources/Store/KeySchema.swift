@@ -61,6 +61,8 @@ public enum KeySchema {
     /// Appends a name; bytes that mean something in a key (`{ } : / %`, spaces, controls) as `%XX`, so that no name
     /// that a client chose can reach the counters of another.
     static func appendName(_ name: String, to output: inout ByteBuffer) {
+        // Almost all names are plain and are copied as one.
+        if name.utf8.allSatisfy(isPlain) { return output.append(name) }
         for byte in name.utf8 {
             switch byte {
             case 0...0x20, 0x7f, UInt8(ascii: "{"), UInt8(ascii: "}"), UInt8(ascii: ":"), UInt8(ascii: "/"),
@@ -71,6 +73,10 @@ public enum KeySchema {
             default: output.append(byte)
             }
         }
+    }
+
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        byte > 0x2F ? byte != 0x3A && byte != 0x7B && byte != 0x7D && byte != 0x7F : byte == 0x2D || byte == 0x2E
     }
 
     private static func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 48 + value : 55 + value }

@@ -6,7 +6,7 @@ import Net
 
 /// One connection that asks again and again.
 final class HTTPCaller {
-    private unowned let bench: Bench
+    private let bench: Bench
     private let endpoint: Endpoint
     private let tls: TLSContext?
     private let serverName: String

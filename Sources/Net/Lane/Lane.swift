@@ -1,6 +1,7 @@
 // One event loop: a thread, an epoll set, timers, an inbox, and an executor for straight-line async work.
 import CLinux
 import Core
+import Dispatch
 import Glibc
 import Synchronization
 
@@ -291,14 +292,15 @@ public class Pollable {
     }
 }
 
-/// Lets one thread wait for the end of another.
-final class DoneSignal: @unchecked Sendable {
-    private let lock = ThreadLock()
-    private var isDone = false
+/// Lets any number of threads wait for the end of another, without waking meanwhile.
+final class DoneSignal: Sendable {
+    private let semaphore = DispatchSemaphore(value: 0)
 
-    func signal() { lock.withLock { isDone = true } }
+    func signal() { semaphore.signal() }
 
     func wait() {
-        while !lock.withLock({ isDone }) { usleep(500) }
+        semaphore.wait()
+        // Passed on, so that the next thread that waits learns of it too.
+        semaphore.signal()
     }
 }

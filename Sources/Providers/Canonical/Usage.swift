@@ -1,5 +1,10 @@
 // What an answer used, in the same terms for every provider.
 
+extension String {
+    /// The text itself when it is short enough, else its beginning; bounds what a provider may make us keep.
+    func cut(to limit: Int) -> String { utf8.count <= limit ? self : String(prefix(limit / 4)) }
+}
+
 /// Tokens of one answer. Totals include their subsets; a provider's later figure replaces an earlier one, never adds to it.
 public struct Usage: Sendable, Equatable {
     /// The whole prompt, cached and written tokens included.

@@ -103,9 +103,9 @@ struct OpenAIAnswerDecoder: ~Copyable {
                 } else if reader.matches(key, "x_groq") {
                     try nestedUsage(&reader)
                 } else if reader.matches(key, "model") {
-                    try keep(&reader, \.model)
+                    if let text = try keep(&reader, end.model.isEmpty) { end.model = text }
                 } else if reader.matches(key, "id") {
-                    try keep(&reader, \.responseID)
+                    if let text = try keep(&reader, end.responseID.isEmpty) { end.responseID = text }
                 } else {
                     try reader.skipValue()
                 }
@@ -116,12 +116,14 @@ struct OpenAIAnswerDecoder: ~Copyable {
         }
     }
 
-    /// The first text that is not empty is kept; all chunks repeat it.
-    private mutating func keep(
-        _ reader: inout JSONReader, _ path: WritableKeyPath<AnswerEnd, String>
-    ) throws(JSONError) {
-        guard end[keyPath: path].isEmpty else { return try reader.skipValue() }
-        if case .string(let text) = try scalar(&reader) { end[keyPath: path] = String(reader.string(text).prefix(128)) }
+    /// The text that comes next, when it is still wanted; all chunks repeat what the first one said.
+    private func keep(_ reader: inout JSONReader, _ isWanted: Bool) throws(JSONError) -> String? {
+        guard isWanted else {
+            try reader.skipValue()
+            return nil
+        }
+        guard case .string(let text) = try scalar(&reader) else { return nil }
+        return reader.string(text).cut(to: 128)
     }
 
     /// A scalar value; arrays and objects are skipped whole and read as null.
@@ -245,7 +247,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
         let reason = OpenAIAnswerDecoder.reason(word)
         if place == 0 {
             end.finish = reason
-            end.finishWord = String(word.prefix(64))
+            end.finishWord = word.cut(to: 64)
         } else {
             sink.answerEvent(.choiceEnd(choice: UInt8(place), finish: reason))
         }
@@ -384,8 +386,8 @@ struct OpenAIAnswerDecoder: ~Copyable {
         toolCalls.append((choice, wanted))
         sink.answerEvent(
             .toolCallStart(
-                choice: UInt8(choice), index: UInt16(openTool), id: String(id.prefix(200)),
-                name: String(name.prefix(200))))
+                choice: UInt8(choice), index: UInt16(openTool), id: id.cut(to: 200),
+                name: name.cut(to: 200)))
         return true
     }
 }

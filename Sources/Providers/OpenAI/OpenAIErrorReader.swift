@@ -22,8 +22,8 @@ enum OpenAIErrorReader {
         let effective = status == 200 ? Int(error["code"]?.integer ?? 0) : status
         let message = error["message"]?.text ?? error.text ?? ""
         var failure = ProviderFailure(classify(effective, type, code, message), status: status)
-        failure.type = type.map { String($0.prefix(64)) }
-        failure.code = code.map { String($0.prefix(64)) }
+        failure.type = type.map { $0.cut(to: 64) }
+        failure.code = code.map { $0.cut(to: 64) }
         return failure
     }
 

@@ -146,7 +146,7 @@ public final class UpstreamCall {
         request.releaseIfEmpty()
         let clock = target.lane.wallClockMicroseconds
         channel.withBytes(of: head.slice) { bytes in
-            outcome.requestID = head.value(of: "x-request-id", in: bytes).map { String($0.prefix(128)) }
+            outcome.requestID = head.value(of: "x-request-id", in: bytes).map { $0.cut(to: 128) }
             guard status != 200 else { return }
             retryAfter = RetryAfter.parse(
                 milliseconds: head.value(of: "retry-after-ms", in: bytes),
