@@ -18,7 +18,7 @@ extension ClientConnection {
             let header = FrameHeader(input)
             do throws(WireFault) {
                 guard header.flags.isKnown else { throw WireFault(.malformed, .unknownFlag) }
-                guard Int(header.length) <= max(limits.frameBytes, ServerConnection.largestFrame) else {
+                guard Int(header.length) <= max(shared.limits.frameBytes, ServerConnection.largestFrame) else {
                     throw WireFault(.frameSize, .frameTooLong)
                 }
                 guard header.stream >> 31 == 0 else { throw WireFault(.malformed, .wrongStream) }
@@ -44,13 +44,13 @@ extension ClientConnection {
         if waiting == 0 {
             partialDue = .distantFuture
         } else if partialDue == .distantFuture {
-            partialDue = clock + limits.partialFrameTime
+            partialDue = clock + shared.limits.partialFrameTime
         }
         return nil
     }
 
     private mutating func charge(_ size: Int) throws(WireFault) {
-        let cost = Int64(max(size, limits.frameCharge)) &* shared.inboundCost >> 10
+        let cost = Int64(max(size, shared.limits.frameCharge)) &* shared.inboundCost >> 10
         // A server answers many small frames at once; four times the budget that it gives us.
         guard inbound.take(cost >> 2, depth: shared.inboundDepth, at: clock) else {
             throw WireFault(.calm, .inboundRate)
@@ -178,9 +178,9 @@ extension ClientConnection {
         guard reader.remaining == 8 else { throw WireFault(.frameSize, .wrongFixedLength) }
         let value: UInt64 = try reader.integer()
         if type == .ping {
-            if clock - lastPing < limits.pingInterval {
+            if clock - lastPing < shared.limits.pingInterval {
                 pingStrikes += 1
-                guard pingStrikes <= limits.pingStrikes else { throw WireFault(.calm, .pings) }
+                guard pingStrikes <= shared.limits.pingStrikes else { throw WireFault(.calm, .pings) }
             }
             lastPing = clock
             control.pong = value
@@ -273,10 +273,10 @@ extension ClientConnection {
         let isLast = !header.flags.contains(.more)
         if isLast, !isAssembling { return try message(type, header.stream, reader.span) }
         let queue = streams.rows[slot].queue ?? FrameQueue()
-        guard queue.bytes.count + reader.remaining <= limits.stateMessageBytes else {
+        guard queue.bytes.count + reader.remaining <= shared.limits.stateMessageBytes else {
             throw WireFault(.frameSize, .messageTooLong)
         }
-        guard isLast || reader.remaining >= limits.bodyFragmentBytes else {
+        guard isLast || reader.remaining >= shared.limits.bodyFragmentBytes else {
             throw WireFault(.malformed, .smallFragment)
         }
         queue.bytes.append(reader.span)
@@ -342,7 +342,7 @@ extension ClientConnection {
         case .failed, .finished: return nil
         case .awaitingAnswer: due = min(answerDue, partialDue)
         case .open:
-            let ping = pongDue == .distantFuture ? lastReceived + limits.pingIdle : pongDue
+            let ping = pongDue == .distantFuture ? lastReceived + shared.limits.pingIdle : pongDue
             due = hasLost ? clock : min(partialDue, ping)
         }
         return due == .distantFuture ? nil : due
@@ -361,9 +361,9 @@ extension ClientConnection {
         if hasLost, let event = nextLost() { return event }
         if now >= partialDue { return fail(.peerSilent, .partialFrame) }
         if now >= pongDue { return fail(.peerSilent, .pingTimeout) }
-        if pongDue == .distantFuture, now >= lastReceived + limits.pingIdle {
+        if pongDue == .distantFuture, now >= lastReceived + shared.limits.pingIdle {
             pingValue = chance.next()
-            pongDue = now + limits.pongTime
+            pongDue = now + shared.limits.pongTime
             control.ping = pingValue
             control.bits.insert(.ping)
             streams.trim()

@@ -14,7 +14,7 @@ extension ClientConnection {
         clock = now
         head.bodyLength = UInt32(body.byteCount)
         lastOpened += 1
-        var row = ClientStream(id: lastOpened, window: window, freeBody: min(16_384, limits.freeBodyBytes))
+        var row = ClientStream(id: lastOpened, window: window, freeBody: min(16_384, shared.limits.freeBodyBytes))
         let room = min(Int(row.bodyGranted), maximumFrame - head.encodedSize)
         let first = min(body.byteCount, room)
         let isComplete = first == body.byteCount
@@ -100,14 +100,14 @@ extension ClientConnection {
             return
         case .awaitingAnswer, .open: break
         }
-        guard output.count < limits.underWayBytes else { return }
+        guard output.count < shared.limits.underWayBytes else { return }
         if ready.count > 0 {
             // An empty output takes the storage itself: no copy.
             if output.count == 0 { swap(&ready, &output) } else { output.append(draining: &ready) }
         }
         // PONG goes behind the requests that were made before the PING came: the server's GOAWAY counts on that.
         if !control.isEmpty { control.transmit(into: &output) }
-        while output.count < limits.underWayBytes, let slot = sending.popFirst(in: streams) {
+        while output.count < shared.limits.underWayBytes, let slot = sending.popFirst(in: streams) {
             sendFragment(slot, &output)
         }
         if isLeaving, streams.count == 0, ready.count == 0 { phase = .finished }
@@ -133,7 +133,7 @@ extension ClientConnection {
         guard !streams.rows[slot].flags.contains(.sending), let queue = streams.rows[slot].queue else { return }
         let credit = Int(streams.rows[slot].bodyGranted) - Int(streams.rows[slot].bodySent)
         let length = min(queue.bytes.count, credit)
-        guard length == queue.bytes.count || length >= limits.bodyFragmentBytes else { return }
+        guard length == queue.bytes.count || length >= shared.limits.bodyFragmentBytes else { return }
         streams.rows[slot].flags.insert(.sending)
         sending.append(slot, in: &streams)
     }

@@ -4,10 +4,10 @@ public import Core
 
 /// One connection to a node or a coordinator. PROTOCOL.md, section 6, has its state tables.
 public struct ClientConnection: Machine, ~Copyable {
-    /// What the owner must know or do.
+    /// What the owner must know or do. Rare and large ones are indirect, so that a delta stays small.
     public enum Event {
         /// Requests may be made.
-        case ready(HelloOK)
+        indirect case ready(HelloOK)
         /// A provider has the request.
         case accepted(stream: UInt32, Accepted)
         /// A piece of the answer.
@@ -17,15 +17,15 @@ public struct ClientConnection: Machine, ~Copyable {
         /// The answer is complete; the stream is gone.
         case end(stream: UInt32, End)
         /// The request failed; the stream is gone.
-        case error(stream: UInt32, StreamError)
+        indirect case error(stream: UInt32, StreamError)
         /// More streams may be opened; `available` of them now.
         case streamCredit(available: Int)
         /// The coordinator's whole state.
-        case snapshot(stream: UInt32, Snapshot)
+        indirect case snapshot(stream: UInt32, Snapshot)
         /// What changed.
-        case update(stream: UInt32, Update)
+        indirect case update(stream: UInt32, Update)
         /// Open new streams elsewhere. After the second one, each stream above its id follows as `.error` with `draining`.
-        case goAway(GoAway)
+        indirect case goAway(GoAway)
         /// The server's load and wishes.
         case hint(Hint)
         /// The connection failed; every open stream is lost. Finished after `transmit`.
@@ -101,8 +101,6 @@ public struct ClientConnection: Machine, ~Copyable {
         lastReceived = now
         answerDue = now + limits.helloTime + limits.helloTime
     }
-
-    var limits: WireLimits { _read { yield shared.limits } }
 
     /// Streams without a terminal frame.
     public var openStreams: Int { streams.count }

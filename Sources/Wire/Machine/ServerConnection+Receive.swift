@@ -41,7 +41,7 @@ extension ServerConnection {
         if waiting == 0 {
             partialDue = .distantFuture
         } else if partialDue == .distantFuture {
-            partialDue = clock + limits.partialFrameTime
+            partialDue = clock + shared.limits.partialFrameTime
         }
         return nil
     }
@@ -51,17 +51,17 @@ extension ServerConnection {
         guard header.flags.isKnown else { throw WireFault(.malformed, .unknownFlag) }
         if case .awaitingHello = phase {
             guard header.type == FrameType.hello.rawValue else { throw WireFault(.malformed, .wrongState) }
-            guard Int(header.length) + FrameHeader.size <= limits.helloBytes else {
+            guard Int(header.length) + FrameHeader.size <= shared.limits.helloBytes else {
                 throw WireFault(.frameSize, .frameTooLong)
             }
         }
-        guard Int(header.length) <= limits.frameBytes else { throw WireFault(.frameSize, .frameTooLong) }
+        guard Int(header.length) <= shared.limits.frameBytes else { throw WireFault(.frameSize, .frameTooLong) }
         guard header.stream >> 31 == 0 else { throw WireFault(.malformed, .wrongStream) }
     }
 
     /// Every frame is charged: bytes, and at least what its bookkeeping costs.
     private mutating func charge(_ size: Int) throws(WireFault) {
-        let cost = Int64(max(size, limits.frameCharge)) &* shared.inboundCost >> 10
+        let cost = Int64(max(size, shared.limits.frameCharge)) &* shared.inboundCost >> 10
         guard inbound.take(cost, depth: shared.inboundDepth, at: clock) else { throw WireFault(.calm, .inboundRate) }
     }
 
@@ -128,9 +128,9 @@ extension ServerConnection {
     }
 
     private mutating func ping(_ value: UInt64) throws(WireFault) {
-        if clock - lastPing < limits.pingInterval {
+        if clock - lastPing < shared.limits.pingInterval {
             pingStrikes += 1
-            guard pingStrikes <= limits.pingStrikes else { throw WireFault(.calm, .pings) }
+            guard pingStrikes <= shared.limits.pingStrikes else { throw WireFault(.calm, .pings) }
         }
         lastPing = clock
         control.pong = value
@@ -149,7 +149,9 @@ extension ServerConnection {
         guard case .open = phase else { throw WireFault(.malformed, .wrongState) }
         guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
         guard header.stream == highestSeen &+ 1 else { throw WireFault(.malformed, .streamNotNext) }
-        guard header.stream <= limits.streamsPerConnection else { throw WireFault(.creditViolation, .streamsUsedUp) }
+        guard header.stream <= shared.limits.streamsPerConnection else {
+            throw WireFault(.creditViolation, .streamsUsedUp)
+        }
         guard header.stream <= announcedMaximum else { throw WireFault(.creditViolation, .streamCredit) }
         guard streamRate.take(shared.streamCost, depth: 1_000_000_000, at: clock) else {
             throw WireFault(.calm, .streamRate)
@@ -173,15 +175,15 @@ extension ServerConnection {
         }
         // Above the last stream of our GOAWAY: the client knows that it was not processed; nothing is kept.
         guard isTaken else { return nil }
-        guard first.count <= limits.freeBodyBytes else { throw WireFault(.creditViolation, .bodyCredit) }
-        guard Int(head.bodyLength) <= limits.bodyBytes else {
+        guard first.count <= shared.limits.freeBodyBytes else { throw WireFault(.creditViolation, .bodyCredit) }
+        guard Int(head.bodyLength) <= shared.limits.bodyBytes else {
             refuse(header.stream, head.bodyLength)
             return nil
         }
         var row = ServerStream(id: header.stream, priority: head.priority, window: window, at: clock)
         row.bodyLength = head.bodyLength
         row.bodyReceived = UInt32(first.count)
-        row.bodyCharged = min(head.bodyLength, UInt32(limits.freeBodyBytes))
+        row.bodyCharged = min(head.bodyLength, UInt32(shared.limits.freeBodyBytes))
         if isComplete { row.flags.insert(.bodyDone) } else { noteStreamTimer(bodyDeadline(row)) }
         inFlightBodyBytes += Int(row.bodyCharged)
         _ = streams.insert(row)
@@ -191,7 +193,7 @@ extension ServerConnection {
     /// A body that is declared too long costs one frame and no memory.
     private mutating func refuse(_ stream: UInt32, _ declared: UInt32) {
         let error = StreamError(
-            code: .tooLarge, text: "the body has \(declared) bytes; at most \(limits.bodyBytes) are taken",
+            code: .tooLarge, text: "the body has \(declared) bytes; at most \(shared.limits.bodyBytes) are taken",
             field: "body")
         error.encode(into: &ready, stream: stream)
         openStream = 0
@@ -204,7 +206,7 @@ extension ServerConnection {
         guard header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
         guard payload.count > 0 else { throw WireFault(.malformed, .emptyPayload) }
         let isComplete = !header.flags.contains(.more)
-        guard isComplete || payload.count >= limits.bodyFragmentBytes else {
+        guard isComplete || payload.count >= shared.limits.bodyFragmentBytes else {
             throw WireFault(.malformed, .smallFragment)
         }
         // Behind its terminal frame or CANCEL, what was already under way is dropped.
@@ -213,7 +215,7 @@ extension ServerConnection {
         guard !streams.rows[slot].flags.contains(.bodyDone) else { throw WireFault(.malformed, .bodyLength) }
         let row = streams.rows[slot]
         let received = Int(row.bodyReceived) + payload.count
-        let allowed = row.flags.contains(.granted) ? Int(row.bodyLength) : limits.freeBodyBytes
+        let allowed = row.flags.contains(.granted) ? Int(row.bodyLength) : shared.limits.freeBodyBytes
         guard received <= Int(row.bodyLength) else { throw WireFault(.malformed, .bodyLength) }
         guard received <= allowed else { throw WireFault(.creditViolation, .bodyCredit) }
         guard isComplete == (received == Int(row.bodyLength)) else { throw WireFault(.malformed, .bodyLength) }
@@ -229,7 +231,7 @@ extension ServerConnection {
         guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
         guard header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
         creditFrames += 1
-        guard creditFrames <= limits.creditFrames + 2 * Int(sentBytes / 4096) else {
+        guard creditFrames <= shared.limits.creditFrames + 2 * Int(sentBytes / 4096) else {
             throw WireFault(.calm, .creditFrames)
         }
         guard let slot = streams.find(header.stream) else { return nil }

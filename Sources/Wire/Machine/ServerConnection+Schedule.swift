@@ -17,17 +17,17 @@ extension ServerConnection {
             return
         case .awaitingHello, .deciding, .open: break
         }
-        guard output.count < limits.underWayBytes else { return noteWriteStall() }
+        guard output.count < shared.limits.underWayBytes else { return noteWriteStall() }
         writeStallDue = .distantFuture
         if ready.count > 0 {
             // An empty output takes the storage itself: no copy.
             if output.count == 0 { swap(&ready, &output) } else { output.append(draining: &ready) }
         }
         openStream = 0
-        while output.count < limits.underWayBytes, let slot = active.popFirst(in: streams) {
+        while output.count < shared.limits.underWayBytes, let slot = active.popFirst(in: streams) {
             serve(slot, &output)
         }
-        if isTotalBlocked, queued <= limits.queuedBytes / 2 { unblockAll() }
+        if isTotalBlocked, queued <= shared.limits.queuedBytes / 2 { unblockAll() }
         sendStreamCredit(&output)
         sentBytes &+= UInt64(output.count - before)
         finishIfDrained(output.count)
@@ -42,8 +42,8 @@ extension ServerConnection {
     /// Stream credit returns for finished streams: together, every 32 or when little is left.
     private mutating func sendStreamCredit(_ output: inout ByteBuffer) {
         guard case .open = phase, case .no = leavingFinal() else { return }
-        let window = UInt32(limits.openStreams)
-        let maximum = min(window &+ completed, limits.streamsPerConnection)
+        let window = UInt32(shared.limits.openStreams)
+        let maximum = min(window &+ completed, shared.limits.streamsPerConnection)
         guard maximum > announcedMaximum else { return }
         guard maximum - announcedMaximum >= 32 || announcedMaximum - highestSeen <= window / 4 else { return }
         announcedMaximum = maximum
@@ -69,7 +69,7 @@ extension ServerConnection {
             let header = FrameHeader(queue.bytes)
             let size = FrameHeader.size + Int(header.length)
             guard size <= Int(streams.rows[slot].deficit) || output.count == 0 else { break }
-            guard output.count < limits.underWayBytes else { break }
+            guard output.count < shared.limits.underWayBytes else { break }
             guard hasCredit(slot, header) else {
                 isCreditShort = true
                 break
@@ -132,7 +132,7 @@ extension ServerConnection {
     private mutating func stalled(_ slot: Int) {
         guard streams.rows[slot].stalledSince == .distantFuture else { return }
         streams.rows[slot].stalledSince = clock
-        noteStreamTimer(clock + limits.creditStallTime)
+        noteStreamTimer(clock + shared.limits.creditStallTime)
     }
 
     // MARK: Queues
@@ -197,9 +197,9 @@ extension ServerConnection {
     /// Whether the producer may go on; remembers that it was told to stop.
     mutating func reportRoom(_ slot: Int) -> Bool {
         let waiting = streams.rows[slot].queue?.bytes.count ?? 0
-        let isTotalFull = queued >= limits.queuedBytes
+        let isTotalFull = queued >= shared.limits.queuedBytes
         if isTotalFull { isTotalBlocked = true }
-        if waiting < limits.streamHighWatermark, !isTotalFull { return true }
+        if waiting < shared.limits.streamHighWatermark, !isTotalFull { return true }
         streams.rows[slot].flags.insert(.blocked)
         return false
     }
@@ -207,7 +207,7 @@ extension ServerConnection {
     /// Whether an answer may grow by `length`; says so once when it may not.
     mutating func fitsResponse(_ slot: Int, _ length: Int) -> Bool {
         let waiting = streams.rows[slot].queue?.bytes.count ?? 0
-        guard Int(streams.rows[slot].responseSent) + waiting + length > limits.responseBytes else { return true }
+        guard Int(streams.rows[slot].responseSent) + waiting + length > shared.limits.responseBytes else { return true }
         if !streams.rows[slot].flags.contains(.reported) {
             streams.rows[slot].flags.insert(.reported)
             pending.append(Pending(kind: .responseTooLong, stream: streams.rows[slot].id))
@@ -216,8 +216,8 @@ extension ServerConnection {
     }
 
     private mutating func unblock(_ slot: Int) {
-        guard streams.rows[slot].flags.contains(.blocked), !isTotalBlocked || queued <= limits.queuedBytes / 2,
-            (streams.rows[slot].queue?.bytes.count ?? 0) <= limits.streamLowWatermark
+        guard streams.rows[slot].flags.contains(.blocked), !isTotalBlocked || queued <= shared.limits.queuedBytes / 2,
+            (streams.rows[slot].queue?.bytes.count ?? 0) <= shared.limits.streamLowWatermark
         else { return }
         streams.rows[slot].flags.remove(.blocked)
         pending.append(Pending(kind: .writable, stream: streams.rows[slot].id))

@@ -7,20 +7,20 @@ extension ServerConnection {
     public mutating func accept(_ answer: consuming HelloOK, at now: Instant) {
         guard case .deciding = phase else { preconditionFailure("only a HELLO that waits can be accepted") }
         clock = now
-        announcedMaximum = UInt32(limits.openStreams)
+        announcedMaximum = UInt32(shared.limits.openStreams)
         answer.version = 1
         answer.capabilities = capabilities
         answer.maximumStream = announcedMaximum
-        answer.maximumFrame = UInt16(limits.frameBytes)
-        answer.maximumBodyKiB = UInt16(limits.bodyBytes / 1024)
-        answer.maximumAgeSeconds = UInt32(clamping: limits.age.components.seconds)
-        answer.minimumPingSeconds = UInt16(clamping: limits.pingInterval.components.seconds)
+        answer.maximumFrame = UInt16(shared.limits.frameBytes)
+        answer.maximumBodyKiB = UInt16(shared.limits.bodyBytes / 1024)
+        answer.maximumAgeSeconds = UInt32(clamping: shared.limits.age.components.seconds)
+        answer.minimumPingSeconds = UInt16(clamping: shared.limits.pingInterval.components.seconds)
         answer.encode(into: &ready, room: FrameHeader.size + Self.largestFrame)
         phase = .open
         lastReceived = now
         idleSince = now
         // ± 10 %, so that connections made together do not end together.
-        let age = limits.age.nanoseconds
+        let age = shared.limits.age.nanoseconds
         ageDue = now + .nanoseconds(age - age / 10 + Int64(chance.below(UInt64(max(1, age / 5)))))
     }
 
@@ -41,9 +41,9 @@ extension ServerConnection {
             return
         }
         let row = streams.rows[slot]
-        guard Int(row.bodyLength) > limits.freeBodyBytes else { return }
+        guard Int(row.bodyLength) > shared.limits.freeBodyBytes else { return }
         let rest = Int(row.bodyLength - row.bodyCharged)
-        guard inFlightBodyBytes + rest <= limits.inFlightBodyBytes else {
+        guard inFlightBodyBytes + rest <= shared.limits.inFlightBodyBytes else {
             streams.rows[slot].flags.insert(.wantsGrant)
             waitingGrants += 1
             return
@@ -73,7 +73,7 @@ extension ServerConnection {
             }
             guard best >= 0 else { return waitingGrants = 0 }
             let rest = Int(streams.rows[best].bodyLength - streams.rows[best].bodyCharged)
-            guard inFlightBodyBytes + rest <= limits.inFlightBodyBytes else { return }
+            guard inFlightBodyBytes + rest <= shared.limits.inFlightBodyBytes else { return }
             streams.rows[best].flags.remove(.wantsGrant)
             waitingGrants -= 1
             grant(best, rest)
@@ -110,9 +110,10 @@ extension ServerConnection {
         let length = bytes.byteCount
         guard length > 0 else { return streams.rows[slot].flags.isDisjoint(with: .blocked) }
         let sent = streams.rows[slot].responseSent
-        if streams.rows[slot].queue == nil, length < StreamEvent.maximumPayload, ready.count < limits.underWayBytes,
+        if streams.rows[slot].queue == nil, length < StreamEvent.maximumPayload,
+            ready.count < shared.limits.underWayBytes,
             !streams.rows[slot].flags.contains(.cancelled),
-            Int(sent) + length + 1 <= min(Int(streams.rows[slot].responseGranted), limits.responseBytes)
+            Int(sent) + length + 1 <= min(Int(streams.rows[slot].responseGranted), shared.limits.responseBytes)
         {
             appendReady(slot, stream, tag, bytes)
             return true
@@ -181,7 +182,7 @@ extension ServerConnection {
         precondition(event.choice < 16, "an answer has at most 16 choices")
         guard let slot = expectOpen(stream), !streams.rows[slot].flags.contains(.cancelled) else { return true }
         guard fitsResponse(slot, StreamEvent.maximumPayload) else { return false }
-        if streams.rows[slot].queue == nil, ready.count < limits.underWayBytes {
+        if streams.rows[slot].queue == nil, ready.count < shared.limits.underWayBytes {
             let mark = ready.count
             event.encode(into: &ready, stream: stream)
             let sent = Int(streams.rows[slot].responseSent) + ready.count - mark - FrameHeader.size
@@ -273,7 +274,7 @@ extension ServerConnection {
             precondition(lastStream >= highestSeen, "a stream that was taken cannot be disowned")
             return finishGoAway(reason: reason, drain: drain)
         }
-        leaving = .announced(clock + limits.goAwayTime, drain: drain, reason: reason)
+        leaving = .announced(clock + shared.limits.goAwayTime, drain: drain, reason: reason)
         ageDue = .distantFuture
         control.goAway = goAway(.max, reason, drain)
         control.bits.insert(.goAway)
@@ -295,7 +296,7 @@ extension ServerConnection {
 
     mutating func queuePing() {
         pingValue = chance.next()
-        pongDue = clock + limits.pongTime
+        pongDue = clock + shared.limits.pongTime
         control.ping = pingValue
         control.bits.insert(.ping)
     }
@@ -324,7 +325,7 @@ extension ServerConnection {
     private mutating func sendState(_ type: FrameType, _ stream: UInt32, _ message: borrowing ByteBuffer) {
         guard let slot = expectOpen(stream) else { return }
         precondition(streams.rows[slot].flags.contains(.subscription), "state goes to subscribers only")
-        precondition(message.count <= limits.stateMessageBytes, "a message of state fits its limit")
+        precondition(message.count <= shared.limits.stateMessageBytes, "a message of state fits its limit")
         let queue = streams.rows[slot].queue ?? openQueue(slot)
         let before = queue.bytes.count
         queue.openFrame = 0

@@ -14,9 +14,9 @@ extension ServerConnection {
         if !pending.isEmpty { return clock }
         var due = min(min(partialDue, pongDue), min(ageDue, drainDue))
         due = min(due, min(writeStallDue, streamsDue))
-        if pongDue == .distantFuture { due = min(due, lastReceived + limits.pingIdle) }
+        if pongDue == .distantFuture { due = min(due, lastReceived + shared.limits.pingIdle) }
         switch leaving {
-        case .no: if streams.count == 0 { due = min(due, idleSince + limits.idleTime) }
+        case .no: if streams.count == 0 { due = min(due, idleSince + shared.limits.idleTime) }
         case .announced(let until, _, _): due = min(due, until)
         case .final: break
         }
@@ -37,13 +37,13 @@ extension ServerConnection {
         if now >= partialDue { return fail(.peerSilent, .partialFrame) }
         if now >= pongDue { return fail(.peerSilent, .pingTimeout) }
         if now >= writeStallDue { return fail(.peerSilent, .writeStall) }
-        if pongDue == .distantFuture, now >= lastReceived + limits.pingIdle {
+        if pongDue == .distantFuture, now >= lastReceived + shared.limits.pingIdle {
             queuePing()
             trim()
         }
         advanceLeaving(now)
         if now >= streamsDue { checkStreams(now) }
-        if queued > limits.queuedBytesHard { return fail(.calm, .outboundQueue) }
+        if queued > shared.limits.queuedBytesHard { return fail(.calm, .outboundQueue) }
         return nextPending()
     }
 
@@ -51,9 +51,9 @@ extension ServerConnection {
         switch leaving {
         case .no:
             if now >= ageDue {
-                sendGoAway(reason: .age, drain: limits.drainTime)
-            } else if streams.count == 0, now >= idleSince + limits.idleTime {
-                sendGoAway(reason: .idle, drain: limits.drainTime)
+                sendGoAway(reason: .age, drain: shared.limits.drainTime)
+            } else if streams.count == 0, now >= idleSince + shared.limits.idleTime {
+                sendGoAway(reason: .idle, drain: shared.limits.drainTime)
             }
         case .announced(let until, let drain, let reason):
             if now >= until { finishGoAway(reason: reason, drain: drain) }
@@ -74,7 +74,7 @@ extension ServerConnection {
     }
 
     mutating func noteWriteStall() {
-        if writeStallDue == .distantFuture { writeStallDue = clock + limits.writeStallTime }
+        if writeStallDue == .distantFuture { writeStallDue = clock + shared.limits.writeStallTime }
     }
 
     mutating func noteStreamTimer(_ due: Instant) { streamsDue = min(streamsDue, due) }
@@ -82,16 +82,17 @@ extension ServerConnection {
     /// When the body must be further than it is: ten seconds at most, and 4 KiB/s after two seconds.
     func bodyDeadline(_ row: ServerStream) -> Instant {
         let came = Int64(row.bodyReceived - row.bodyAtStart)
-        let earned = Duration.seconds(2) + .nanoseconds(came * 1_000_000_000 / Int64(max(1, limits.bodyBytesPerSecond)))
-        return row.bodyStart + min(earned, limits.bodyTime)
+        let earned =
+            Duration.seconds(2) + .nanoseconds(came * 1_000_000_000 / Int64(max(1, shared.limits.bodyBytesPerSecond)))
+        return row.bodyStart + min(earned, shared.limits.bodyTime)
     }
 
     /// True while it is the client's turn to send body bytes.
     private func isBodyAwaited(_ row: ServerStream) -> Bool {
         guard row.flags.isDisjoint(with: [.bodyDone, .closing, .cancelled]) else { return false }
         // A client that sent what is free and cannot send a whole fragment more waits for CREDIT.
-        let free = limits.freeBodyBytes
-        let isFreeSpent = Int(row.bodyReceived) + limits.bodyFragmentBytes > free && Int(row.bodyLength) > free
+        let free = shared.limits.freeBodyBytes
+        let isFreeSpent = Int(row.bodyReceived) + shared.limits.bodyFragmentBytes > free && Int(row.bodyLength) > free
         return row.flags.contains(.granted) || !isFreeSpent
     }
 
@@ -101,7 +102,7 @@ extension ServerConnection {
         for slot in streams.rows.indices where streams.rows[slot].id != 0 {
             let row = streams.rows[slot]
             if row.stalledSince != .distantFuture {
-                let due = row.stalledSince + limits.creditStallTime
+                let due = row.stalledSince + shared.limits.creditStallTime
                 if now >= due { creditStalled(slot) } else { noteStreamTimer(due) }
             }
             guard isBodyAwaited(row), !row.flags.contains(.reported) else { continue }
@@ -126,7 +127,7 @@ extension ServerConnection {
         let error = StreamError(
             code: .slowConsumer, flags: [.upstreamStarted, .billed, .partialOutput], inputTokens: end.inputTokens,
             outputTokens: end.outputTokens, costMicroUSD: end.costMicroUSD, provider: end.provider,
-            text: "no credit for \(limits.creditStallTime)")
+            text: "no credit for \(shared.limits.creditStallTime)")
         dropQueue(slot, keepsTerminal: false)
         error.encode(into: &ready, stream: streams.rows[slot].id)
         terminalSent(slot)

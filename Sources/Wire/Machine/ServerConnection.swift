@@ -11,7 +11,7 @@ public struct ServerConnection: Machine, ~Copyable {
     /// What the owner must know or do.
     public enum Event {
         /// Answer with `accept` or `reject`; nothing is read until then.
-        case hello(Hello)
+        indirect case hello(Hello)
         /// A new stream; `body` is its first part.
         case request(stream: UInt32, head: RequestHead, body: ByteSlice, isComplete: Bool)
         /// More of a body.
@@ -21,9 +21,9 @@ public struct ServerConnection: Machine, ~Copyable {
         /// After `sendDelta` or `sendEvent` said false: go on.
         case writable(stream: UInt32)
         /// A node wants configuration.
-        case subscribe(stream: UInt32, Subscribe)
+        indirect case subscribe(stream: UInt32, Subscribe)
         /// A node's load.
-        case report(stream: UInt32, Report)
+        indirect case report(stream: UInt32, Report)
         /// The client opens no more streams.
         case goAway(GoAway)
         /// No credit for 30 s: fail the stream with `slowConsumer`.
@@ -128,8 +128,6 @@ public struct ServerConnection: Machine, ~Copyable {
         idleSince = now
         lastGrease = now
     }
-
-    var limits: WireLimits { _read { yield shared.limits } }
 
     /// Streams that are not yet released or whose terminal frame is not yet on its way.
     /// 0 once the connection is over.
