@@ -20,30 +20,17 @@ struct ConfigurationSource: Sendable {
 
     /// The configuration with the prices of every model that a route uses.
     func read() throws(Problems) -> ClusterConfiguration {
-        var configuration: ClusterConfiguration
         do {
-            let bytes = try FileAccess.read(path, limit: ConfigurationDocument.sizeLimit)
-            configuration = try ClusterConfiguration.parse(String(decoding: bytes, as: UTF8.self), file: path)
-        } catch let problems as ClusterConfiguration.Problems {
-            throw Problems(list: problems.list.map(\.description))
-        } catch {
-            throw Problems(list: ["\(error)"])
-        }
-        guard let list = configuration.priceList else { return configuration }
-        do {
-            let text = String(decoding: try FileAccess.read(resolve(list)), as: UTF8.self)
-            let (prices, problems) = PriceList.parse(text, file: list)
-            guard problems.isEmpty else { throw Problems(list: problems.map(\.description)) }
-            for target in configuration.published.routes.values.flatMap(\.targets)
-            where configuration.published.prices[target.model] == nil {
-                configuration.published.prices[target.model] = prices[target.model]
+            return try ClusterConfiguration.load(path) { path throws(ValueProblem) in
+                do {
+                    return try FileAccess.read(path, limit: ConfigurationDocument.sizeLimit)
+                } catch {
+                    throw ValueProblem("\(error)")
+                }
             }
-        } catch let problems as Problems {
-            throw problems
         } catch {
-            throw Problems(list: ["\(error)"])
+            throw Problems(list: error.list.map(\.description))
         }
-        return configuration
     }
 
     /// What a reference to a secret stands for; nil when it cannot be read.

@@ -63,10 +63,7 @@ final class KeyRing {
         }
         var record = KeyRecord(id: word(12))
         let secret = word(40)
-        record.hash = Digest.sha256(Array(secret.utf8)).map { byte in
-            let text = String(byte, radix: 16)
-            return text.count == 1 ? "0\(text)" : text
-        }.joined()
+        record.hash = Hexadecimal.text(Digest.sha256(Array(secret.utf8)))
         record.org = draft.org
         record.team = draft.team
         record.label = draft.label

@@ -15,11 +15,8 @@
 
     /// 32 lowercase hexadecimal digits.
     public var hex: String {
-        let digits = [high, low].map { half in
-            let text = String(half, radix: 16)
-            return String(repeating: "0", count: 16 - text.count) + text
-        }
-        return digits.joined()
+        let bytes = [high, low].flatMap { half in (0..<8).map { UInt8(truncatingIfNeeded: half >> (56 - 8 * $0)) } }
+        return Hexadecimal.text(bytes)
     }
 
     /// The same as `hex`.

@@ -1,14 +1,27 @@
-// Bytes that must not be seen: they never print, and comparing them takes the same time wherever they differ.
+// Bytes that must not be seen: they never print, comparing them takes the same time wherever they differ, and they are
+// cleared when nobody needs them any more.
 
 /// A secret, such as a provider's API key. Its description is always `•••`.
-public final class Secret: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-    private let bytes: [UInt8]
+///
+/// The memory is overwritten when the last owner lets go. Copies that a caller makes of the lent bytes are the caller's.
+public final class Secret: @unchecked Sendable, CustomStringConvertible, CustomDebugStringConvertible,
+    CustomReflectable
+{
+    // Unchecked, because it is a variable; it is written by `deinit` alone, when no other thread can hold the object.
+    private var bytes: [UInt8]
 
     /// Takes the bytes in.
     public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     /// Takes the UTF-8 bytes of `text` in.
     public convenience init(_ text: String) { self.init(Array(text.utf8)) }
+
+    deinit { Secret.clear(&bytes) }
+
+    /// Not optimized, so that writes to memory that is never read again are still made.
+    @_optimize(none) private static func clear(_ bytes: inout [UInt8]) {
+        for index in bytes.indices { bytes[index] = 0 }
+    }
 
     /// Lends the bytes; do not keep them.
     public func withBytes<R>(_ body: ([UInt8]) throws -> R) rethrows -> R { try body(bytes) }

@@ -91,6 +91,21 @@ enum ConfigurationFile {
         }
     }
 
+    /// The file together with the price list that it names: everything that the coordinator would complain about.
+    static func load(_ file: String) throws(UsageProblem) -> ClusterConfiguration {
+        do {
+            return try ClusterConfiguration.load(file) { path throws(ValueProblem) in
+                do {
+                    return try FileAccess.read(path, limit: ConfigurationDocument.sizeLimit)
+                } catch {
+                    throw ValueProblem("\(error)")
+                }
+            }
+        } catch {
+            throw UsageProblem(text: "\(error)")
+        }
+    }
+
     static func secret(_ reference: SecretReference, beside file: String) -> Secret? {
         switch reference {
         case .environment(let name): return Host.environment(name).map { Secret($0) }

@@ -78,7 +78,7 @@ enum CheckCommand {
         let arguments = try Arguments(words, valued: [], plain: [])
         let file = arguments.words.first ?? "cluster.conf"
         do {
-            let configuration = try ConfigurationFile.read(file)
+            let configuration = try ConfigurationFile.load(file)
             let published = configuration.published
             Host.write(
                 """

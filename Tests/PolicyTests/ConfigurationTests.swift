@@ -36,9 +36,10 @@ import Testing
         ("command-timeout = 50ms", "comand-timeout = 50ms", "unknown key 'comand-timeout'"),
         ("[redis main]", "[redis main]\naddress = 127.0.0.1:1", "'address' is set twice"),
         ("[redis main]", "[radis main]", "unknown kind of section 'radis'"),
-        ("target = sim/gpt-6-sol weight 100", "target = nobody/x", "provider 'nobody', which does not exist"),
-        ("[team acme/ads]", "[team nobody/ads]", "org 'nobody', which does not exist"),
-        ("[team acme/ads]", "[team acme/search]", "stands twice"),
+        ("target = sim/gpt-6-sol weight 100", "target = nobody/x", "the provider 'nobody' does not exist"),
+        ("[team acme/ads]", "[team nobody/ads]", "the org 'nobody' does not exist"),
+        ("[team acme/ads]", "[team acme/search]", "[team acme/search] stands twice; the other is in line"),
+        ("[team acme/ads]", "[team ads]", "expected a heading such as [team org/team]"),
         ("admin-secret = file:state/admin.secret", "admin-secret = hunter2", "a secret is never written here"),
         ("allow-plain-http = yes", "allow-plain-http = no", "base-url must begin with https"),
         ("limit = 600 requests / minute burst 100", "limit = 600 requests / fortnight", "expected second, minute"),
@@ -46,6 +47,28 @@ import Testing
         ("lanes = 1 ", "lanes = 65 ", "expected a number from 0 to 64"),
         ("kind = openai\nbase-url = http:", "kind = oracle\nbase-url = http:", "unknown kind of provider"),
         ("[balancer main]\n", "[balancer main\n", "a heading ends with ']'"),
+        ("command-timeout = 50ms", "command-timeout = 0ms", "expected a duration from 1ms to 10s, found '0ms'"),
+        ("request-timeout = 120s", "request-timeout = 11m", "expected a duration from 1ms to 10m, found '11m'"),
+        ("admin = 127.0.0.1:7401", "admin = 127.0.0.1:7400", "'127.0.0.1:7400' is taken by line"),
+        ("admin = 127.0.0.1:7401", "admin = localhost:7401", "expected a numeric address"),
+        ("listen = 127.0.0.1\n", "listen = 127.0.0.256\n", "expected a numeric host"),
+        ("admin-base-port = 7600", "admin-base-port = 7500", "must differ"),
+        ("[coordinator a]", "[coordinator ../a]", "expected a name of letters"),
+        ("[provider sim]", "[provider s/im]", "expected a name of letters"),
+        ("[route chat-large]", "[route chat large]", "expected an alias of letters"),
+        ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol weight 0", "no target with a weight above 0"),
+        ("target = sim/gpt-6-sol weight 100", "", "needs at least one 'target'"),
+        ("target = sim/gpt-6-sol weight 100", "target = sim", "expected 'provider/model'"),
+        ("key-limit = 32 concurrent", "key-limit = 32 concurrent\nkey-limit = 8 concurrent", "two limits on"),
+        ("key-limit = 32 concurrent", "key-limit = 0 concurrent", "outside of 1"),
+        (
+            "[team acme/ads]", "[price gpt-7]\ninput = $1 / 1M tokens\noutput = $1 / 1M tokens\n[team acme/ads]",
+            "no effect"
+        ),
+        ("[team acme/ads]", "[price gpt-6-sol]\ninput = $900 / 1M tokens\n[team acme/ads]", "cannot be believed"),
+        ("[team acme/ads]", "[key a_b]\nhash = 0\n[team acme/ads]", "expected a key's id"),
+        ("[team acme/ads]", "[confirmation routes]\nroutes = 1\n[team acme/ads]", "unknown kind of section"),
+        ("http://127.0.0.1:7700/v1", "http:///v1", "expected a URL such as"),
     ]
 
     @Test(arguments: mistakes) func `a mistake is reported in words`(_ old: String, _ new: String, _ expected: String)
@@ -53,6 +76,90 @@ import Testing
     {
         let found = try problems(replacing: old, with: new)
         #expect(found.contains { $0.contains(expected) }, "\(found)")
+    }
+
+    @Test func `limits that only clash between org and team are reported, because their keys would have no rights`()
+        throws
+    {
+        let found = try problems(
+            replacing: "limit = 4096 concurrent", with: "limit = 4096 concurrent\nkey-limit = 9 requests / minute")
+        #expect(found.count == 1 && found[0].contains("together with the limits of [org acme]"), "\(found)")
+    }
+
+    @Test func `a key in the file must belong to a team and name routes`() throws {
+        let hash = String(repeating: "0f", count: 32)
+        let key = "[key k1]\nhash = \(hash)\norg = acme\nteam = TEAM\nmodel = MODEL\n[team acme/ads]"
+        func found(_ team: String, _ model: String) throws -> [String] {
+            let text = key.replacingOccurrences(of: "TEAM", with: team).replacingOccurrences(of: "MODEL", with: model)
+            return try problems(replacing: "[team acme/ads]", with: text)
+        }
+        #expect(try found("ads", "chat-default") == [])
+        #expect(try found("ads", "*") == [])
+        #expect(try found("nobody", "*").allSatisfy { $0.contains("the team 'acme/nobody' does not exist") })
+        #expect(try found("nobody", "*").count == 1)
+        #expect(try found("ads", "gpt-9").allSatisfy { $0.contains("the route 'gpt-9' does not exist") })
+        #expect(try found("ads", "gpt-9").count == 1)
+    }
+
+    /// Loads the example from a pretended folder `etc`, with this price list; nil for one that is not there.
+    func load(_ list: String?, _ change: (String) -> String = { $0 }) throws -> Result<
+        ClusterConfiguration, ClusterConfiguration.Problems
+    > {
+        let text = change(try example())
+        do throws(ClusterConfiguration.Problems) {
+            let loaded = try ClusterConfiguration.load("etc/cluster.conf") { path throws(ValueProblem) in
+                switch (path, list) {
+                case ("etc/cluster.conf", _): return Array(text.utf8)
+                case ("etc/prices.csv", .some(let list)): return Array(list.utf8)
+                default: throw ValueProblem("'\(path)' cannot be read")
+                }
+            }
+            return .success(loaded)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    static let columns = "model,input_usd_per_mtok,output_usd_per_mtok\n"
+
+    @Test func `the prices of the list are published for models that routes use, unless the file says otherwise`()
+        throws
+    {
+        let list = Self.columns + "gpt-6-luna,1,2\ngpt-6-sol,3,4\nother,5,6\n"
+        let loaded = try load(list) { $0 + "\n[price gpt-6-sol]\ninput = $7 / 1M tokens\noutput = $8 / 1M tokens\n" }
+            .get()
+        #expect(loaded.published.prices.mapValues(\.input) == ["gpt-6-luna": 1_000_000, "gpt-6-sol": 7_000_000])
+    }
+
+    @Test func `under a budget a target without a price is a mistake, at its line`() throws {
+        guard case .failure(let problems) = try load(Self.columns + "gpt-6-luna,1,2\n") else {
+            Issue.record("accepted")
+            return
+        }
+        let lines = try example().split(separator: "\n", omittingEmptySubsequences: false)
+        let line = try #require(lines.firstIndex { $0.hasPrefix("target = sim/gpt-6-sol") }) + 1
+        #expect(problems.list.map(\.line) == [line])
+        #expect(problems.list[0].column == 10)
+        #expect(problems.list[0].message.contains("'gpt-6-sol' has no price"))
+        let free = try load(Self.columns) { $0.replacingOccurrences(of: "limit = $", with: "# limit = $") }.get()
+        #expect(free.published.prices == [:])
+    }
+
+    @Test func `mistakes of both files come together`() throws {
+        func list(_ text: String?) throws -> [String] {
+            guard
+                case .failure(let problems) = try load(
+                    text, { $0.replacingOccurrences(of: "lanes = 1 ", with: "lanes = x ") })
+            else { return [] }
+            return problems.list.map(\.description)
+        }
+        let missing = try list(nil)
+        #expect(
+            missing.contains { $0.contains("'etc/prices.csv' cannot be read") && $0.hasPrefix("etc/cluster.conf:") })
+        #expect(missing.contains { $0.contains("expected a number from 0 to 64, found 'x'") })
+        let bad = try list(Self.columns + "gpt-6-luna,1,2\ngpt-6-sol,x,4\n")
+        #expect(bad.contains { $0.hasPrefix("prices.csv:3:1: expected dollars") })
+        #expect(bad.contains { $0.contains("expected a number from 0 to 64, found 'x'") })
     }
 
     @Test func `all mistakes are reported at once, each at its line and column`() {
@@ -78,7 +185,9 @@ import Testing
         key.models = ["chat-default", "*"]
         key.expiresAtSeconds = 1_900_000_000
         snapshot.keys["abc"] = key
-        snapshot.prices["m"] = ModelPrice(input: 100_000, output: 1, cachedInput: 8_750)
+        let long = ModelPrice.LongPrompt(threshold: 272_000, input: 200_000, output: 3, cachedInput: 17_500)
+        snapshot.prices["m"] = ModelPrice(input: 100_000, output: 1, cachedInput: 8_750, longPrompt: long)
+        snapshot.confirmedRouteCount = 2
         let (decoded, problems) = ClusterSnapshot.decode(snapshot.records)
         #expect(problems == [])
         #expect(decoded == snapshot)
@@ -92,6 +201,37 @@ import Testing
         #expect(fewer.suspicion(replacing: current) != nil)
         #expect(current.suspicion(replacing: current) == nil)
         #expect(current.suspicion(replacing: ClusterSnapshot()) == nil)
+        fewer.confirmedRouteCount = 1
+        #expect(fewer.suspicion(replacing: current) != nil)
+        fewer.confirmedRouteCount = 0
+        #expect(fewer.suspicion(replacing: current) == nil)
+    }
+
+    @Test func `half of the routes may go, one more may not`() throws {
+        func snapshot(_ names: ClosedRange<Int>) -> ClusterSnapshot {
+            var snapshot = ClusterSnapshot()
+            for name in names { snapshot.routes["r\(name)"] = RouteRecord(name: "r\(name)") }
+            return snapshot
+        }
+        #expect(snapshot(1...5).suspicion(replacing: snapshot(1...10)) == nil)
+        #expect(snapshot(1...4).suspicion(replacing: snapshot(1...10)) != nil)
+        // New names do not make up for old ones.
+        #expect(snapshot(7...40).suspicion(replacing: snapshot(1...10)) != nil)
+    }
+
+    @Test func `a snapshot may be larger than a file that people write`() {
+        var snapshot = ClusterSnapshot()
+        for number in 0..<500 {
+            var key = KeyRecord(id: "k\(number)")
+            key.hash = String(repeating: "ab", count: 32)
+            (key.org, key.team, key.models) = ("acme", "search", ["*"])
+            key.label = String(repeating: "l", count: 10_000)
+            snapshot.keys[key.id] = key
+        }
+        let text = snapshot.text
+        #expect(text.utf8.count > ConfigurationDocument.sizeLimit)
+        let (read, problems) = ClusterSnapshot.read(text, file: "s")
+        #expect(problems == [] && read == snapshot)
     }
 
     @Test func `prices are exact, rounded once, and a missing one is not free`() throws {
@@ -99,16 +239,53 @@ import Testing
         let (prices, problems) = PriceList.parse(text, file: "prices.csv")
         #expect(problems == [])
         let luna = try #require(prices["gpt-6-luna"])
-        #expect(luna == ModelPrice(input: 100_000, output: 500_000, cachedInput: 10_000, cacheWrite: 125_000))
+        #expect(
+            luna
+                == ModelPrice(
+                    input: 100_000, output: 500_000, cachedInput: 10_000, cacheWrite: 125_000,
+                    longPrompt: .init(threshold: 272_000, input: 200_000, output: 750_000, cachedInput: 20_000)))
         #expect(luna.cost(inputTokens: 1_000, outputTokens: 500).amount == 350)
         #expect(luna.cost(inputTokens: 1_000, outputTokens: 0, cachedTokens: 1_000).amount == 10)
         // 5 tokens at 100,000 pico-USD are exactly half a micro-USD: to even, so 0; 15 tokens are one and a half: 2.
         #expect(luna.cost(inputTokens: 5, outputTokens: 0).amount == 0)
         #expect(luna.cost(inputTokens: 15, outputTokens: 0).amount == 2)
-        let (odd, complaints) = PriceList.parse(
-            "model,input_usd_per_mtok,output_usd_per_mtok\na,,\nb,300,1\nc,1,2\n", file: "p")
-        #expect(odd.keys.sorted() == ["c"])
-        #expect(complaints.map(\.line) == [3])
+        // A long prompt has its own rates for every token, from the first one above the threshold.
+        #expect(
+            luna.cost(inputTokens: 272_000, outputTokens: 1_000, cachedTokens: 100_000).amount == 17_200 + 1_000 + 500)
+        #expect(
+            luna.cost(inputTokens: 272_001, outputTokens: 1_000, cachedTokens: 100_001).amount == 34_400 + 2_000 + 750)
+        // More cached than prompt tokens, or negative counts, are a provider's mistake and cost what is there.
+        #expect(luna.cost(inputTokens: 1_000, outputTokens: -5, cachedTokens: 2_000, cacheWriteTokens: 9).amount == 10)
+        #expect(ModelPrice(input: 1_000_000, output: 1).cost(inputTokens: .max, outputTokens: .max).amount == .max)
+    }
+
+    static let lists: [(text: String, models: [String], problems: [String])] = [
+        (columns + "a,,\nb,1,2\nc,0,0\nd,1,\ne,,1\nf,0,1\n", ["b", "f"], []),
+        (
+            columns + "b,300,1\nc,1,2\n", ["c"],
+            ["p:2:1: 300 dollars per million tokens in input_usd_per_mtok cannot be believed"]
+        ),
+        (columns + "b,1,2,3\nc,1,2\n", ["c"], ["p:2:1: expected 3 cells, found 4"]),
+        (columns + "c,1,2\nc,1,3\n", ["c"], ["p:3:1: 'c' stands twice"]),
+        (
+            columns + "b,1,0.0000001\nb,x,1\n", [],
+            [
+                "p:2:1: expected dollars with at most 6 decimals in output_usd_per_mtok, found '0.0000001'",
+                "p:3:1: expected dollars with at most 6 decimals in input_usd_per_mtok, found 'x'",
+            ]
+        ),
+        (columns.replacingOccurrences(of: "\n", with: "\r\n") + "c,1,2\r\n\r\n", ["c"], []),
+        ("mode,model,output_usd_per_mtok,input_usd_per_mtok\nembedding,e,,1\nchat,c,,1\n", ["e"], []),
+        ("name,price\nb,1\n", [], ["p:1:1: expected the columns model, input_usd_per_mtok, output_usd_per_mtok"]),
+        ("", [], ["p:1:1: expected a heading line with the names of the columns"]),
+    ]
+
+    @Test(arguments: lists) func `a price list gives what it knows and tells what is wrong`(
+        _ text: String, _ models: [String], _ problems: [String]
+    ) {
+        let (prices, found) = PriceList.parse(text, file: "p")
+        #expect(prices.keys.sorted() == models)
+        #expect(found.map(\.description) == problems)
     }
 
     @Test func `an API key is split into its parts, and other texts are refused`() {

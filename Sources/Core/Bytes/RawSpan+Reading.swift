@@ -1,6 +1,46 @@
-// Reading integers, text and arrays out of a raw span; every access is bounds-checked.
+// Bounds-checked reading from a span of bytes, so that parsers above need nothing unsafe.
 
 extension RawSpan {
+    /// The byte at `offset`.
+    @inlinable public func byte(at offset: Int) -> UInt8 {
+        precondition(offset >= 0 && offset < byteCount, "a read stays within the span")
+        // Safe: the bounds were checked.
+        return unsafe unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
+    }
+
+    /// Eight bytes at `offset`, the first one lowest.
+    @inlinable public func word(at offset: Int) -> UInt64 {
+        precondition(offset >= 0 && offset <= byteCount - 8, "a read stays within the span")
+        // Safe: the bounds were checked.
+        return unsafe UInt64(littleEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self))
+    }
+
+    /// The bytes in `range` as an array.
+    @inlinable public func array(_ range: Range<Int>) -> [UInt8] {
+        precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "a range lies within its span")
+        return unsafe withUnsafeBytes { unsafe [UInt8]($0[range]) }
+    }
+
+    /// The bytes in `range` as text; malformed UTF-8 is repaired with U+FFFD.
+    @inlinable public func string(_ range: Range<Int>) -> String {
+        precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "a range lies within its span")
+        return unsafe withUnsafeBytes { unsafe String(decoding: $0[range], as: UTF8.self) }
+    }
+
+    /// True when the bytes in `range` are those of `text`.
+    @inlinable public func matches(_ text: StaticString, in range: Range<Int>) -> Bool {
+        guard text.utf8CodeUnitCount == range.count, range.lowerBound >= 0, range.upperBound <= byteCount else {
+            return false
+        }
+        // Safe: both sides have range.count bytes; the literal lives for ever.
+        return unsafe withUnsafeBytes { bytes in
+            for place in 0..<range.count where unsafe bytes[range.lowerBound + place] != text.utf8Start[place] {
+                return false
+            }
+            return true
+        }
+    }
+
     /// The big-endian integer at `offset`.
     @inlinable public func integer<T: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as: T.Type = T.self) -> T {
         precondition(offset >= 0 && MemoryLayout<T>.size <= byteCount - offset, "a read stays within its span")
@@ -32,46 +72,47 @@ extension RawSpan {
         var offset = 0
         let end = byteCount
         while offset < end {
-            if end - offset >= 8, integer(at: offset, as: UInt64.self) & 0x8080_8080_8080_8080 == 0 {
+            if end - offset >= 8, word(at: offset) & 0x8080_8080_8080_8080 == 0 {
                 offset += 8
                 continue
             }
-            let lead = byte(at: offset)
-            if lead < 0x80 {
+            if byte(at: offset) < 0x80 {
                 offset += 1
                 continue
             }
-            let length = lengthOfSequence(lead)
-            guard length > 0, end - offset >= length, hasValidTail(at: offset, lead: lead, length: length) else {
-                return false
-            }
+            guard let length = lengthOfSequence(at: offset) else { return false }
             offset += length
         }
         return true
     }
 
-    private func lengthOfSequence(_ lead: UInt8) -> Int {
-        switch lead {
-        case 0xC2...0xDF: 2
-        case 0xE0...0xEF: 3
-        case 0xF0...0xF4: 4
-        default: 0
-        }
-    }
-
-    private func hasValidTail(at offset: Int, lead: UInt8, length: Int) -> Bool {
+    /// Length of the well-formed UTF-8 sequence of two to four bytes at `offset` (Unicode, table 3-7); nil when it is
+    /// malformed or cut.
+    func lengthOfSequence(at offset: Int) -> Int? {
+        let (length, second): (Int, ClosedRange<UInt8>)
         // The second byte carries the limits that exclude overlong forms, surrogates and what lies above U+10FFFF.
-        let second = byte(at: offset + 1)
-        let allowed: ClosedRange<UInt8>
-        switch lead {
-        case 0xE0: allowed = 0xA0...0xBF
-        case 0xED: allowed = 0x80...0x9F
-        case 0xF0: allowed = 0x90...0xBF
-        case 0xF4: allowed = 0x80...0x8F
-        default: allowed = 0x80...0xBF
+        switch byte(at: offset) {
+        case 0xC2...0xDF: (length, second) = (2, 0x80...0xBF)
+        case 0xE0: (length, second) = (3, 0xA0...0xBF)
+        case 0xED: (length, second) = (3, 0x80...0x9F)
+        case 0xE1...0xEF: (length, second) = (3, 0x80...0xBF)
+        case 0xF0: (length, second) = (4, 0x90...0xBF)
+        case 0xF4: (length, second) = (4, 0x80...0x8F)
+        case 0xF1...0xF3: (length, second) = (4, 0x80...0xBF)
+        default: return nil
         }
-        guard allowed.contains(second) else { return false }
-        for tail in 2..<max(2, length) where byte(at: offset + tail) & 0xC0 != 0x80 { return false }
-        return true
+        guard length <= byteCount - offset, second.contains(byte(at: offset + 1)) else { return nil }
+        if length > 2, byte(at: offset + 2) & 0xC0 != 0x80 { return nil }
+        if length > 3, byte(at: offset + 3) & 0xC0 != 0x80 { return nil }
+        return length
+    }
+}
+
+extension Span where Element == UInt8 {
+    /// The same bytes, untyped.
+    @inlinable public var raw: RawSpan {
+        @_lifetime(copy self)
+        // Safe: any byte is a valid UInt8.
+        get { unsafe bytes }
     }
 }

@@ -1,42 +1,9 @@
 // The syntax of `cluster.conf`: sections of `key = value` lines, every piece with its position.
 
-/// What is wrong in a configuration, and where.
-public struct ConfigurationProblem: Error, Equatable, Sendable, CustomStringConvertible {
-    /// The file, as it was named.
-    public let file: String
-    /// From 1.
-    public let line: Int
-    /// From 1, in characters.
-    public let column: Int
-    /// What was found and what was expected.
-    public let message: String
-
-    /// A problem at a place.
-    public init(file: String, line: Int, column: Int, message: String) {
-        self.file = file
-        self.line = line
-        self.column = column
-        self.message = message
-    }
-
-    /// `file:line:column: message`.
-    public var description: String { "\(file):\(line):\(column): \(message)" }
-}
-
-/// A place in a configuration file.
-public struct ConfigurationPosition: Hashable, Sendable {
-    /// From 1.
-    public let line: Int
-    /// From 1, in characters.
-    public let column: Int
-    /// A place.
-    public init(line: Int, column: Int) {
-        self.line = line
-        self.column = column
-    }
-}
-
 /// A parsed file, before anything is known about its meaning.
+///
+/// Lines end with LF or CRLF. Blanks are spaces and tabs. A comment begins at a `#` that stands first or behind a blank,
+/// so that `a#b` is a value. Text is UTF-8.
 public struct ConfigurationDocument: Sendable, Equatable {
     /// One `key = value` line.
     public struct Entry: Sendable, Equatable {
@@ -67,86 +34,139 @@ public struct ConfigurationDocument: Sendable, Equatable {
     /// Its sections, in order.
     public private(set) var sections: [Section] = []
 
-    /// The largest file that is read.
+    /// The largest file that is read, in bytes: what people write by hand is a hundredth of it.
     public static let sizeLimit = 4 << 20
 
     /// Reads a file's text; returns what could be understood, and every problem.
-    public static func parse(_ text: String, file: String) -> (ConfigurationDocument, [ConfigurationProblem]) {
-        var document = ConfigurationDocument(file: file)
-        var problems: [ConfigurationProblem] = []
-        guard text.utf8.count <= sizeLimit else {
-            return (document, [document.problem(1, 1, "the file is larger than 4 MiB")])
-        }
-        var number = 0
-        for raw in text.split(separator: "\n", omittingEmptySubsequences: false) {
-            number += 1
-            let line = withoutComment(raw.hasSuffix("\r") ? raw.dropLast() : raw)
-            guard let first = line.firstIndex(where: { !$0.isWhitespace }) else { continue }
-            let column = line.distance(from: line.startIndex, to: first) + 1
-            if line[first] == "[" {
-                document.heading(line[first...], number, column, &problems)
-            } else {
-                document.entry(line, number, column, &problems)
-            }
-        }
-        return (document, problems)
+    public static func parse(
+        _ text: String, file: String, limit: Int = sizeLimit
+    ) -> (ConfigurationDocument, [ConfigurationProblem]) {
+        parse(Array(text.utf8), file: file, limit: limit)
     }
 
-    /// A comment begins at a `#` that stands first or behind a blank.
-    private static func withoutComment(_ line: Substring) -> Substring {
-        var previous: Character = " "
-        for index in line.indices {
-            if line[index] == "#", previous.isWhitespace { return trimmed(line[..<index]) }
-            previous = line[index]
+    /// Reads a file's bytes; returns what could be understood, and every problem.
+    public static func parse(
+        _ bytes: [UInt8], file: String, limit: Int = sizeLimit
+    ) -> (ConfigurationDocument, [ConfigurationProblem]) {
+        var parser = ConfigurationParser(bytes, file: file)
+        if bytes.count > limit {
+            let message = "expected at most \(limit) bytes, found \(bytes.count)"
+            return (parser.document, [ConfigurationProblem(file: file, line: 1, column: 1, message: message)])
         }
-        return trimmed(line)
+        parser.run()
+        return (parser.document, parser.problems)
     }
 
-    private static func trimmed(_ text: Substring) -> Substring {
-        var text = text
-        while text.last?.isWhitespace == true { text.removeLast() }
-        return text
+    fileprivate init(file: String) { self.file = file }
+
+    fileprivate mutating func add(_ section: Section) { sections.append(section) }
+
+    fileprivate mutating func add(_ entry: Entry) { sections[sections.count - 1].entries.append(entry) }
+}
+
+/// Walks over the bytes once. Snapshots of many thousand keys use the same syntax, so no step here looks at characters.
+private struct ConfigurationParser {
+    private let bytes: [UInt8]
+    private var line = 0
+    private var lineStart = 0
+    var document: ConfigurationDocument
+    var problems: [ConfigurationProblem] = []
+
+    init(_ bytes: [UInt8], file: String) {
+        self.bytes = bytes
+        document = ConfigurationDocument(file: file)
     }
 
-    private mutating func heading(
-        _ text: Substring, _ line: Int, _ column: Int, _ problems: inout [ConfigurationProblem]
-    ) {
-        guard text.hasSuffix("]") else {
-            problems.append(problem(line, column, "a heading ends with ']'"))
-            return
+    mutating func run() {
+        while lineStart < bytes.count {
+            line += 1
+            let end = bytes[lineStart...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+            read(lineStart..<end)
+            lineStart = end + 1
         }
-        let words = text.dropFirst().dropLast().split(separator: " ", maxSplits: 1)
-        guard let kind = words.first, words.count == 2 else {
-            problems.append(problem(line, column, "expected a heading such as [provider openai]"))
-            return
-        }
-        let name = String(words[1].drop { $0 == " " })
-        let position = ConfigurationPosition(line: line, column: column)
-        sections.append(Section(kind: String(kind), name: name, position: position, entries: []))
     }
 
-    private mutating func entry(
-        _ line: Substring, _ number: Int, _ column: Int, _ problems: inout [ConfigurationProblem]
-    ) {
-        guard let equals = line.firstIndex(of: "=") else {
-            problems.append(problem(number, column, "expected 'key = value' or a heading in brackets"))
-            return
-        }
-        let key = ConfigurationDocument.trimmed(line[..<equals]).drop { $0.isWhitespace }
-        let value = line[line.index(after: equals)...].drop { $0.isWhitespace }
-        guard !key.isEmpty else { return problems.append(problem(number, column, "a key is missing before '='")) }
-        guard !sections.isEmpty else {
-            return problems.append(problem(number, column, "'\(key)' stands before the first heading"))
-        }
-        let valueColumn = line.distance(from: line.startIndex, to: value.startIndex) + 1
-        sections[sections.count - 1].entries.append(
-            Entry(
-                key: String(key), value: String(value),
-                keyPosition: ConfigurationPosition(line: number, column: column),
-                valuePosition: ConfigurationPosition(line: number, column: valueColumn)))
+    private mutating func read(_ whole: Range<Int>) {
+        guard let text = checked(whole) else { return }
+        let content = trimmed(withoutComment(text))
+        guard let first = content.first.map({ bytes[$0] }) else { return }
+        if first == UInt8(ascii: "[") { heading(content) } else { entry(content) }
     }
 
-    private func problem(_ line: Int, _ column: Int, _ message: String) -> ConfigurationProblem {
-        ConfigurationProblem(file: file, line: line, column: column, message: message)
+    /// The line without its CR; nil, and a problem, when it is not text.
+    private mutating func checked(_ whole: Range<Int>) -> Range<Int>? {
+        let endsInReturn = whole.last.map { bytes[$0] } == UInt8(ascii: "\r")
+        let range = endsInReturn ? whole.dropLast() : whole
+        guard bytes[range].allSatisfy({ $0 < 0x80 }) || bytes.span.raw.extracting(range).isUTF8 else {
+            report(range.lowerBound, "the line is not UTF-8")
+            return nil
+        }
+        let control = range.first { (bytes[$0] < 0x20 && bytes[$0] != UInt8(ascii: "\t")) || bytes[$0] == 0x7F }
+        if let control {
+            report(control, "control character \(bytes[control]) in the line")
+            return nil
+        }
+        return range
+    }
+
+    private func withoutComment(_ range: Range<Int>) -> Range<Int> {
+        let comment = range.first { place in
+            bytes[place] == UInt8(ascii: "#") && (place == range.lowerBound || isBlank(bytes[place - 1]))
+        }
+        return range.lowerBound..<(comment ?? range.upperBound)
+    }
+
+    private func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+
+    private func trimmed(_ range: Range<Int>) -> Range<Int> {
+        guard let first = range.first(where: { !isBlank(bytes[$0]) }),
+            let last = range.last(where: { !isBlank(bytes[$0]) })
+        else { return range.upperBound..<range.upperBound }
+        return first..<(last + 1)
+    }
+
+    private func text(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
+
+    /// Columns count characters as Unicode scalars: every byte that does not continue one.
+    private func position(_ place: Int) -> ConfigurationPosition {
+        let before = bytes[lineStart..<place].reduce(0) { $1 & 0xC0 == 0x80 ? $0 : $0 + 1 }
+        return ConfigurationPosition(line: line, column: before + 1)
+    }
+
+    private mutating func report(_ place: Int, _ message: String) {
+        let position = position(place)
+        problems.append(
+            ConfigurationProblem(file: document.file, line: position.line, column: position.column, message: message))
+    }
+
+    private mutating func heading(_ range: Range<Int>) {
+        guard bytes[range.upperBound - 1] == UInt8(ascii: "]") else {
+            return report(range.lowerBound, "a heading ends with ']'")
+        }
+        let inner = trimmed(range.dropFirst().dropLast())
+        guard let space = inner.first(where: { isBlank(bytes[$0]) }) else {
+            return report(range.lowerBound, "expected a heading such as [provider openai]")
+        }
+        let name = trimmed(space..<inner.upperBound)
+        document.add(
+            ConfigurationDocument.Section(
+                kind: text(inner.lowerBound..<space), name: text(name), position: position(range.lowerBound),
+                entries: []))
+    }
+
+    private mutating func entry(_ range: Range<Int>) {
+        guard let equals = range.first(where: { bytes[$0] == UInt8(ascii: "=") }) else {
+            return report(range.lowerBound, "expected 'key = value' or a heading in brackets")
+        }
+        let key = trimmed(range.lowerBound..<equals)
+        guard !key.isEmpty else { return report(range.lowerBound, "a key is missing before '='") }
+        guard !document.sections.isEmpty else {
+            return report(range.lowerBound, "'\(text(key))' stands before the first heading")
+        }
+        let value = trimmed((equals + 1)..<range.upperBound)
+        document.add(
+            ConfigurationDocument.Entry(
+                key: text(key), value: text(value), keyPosition: position(key.lowerBound),
+                valuePosition: position(value.isEmpty ? equals + 1 : value.lowerBound)))
     }
 }

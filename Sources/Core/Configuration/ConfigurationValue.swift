@@ -27,37 +27,62 @@ public enum SecretReference: Hashable, Sendable, CustomStringConvertible {
 
 /// Reads values. Every function names what it expected when it fails.
 public enum ConfigurationValue {
-    /// `50ms`, `30s`, `10m`, `1h`, `2d`.
+    /// `50ms`, `30s`, `10m`, `1h`, `2d`; also `250us`. Without a sign, a blank or a fraction.
     public static func duration(_ text: String) throws(ValueProblem) -> Duration {
         let units: [(String, Int64)] = [
             ("ms", 1_000_000), ("us", 1_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000),
             ("d", 86_400_000_000_000),
         ]
         for (suffix, nanoseconds) in units where text.hasSuffix(suffix) {
-            guard let number = Int64(text.dropLast(suffix.count)), number >= 0 else { continue }
+            guard let number = whole(text.dropLast(suffix.count)) else { continue }
             let (product, overflow) = number.multipliedReportingOverflow(by: nanoseconds)
             if !overflow { return .nanoseconds(product) }
         }
         throw ValueProblem("expected a duration such as 50ms, 30s or 10m, found '\(text)'")
     }
 
-    /// `512`, `64KiB`, `1MiB`, `2GiB`.
-    public static func bytes(_ text: String) throws(ValueProblem) -> Int {
-        for (suffix, factor) in [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)]
-        where text.hasSuffix(suffix) {
-            guard let number = Int(text.dropLast(suffix.count)), number >= 0 else { continue }
-            let (product, overflow) = number.multipliedReportingOverflow(by: factor)
-            if !overflow { return product }
+    /// A duration within `range`.
+    public static func duration(_ text: String, in range: ClosedRange<Duration>) throws(ValueProblem) -> Duration {
+        let duration = try duration(text)
+        guard range.contains(duration) else {
+            throw ValueProblem(
+                "expected a duration from \(words(range.lowerBound)) to \(words(range.upperBound)), found '\(text)'")
         }
-        throw ValueProblem("expected a size such as 64KiB or 1MiB, found '\(text)'")
+        return duration
+    }
+
+    /// The shortest form that `duration` reads back, down to whole microseconds: `90s` is `90s`, not `1m30s`.
+    public static func words(_ duration: Duration) -> String {
+        let nanoseconds = duration.nanoseconds
+        let units: [(String, Int64)] = [
+            ("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+        ]
+        for (suffix, unit) in units where nanoseconds >= unit && nanoseconds % unit == 0 {
+            return "\(nanoseconds / unit)\(suffix)"
+        }
+        return nanoseconds == 0 ? "0s" : "\(nanoseconds / 1_000)us"
     }
 
     /// A whole number within `range`.
     public static func integer(_ text: String, in range: ClosedRange<Int>) throws(ValueProblem) -> Int {
-        guard let number = Int(text), range.contains(number) else {
+        guard let number = whole(text[...]), let value = Int(exactly: number), range.contains(value) else {
             throw ValueProblem("expected a number from \(range.lowerBound) to \(range.upperBound), found '\(text)'")
         }
-        return number
+        return value
+    }
+
+    /// Digits and nothing else.
+    private static func whole(_ text: Substring) -> Int64? {
+        text.utf8.allSatisfy { $0 &- 0x30 < 10 } ? Int64(text) : nil
+    }
+
+    /// One of `words`.
+    public static func choice(_ text: String, of words: [String]) throws(ValueProblem) -> String {
+        if words.contains(text) { return text }
+        let last = words.last ?? ""
+        let list = words.count > 1 ? "\(words.dropLast().joined(separator: ", ")) or \(last)" : last
+        throw ValueProblem("expected \(list), found '\(text)'")
     }
 
     /// `600`, `20k`, `2M`, `1G`, with at most nine decimals before the factor.
@@ -77,9 +102,8 @@ public enum ConfigurationValue {
     /// A decimal number times 10 to the power of `scale`, exactly; nil when digits would be lost.
     public static func decimal(_ text: String, scale: Int) -> Int64? {
         let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let whole = parts.first, !whole.isEmpty, parts.allSatisfy({ $0.allSatisfy(\.isASCIIDigit) }) else {
-            return nil
-        }
+        guard let whole = parts.first, !whole.isEmpty, parts.allSatisfy({ $0.utf8.allSatisfy { $0 &- 0x30 < 10 } })
+        else { return nil }
         var fraction = parts.count == 2 ? parts[1] : ""
         guard parts.count == 1 || !fraction.isEmpty else { return nil }
         while fraction.count > scale, fraction.last == "0" { fraction.removeLast() }
@@ -89,11 +113,7 @@ public enum ConfigurationValue {
 
     /// `yes` or `no`.
     public static func flag(_ text: String) throws(ValueProblem) -> Bool {
-        switch text {
-        case "yes": return true
-        case "no": return false
-        default: throw ValueProblem("expected yes or no, found '\(text)'")
-        }
+        try choice(text, of: ["yes", "no"]) == "yes"
     }
 
     /// `env:NAME` or `file:path`.
@@ -102,8 +122,4 @@ public enum ConfigurationValue {
         if text.hasPrefix("file:"), text.count > 5 { return .file(String(text.dropFirst(5))) }
         throw ValueProblem("expected env:NAME or file:path; a secret is never written here itself")
     }
-}
-
-extension Character {
-    fileprivate var isASCIIDigit: Bool { isASCII && isNumber }
 }

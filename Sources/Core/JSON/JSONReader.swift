@@ -24,11 +24,18 @@ public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
     /// For example `byte 17: expected a comma or the end of the array`.
     public var description: String { "byte \(offset): expected \(expected.text)" }
 
-    /// A literal that compares by content.
+    /// A literal that compares by content; without reference counts, so that a reader stays a plain value.
     public struct StaticText: Equatable, Sendable, ExpressibleByStringLiteral {
-        let text: String
+        private let literal: StaticString
+
         /// From a literal.
-        public init(stringLiteral text: String) { self.text = text }
+        public init(stringLiteral literal: StaticString) { self.literal = literal }
+
+        /// The text.
+        public var text: String { literal.description }
+
+        /// The same text.
+        public static func == (left: StaticText, right: StaticText) -> Bool { left.text == right.text }
     }
 }
 
@@ -64,7 +71,7 @@ public struct JSONReader: ~Escapable {
         case end
     }
 
-    @usableFromInline enum Expectation { case value, firstKey, key, firstElement, more, nothing }
+    private enum Expectation { case value, firstKey, key, firstElement, more, nothing, failed }
 
     /// The document.
     public let bytes: RawSpan
@@ -74,6 +81,7 @@ public struct JSONReader: ~Escapable {
     public private(set) var depth = 0
     private var objects: UInt64 = 0
     private var expectation = Expectation.value
+    private var failure: JSONError?
     private let limits: JSONLimits
 
     /// A reader at the start of a document.
@@ -94,6 +102,7 @@ public struct JSONReader: ~Escapable {
         case .nothing:
             guard position == bytes.byteCount else { throw fail("the end of the document") }
             return .end
+        case .failed: throw failure ?? JSONError(offset: position, expected: "a document")
         }
     }
 
@@ -120,7 +129,13 @@ public struct JSONReader: ~Escapable {
 
     private func peek() -> UInt8? { position < bytes.byteCount ? bytes.byte(at: position) : nil }
 
-    private func fail(_ expected: JSONError.StaticText) -> JSONError { JSONError(offset: position, expected: expected) }
+    /// Remembered, so that a caller who goes on after an error cannot find events in the middle of a broken text.
+    private mutating func fail(_ expected: JSONError.StaticText) -> JSONError {
+        let error = JSONError(offset: position, expected: expected)
+        failure = error
+        expectation = .failed
+        return error
+    }
 
     private mutating func skipSpace() {
         while position < bytes.byteCount {
@@ -266,7 +281,7 @@ public struct JSONReader: ~Escapable {
     }
 
     private mutating func multibyte() throws(JSONError) {
-        guard let length = JSONScan.sequenceLength(in: bytes, at: position) else { throw fail("valid UTF-8") }
+        guard let length = bytes.lengthOfSequence(at: position) else { throw fail("valid UTF-8") }
         position += length
     }
 }
@@ -290,24 +305,5 @@ public struct JSONReader: ~Escapable {
         case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt32(byte - UInt8(ascii: "A")) + 10
         default: nil
         }
-    }
-
-    /// Length of the well-formed UTF-8 sequence at `offset` (Unicode table 3-7), nil when it is malformed or cut.
-    @usableFromInline static func sequenceLength(in bytes: RawSpan, at offset: Int) -> Int? {
-        let first = bytes.byte(at: offset)
-        let (length, second): (Int, ClosedRange<UInt8>)
-        switch first {
-        case 0xC2...0xDF: (length, second) = (2, 0x80...0xBF)
-        case 0xE0: (length, second) = (3, 0xA0...0xBF)
-        case 0xED: (length, second) = (3, 0x80...0x9F)
-        case 0xE1...0xEF: (length, second) = (3, 0x80...0xBF)
-        case 0xF0: (length, second) = (4, 0x90...0xBF)
-        case 0xF4: (length, second) = (4, 0x80...0x8F)
-        case 0xF1...0xF3: (length, second) = (4, 0x80...0xBF)
-        default: return nil
-        }
-        guard offset + length <= bytes.byteCount, second.contains(bytes.byte(at: offset + 1)) else { return nil }
-        for place in 2..<max(2, length) where bytes.byte(at: offset + place) & 0xC0 != 0x80 { return nil }
-        return length
     }
 }

@@ -114,17 +114,21 @@ public struct JSONWriter: Sendable {
     }
 
     /// Appends `text` with what JSON requires escaped; clean runs are copied as one.
+    ///
+    /// Malformed UTF-8 becomes U+FFFD, byte by byte; so a text given in pieces must be cut between characters.
     public static func escape(_ text: RawSpan, _ output: inout ByteBuffer) {
         var clean = 0
         var place = 0
         let count = text.byteCount
         while place < count {
-            if place + 8 <= count, JSONScan.special(in: text.word(at: place)) == 0 {
-                place += 8
-                continue
+            if place + 8 <= count {
+                // Eight bytes at a time up to the first that is not plain.
+                let special = JSONScan.special(in: text.word(at: place))
+                place += special == 0 ? 8 : special.trailingZeroBitCount / 8
+                if special == 0 { continue }
             }
             let byte = text.byte(at: place)
-            if byte >= 0x80, let length = JSONScan.sequenceLength(in: text, at: place) {
+            if byte >= 0x80, let length = text.lengthOfSequence(at: place) {
                 place += length
                 continue
             }

@@ -15,7 +15,7 @@ final class KeyGrant: Sendable {
     init(_ record: KeyRecord, limits: LimitSet) {
         self.record = record
         self.limits = limits
-        hash = Hex.bytes(record.hash)
+        hash = Hexadecimal.bytes(record.hash) ?? []
         hasBudget = limits.limits.contains { $0.unit == .microUSD }
     }
 }
@@ -54,13 +54,5 @@ final class ActiveSnapshot: Sendable {
         if number == 0 { return cluster.routes[alias] }
         let place = Int(number) - 1
         return aliases.indices.contains(place) ? cluster.routes[aliases[place]] : nil
-    }
-}
-
-/// Hexadecimal text.
-enum Hex {
-    static func bytes(_ text: String) -> [UInt8] {
-        let digits = text.utf8.compactMap { UInt8(String(UnicodeScalar($0)), radix: 16) }
-        return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
     }
 }

@@ -65,7 +65,7 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var maximumAge = Duration.seconds(1_800)
         /// The standard time limit of a request that names none.
         public var requestTimeout = Duration.seconds(120)
-        /// `debug`, `info`, `warning` or `error`.
+        /// The least grave lines that are written: `debug`, `info`, `warning` or `error`.
         public var logLevel = "info"
     }
 
@@ -85,8 +85,19 @@ public struct ClusterConfiguration: Sendable, Equatable {
     public var balancer: String?
     /// A price list in CSV; its models are published when a route uses them.
     public var priceList: String?
-    /// What is published to nodes; without prices from the list and without keys from Redis.
+    /// Where the list is named.
+    var priceListPosition = ConfigurationPosition(line: 1, column: 1)
+    /// What is published to nodes; `parse` leaves out the prices of the list, and keys made at run time are in Redis.
     public var published = ClusterSnapshot()
+    /// Where each target is named, to report one without a price at its place.
+    var targetPlaces: [TargetPlace] = []
+
+    /// A route's target and its place in the file.
+    struct TargetPlace: Sendable, Equatable {
+        let route: String
+        let target: RouteTarget
+        let position: ConfigurationPosition
+    }
 
     /// Every problem of a file.
     public struct Problems: Error, Sendable, Equatable, CustomStringConvertible {
@@ -96,134 +107,79 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var description: String { list.map(\.description).joined(separator: "\n") }
     }
 
-    /// Reads a file's text.
+    /// Reads a file's text, without the price list that it names.
     ///
     /// - Throws: all problems at once.
     public static func parse(_ text: String, file: String) throws(Problems) -> ClusterConfiguration {
-        let (document, syntax) = ConfigurationDocument.parse(text, file: file)
+        let (configuration, problems) = read(Array(text.utf8), file: file)
+        guard problems.isEmpty else { throw Problems(list: problems) }
+        return configuration
+    }
+
+    /// Reads a file and the price list that it names: what `sluice check` and the coordinator do.
+    ///
+    /// `read` gives the bytes of a path or says why it cannot; the path of the list begins at the file's folder.
+    ///
+    /// - Throws: the problems of both files at once.
+    public static func load(
+        _ path: String, reading read: (String) throws(ValueProblem) -> [UInt8]
+    ) throws(Problems) -> ClusterConfiguration {
+        let bytes: [UInt8]
+        do {
+            bytes = try read(path)
+        } catch {
+            throw Problems(list: [ConfigurationProblem(file: path, line: 1, column: 1, message: error.message)])
+        }
+        var (configuration, problems) = self.read(bytes, file: path)
+        var prices: [String: ModelPrice]? = [:]
+        if let list = configuration.priceList {
+            let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+            do {
+                let bytes = try read(list.hasPrefix("/") ? list : folder + list)
+                let (found, complaints) = PriceList.parse(String(decoding: bytes, as: UTF8.self), file: list)
+                problems += complaints
+                prices = found
+            } catch {
+                prices = nil
+                let place = configuration.priceListPosition
+                problems.append(
+                    ConfigurationProblem(file: path, line: place.line, column: place.column, message: error.message))
+            }
+        }
+        if let prices { problems += configuration.take(prices, file: path) }
+        guard problems.isEmpty else { throw Problems(list: problems) }
+        return configuration
+    }
+
+    private static func read(_ bytes: [UInt8], file: String) -> (ClusterConfiguration, [ConfigurationProblem]) {
+        let (document, syntax) = ConfigurationDocument.parse(bytes, file: file)
         var reader = ClusterReader(file: file)
         for section in document.sections { reader.read(section) }
         reader.finish()
         let all = (syntax + reader.problems).sorted { ($0.line, $0.column) < ($1.line, $1.column) }
-        guard all.isEmpty else { throw Problems(list: all) }
-        return reader.configuration
-    }
-}
-
-/// Reads the sections one after another.
-private struct ClusterReader {
-    let file: String
-    var configuration = ClusterConfiguration()
-    var problems: [ConfigurationProblem] = []
-    private var published: SnapshotReader
-    private var seen: Set<String> = []
-
-    init(file: String) {
-        self.file = file
-        published = SnapshotReader(file: file)
+        return (reader.configuration, all)
     }
 
-    mutating func read(_ section: ConfigurationDocument.Section) {
-        guard !published.read(section) else { return }
-        var reader = SectionReader(section, file: file)
-        if section.kind != "coordinator", !seen.insert(section.kind).inserted {
-            reader.report("only one [\(section.kind) …] may stand in a file", at: section.position)
-        }
-        switch section.kind {
-        case "cluster":
-            configuration.name = section.name
-            configuration.stateDirectory = reader.optional("state-directory", PlainText.any) ?? "state"
-        case "redis": redis(&reader)
-        case "tls": tls(&reader)
-        case "coordinator": coordinator(&reader)
-        case "nodes": nodes(&reader)
-        case "balancer": configuration.balancer = reader.required("listen", PlainText.address)
-        case "prices": configuration.priceList = reader.required("file", PlainText.any)
-        default:
-            let kinds = ["cluster", "redis", "tls", "coordinator", "nodes", "balancer", "prices"]
-            let known = (kinds + ClusterSnapshot.kinds).joined(separator: ", ")
-            reader.report("unknown kind of section '\(section.kind)'; known: \(known)", at: section.position)
-            return problems += reader.problems
-        }
-        reader.finish()
-        problems += reader.problems
-    }
-
-    private mutating func redis(_ reader: inout SectionReader) {
-        var redis = ClusterConfiguration.Redis()
-        if let address = reader.required("address", PlainText.address) { redis.address = address }
-        redis.user = reader.optional("user", PlainText.any)
-        redis.password = reader.optional("password", ConfigurationValue.secret)
-        redis.ca = reader.optional("tls-ca", PlainText.any)
-        redis.commandTimeout = reader.optional("command-timeout", ConfigurationValue.duration) ?? redis.commandTimeout
-        configuration.redis = redis
-    }
-
-    private mutating func tls(_ reader: inout SectionReader) {
-        configuration.tls.ca = reader.required("ca", PlainText.any) ?? ""
-        configuration.tls.certificate = reader.required("certificate", PlainText.any) ?? ""
-        configuration.tls.key = reader.required("key", PlainText.any) ?? ""
-        let modes = { (text: String) throws(ValueProblem) in
-            guard ["off", "optional", "required"].contains(text) else {
-                throw ValueProblem("expected off, optional or required, found '\(text)'")
+    /// Publishes the prices of the models that routes use. With a budget anywhere, a target without a price is a problem:
+    /// its requests would be refused, because what they cost would not be known.
+    private mutating func take(_ list: [String: ModelPrice], file: String) -> [ConfigurationProblem] {
+        let tenants = Array(published.orgs.values) + Array(published.teams.values)
+        let hasBudget = tenants.contains { ($0.limits + $0.keyLimits).contains { $0.unit == .microUSD } }
+        var problems: [ConfigurationProblem] = []
+        for place in targetPlaces where published.prices[place.target.model] == nil {
+            if let price = list[place.target.model] {
+                published.prices[place.target.model] = price
+            } else if hasBudget {
+                let model = place.target.model
+                let message = """
+                    '\(model)' has no price, and there is a limit in dollars; expected it in the price list or in a \
+                    section [price \(model)]
+                    """
+                problems.append(
+                    ConfigurationProblem(
+                        file: file, line: place.position.line, column: place.position.column, message: message))
             }
-            return text
         }
-        configuration.tls.clientCertificates = reader.optional("client-certificates", modes) ?? "off"
-    }
-
-    private mutating func coordinator(_ reader: inout SectionReader) {
-        var coordinator = ClusterConfiguration.Coordinator(name: reader.section.name)
-        if configuration.coordinators.contains(where: { $0.name == coordinator.name }) {
-            reader.report("[coordinator \(coordinator.name)] stands twice", at: reader.section.position)
-        }
-        if let listen = reader.required("listen", PlainText.address) { coordinator.listen = listen }
-        if let admin = reader.required("admin", PlainText.address) { coordinator.admin = admin }
-        if let secret = reader.required("admin-secret", ConfigurationValue.secret) { coordinator.adminSecret = secret }
-        coordinator.certificate = reader.required("certificate", PlainText.any) ?? ""
-        coordinator.key = reader.required("key", PlainText.any) ?? ""
-        configuration.coordinators.append(coordinator)
-    }
-
-    private mutating func nodes(_ reader: inout SectionReader) {
-        func number(_ range: ClosedRange<Int>) -> (String) throws(ValueProblem) -> Int {
-            { text throws(ValueProblem) in try ConfigurationValue.integer(text, in: range) }
-        }
-        var nodes = ClusterConfiguration.Nodes()
-        nodes.listen = reader.optional("listen", PlainText.any) ?? nodes.listen
-        nodes.basePort = reader.optional("base-port", number(1...61_000)) ?? nodes.basePort
-        nodes.adminBasePort = reader.optional("admin-base-port", number(1...61_000)) ?? nodes.adminBasePort
-        nodes.lanes = reader.optional("lanes", number(0...64)) ?? nodes.lanes
-        nodes.maximumConnections = reader.optional("max-connections", number(1...10_000)) ?? nodes.maximumConnections
-        let time = ConfigurationValue.duration
-        nodes.drainNotice = reader.optional("drain-notice", time) ?? nodes.drainNotice
-        nodes.drainLimit = reader.optional("drain-limit", time) ?? nodes.drainLimit
-        nodes.maximumAge = reader.optional("max-age", time) ?? nodes.maximumAge
-        nodes.requestTimeout = reader.optional("request-timeout", time) ?? nodes.requestTimeout
-        let level = { (text: String) throws(ValueProblem) in
-            guard ["debug", "info", "warning", "error"].contains(text) else {
-                throw ValueProblem("expected debug, info, warning or error, found '\(text)'")
-            }
-            return text
-        }
-        nodes.logLevel = reader.optional("log-level", level) ?? nodes.logLevel
-        if abs(nodes.basePort - nodes.adminBasePort) < 1 {
-            reader.report("base-port and admin-base-port must differ", at: reader.section.position)
-        }
-        configuration.nodes = nodes
-    }
-
-    mutating func finish() {
-        published.checkReferences()
-        problems += published.problems
-        configuration.published = published.snapshot
-        for kind in ["cluster", "redis", "tls"] where !seen.contains(kind) {
-            problems.append(
-                ConfigurationProblem(file: file, line: 1, column: 1, message: "a section [\(kind) …] is missing"))
-        }
-        if configuration.coordinators.isEmpty {
-            problems.append(
-                ConfigurationProblem(file: file, line: 1, column: 1, message: "a section [coordinator …] is missing"))
-        }
+        return problems
     }
 }

@@ -39,6 +39,13 @@ public struct RouteTarget: Sendable, Equatable {
     public let model: String
     /// Its share among the targets of the route.
     public let weight: Int
+
+    /// A target of its parts.
+    public init(provider: String, model: String, weight: Int) {
+        self.provider = provider
+        self.model = model
+        self.weight = weight
+    }
 }
 
 /// What a model alias stands for.
@@ -49,6 +56,9 @@ public struct RouteRecord: Sendable, Equatable {
     public var targets: [RouteTarget] = []
     /// The most output tokens that a request may ask for; the reservation assumes no more.
     public var maximumOutputTokens: Int64 = 4_096
+
+    /// A route that nobody can serve yet.
+    public init(name: String) { self.name = name }
 }
 
 /// An org, or a team within it, with its limits.
@@ -65,7 +75,7 @@ public struct TenantRecord: Sendable, Equatable {
 
 /// An API key as the cluster knows it: a hash, never the secret.
 public struct KeyRecord: Sendable, Equatable {
-    /// The public part, 16 characters.
+    /// The public part: 1 to 32 letters, digits or `-`.
     public let id: String
     /// SHA-256 of the secret part, 64 hexadecimal digits.
     public var hash = ""
@@ -81,6 +91,9 @@ public struct KeyRecord: Sendable, Equatable {
     public var expiresAtSeconds: Int64?
     /// True when it was revoked.
     public var isRevoked = false
+
+    /// The last second at which a key may expire: the end of the year 9999.
+    public static let latestExpiry = 253_402_300_799
 
     /// A key of this id, still without rights.
     public init(id: String) { self.id = id }
@@ -103,7 +116,9 @@ public struct APIKeyText: Sendable {
         guard let underscore = rest.firstIndex(of: UInt8(ascii: "_")) else { return nil }
         let id = rest[..<underscore]
         let secret = rest[(underscore + 1)...]
-        guard !id.isEmpty, id.count <= 32, secret.count >= 16 else { return nil }
+        guard !id.isEmpty, id.count <= 32, secret.count >= 16, id.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+            return nil
+        }
         self.id = String(decoding: id, as: UTF8.self)
         self.secret = Array(secret)
     }

@@ -15,6 +15,8 @@ public struct ClusterSnapshot: Sendable, Equatable {
     public var keys: [String: KeyRecord] = [:]
     /// Prices by model.
     public var prices: [String: ModelPrice] = [:]
+    /// How many routes an operator confirmed to be left, after most of them were taken away on purpose.
+    public var confirmedRouteCount: Int?
 
     /// An empty cluster.
     public init() {}
@@ -36,7 +38,11 @@ public struct ClusterSnapshot: Sendable, Equatable {
         }
     }
 
-    static let kinds = ["provider", "route", "org", "team", "price", "key"]
+    /// The kinds in the order of their numbers. A number keeps its meaning for ever: nodes of the version before read it too.
+    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation"]
+
+    /// The largest snapshot that is read, in bytes: 100,000 keys of 300 bytes, twice. The wire carries no more either.
+    public static let sizeLimit = 64 << 20
 
     /// All records, in a stable order.
     public var records: [Record] {
@@ -50,6 +56,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         for (name, team) in teams.sorted(by: { $0.key < $1.key }) { add(3, name, team.lines) }
         for (name, price) in prices.sorted(by: { $0.key < $1.key }) { add(4, name, price.lines) }
         for (name, key) in keys.sorted(by: { $0.key < $1.key }) { add(5, name, key.lines) }
+        if let confirmedRouteCount { add(6, "routes", ["routes = \(confirmedRouteCount)"]) }
         return records
     }
 
@@ -71,15 +78,16 @@ public struct ClusterSnapshot: Sendable, Equatable {
 
     /// Reads what `text` wrote.
     public static func read(_ text: String, file: String) -> (ClusterSnapshot, [ConfigurationProblem]) {
-        let (document, syntax) = ConfigurationDocument.parse(text, file: file)
-        var reader = SnapshotReader(file: file)
+        let (document, syntax) = ConfigurationDocument.parse(text, file: file, limit: sizeLimit)
+        var reader = SnapshotReader(file: file, isPublished: true)
         for section in document.sections { reader.read(section) }
         return (reader.snapshot, syntax + reader.problems)
     }
 
-    /// Why this snapshot must not replace `current`: it would take more than half of the routes away, or all of them.
+    /// Why this snapshot must not replace `current`: it would take more than half of the routes away, and nobody confirmed
+    /// that exactly so many are to be left. A broken file or a broken coordinator must not end a cluster's service.
     public func suspicion(replacing current: ClusterSnapshot) -> String? {
-        guard !current.routes.isEmpty else { return nil }
+        guard !current.routes.isEmpty, confirmedRouteCount != routes.count else { return nil }
         let kept = current.routes.keys.filter { routes[$0] != nil }.count
         guard kept * 2 < current.routes.count else { return nil }
         return "it keeps only \(kept) of \(current.routes.count) routes"
@@ -94,9 +102,9 @@ extension ProviderRecord {
         if let ca { lines.append("ca = \(ca)") }
         if usesLegacyLimitField { lines.append("limit-field = max_tokens") }
         lines.append("max-connections = \(maximumConnections)")
-        lines.append("connect-timeout = \(connectTimeout.milliseconds)ms")
-        lines.append("first-event-timeout = \(firstEventTimeout.milliseconds)ms")
-        lines.append("idle-timeout = \(idleTimeout.milliseconds)ms")
+        lines.append("connect-timeout = \(ConfigurationValue.words(connectTimeout))")
+        lines.append("first-event-timeout = \(ConfigurationValue.words(firstEventTimeout))")
+        lines.append("idle-timeout = \(ConfigurationValue.words(idleTimeout))")
         return lines
     }
 }
@@ -116,11 +124,18 @@ extension TenantRecord {
 
 extension ModelPrice {
     var lines: [String] {
-        func rate(_ pico: Int64) -> String { MicroUSD(pico).description.dropFirst() + " / 1M tokens" }
-        return [
-            "input = $\(rate(input))", "output = $\(rate(output))", "cached-input = $\(rate(cachedInput))",
-            "cache-write = $\(rate(cacheWrite))",
+        func rate(_ pico: Int64) -> String { "\(MicroUSD(pico)) / 1M tokens" }
+        var lines = [
+            "input = \(rate(input))", "output = \(rate(output))", "cached-input = \(rate(cachedInput))",
+            "cache-write = \(rate(cacheWrite))",
         ]
+        if let longPrompt {
+            lines += [
+                "long-prompt = \(longPrompt.threshold)", "long-input = \(rate(longPrompt.input))",
+                "long-output = \(rate(longPrompt.output))", "long-cached-input = \(rate(longPrompt.cachedInput))",
+            ]
+        }
+        return lines
     }
 }
 

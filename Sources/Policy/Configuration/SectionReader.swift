@@ -49,6 +49,36 @@ struct SectionReader {
         return values
     }
 
+    /// A duration within `range`.
+    mutating func time(_ key: String, in range: ClosedRange<Duration>) -> Duration? {
+        optional(key) { text throws(ValueProblem) in try ConfigurationValue.duration(text, in: range) }
+    }
+
+    /// A whole number within `range`.
+    mutating func number(_ key: String, in range: ClosedRange<Int>) -> Int? {
+        optional(key) { text throws(ValueProblem) in try ConfigurationValue.integer(text, in: range) }
+    }
+
+    /// One of `words`.
+    mutating func choice(_ key: String, of words: [String]) -> String? {
+        optional(key) { text throws(ValueProblem) in try ConfigurationValue.choice(text, of: words) }
+    }
+
+    /// Where the value of a key stands; the heading when the key does not.
+    func position(of key: String) -> ConfigurationPosition {
+        section.entries.first { $0.key == key }?.valuePosition ?? section.position
+    }
+
+    /// The section's name as `parse` accepts it; reported at the heading otherwise.
+    mutating func name(_ parse: (String) throws(ValueProblem) -> String) -> String? {
+        do {
+            return try parse(section.name)
+        } catch {
+            report(error.message, at: section.position)
+            return nil
+        }
+    }
+
     private mutating func value<T>(
         _ entry: ConfigurationDocument.Entry, _ parse: (String) throws(ValueProblem) -> T
     ) -> T? {
@@ -66,33 +96,5 @@ struct SectionReader {
             let known = asked.sorted().joined(separator: ", ")
             report("unknown key '\(entry.key)' in [\(section.kind) …]; known: \(known)", at: entry.keyPosition)
         }
-    }
-}
-
-/// Parsers of values that are plain text.
-enum PlainText {
-    static func any(_ text: String) throws(ValueProblem) -> String {
-        guard !text.isEmpty else { throw ValueProblem("expected a value, found nothing") }
-        return text
-    }
-
-    /// A name of letters, digits and `._-`, at most 64 bytes.
-    static func name(_ text: String) throws(ValueProblem) -> String {
-        let isName = text.utf8.allSatisfy { byte in
-            byte &- 0x30 < 10 || (byte | 0x20) &- 0x61 < 26 || [0x2E, 0x5F, 0x2D].contains(byte)
-        }
-        guard isName, !text.isEmpty, text.utf8.count <= 64 else {
-            throw ValueProblem("expected a name of letters, digits, '.', '_' or '-', found '\(text)'")
-        }
-        return text
-    }
-
-    /// `host:port` or `unix:path`.
-    static func address(_ text: String) throws(ValueProblem) -> String {
-        if text.hasPrefix("unix:"), text.count > 5 { return text }
-        guard let colon = text.lastIndex(of: ":"), UInt16(text[text.index(after: colon)...]) != nil,
-            colon != text.startIndex
-        else { throw ValueProblem("expected an address such as 127.0.0.1:7443 or unix:path, found '\(text)'") }
-        return text
     }
 }

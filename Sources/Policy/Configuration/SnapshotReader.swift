@@ -3,28 +3,40 @@ import Core
 
 struct SnapshotReader {
     let file: String
-    var snapshot = ClusterSnapshot()
-    var problems: [ConfigurationProblem] = []
-    private var seen: [String: ConfigurationPosition] = [:]
-    /// Where each target was named, so that a dangling reference is reported at its place.
-    private var targetPositions: [(route: String, target: RouteTarget, position: ConfigurationPosition)] = []
-    private var tenantPositions: [(org: String, team: String?, position: ConfigurationPosition)] = []
+    private(set) var snapshot = ClusterSnapshot()
+    private(set) var problems: [ConfigurationProblem] = []
+    /// Where each target is named.
+    private(set) var targetPlaces: [ClusterConfiguration.TargetPlace] = []
+    /// True for what a coordinator published, false for what people wrote.
+    private let isPublished: Bool
+    private var headings: [String: ConfigurationPosition] = [:]
 
-    init(file: String) { self.file = file }
+    init(file: String, isPublished: Bool) {
+        self.file = file
+        self.isPublished = isPublished
+    }
+
+    /// The kinds that people may write; the others are made by coordinators.
+    static let writtenKinds = ClusterSnapshot.kinds.filter { $0 != "confirmation" }
 
     /// True when the section is of a kind that is published.
     @discardableResult mutating func read(_ section: ConfigurationDocument.Section) -> Bool {
-        guard ClusterSnapshot.kinds.contains(section.kind) else { return false }
-        var reader = SectionReader(section, file: file)
-        if seen.updateValue(section.position, forKey: "\(section.kind) \(section.name)") != nil {
-            reader.report("[\(section.kind) \(section.name)] stands twice", at: section.position)
+        guard (isPublished ? ClusterSnapshot.kinds : SnapshotReader.writtenKinds).contains(section.kind) else {
+            return false
         }
+        var reader = SectionReader(section, file: file)
+        let heading = "\(section.kind) \(section.name)"
+        if let other = headings[heading] {
+            reader.report("[\(heading)] stands twice; the other is in line \(other.line)", at: section.position)
+        }
+        headings[heading] = section.position
         switch section.kind {
         case "provider": provider(&reader)
         case "route": route(&reader)
         case "org", "team": tenant(&reader)
         case "price": price(&reader)
-        default: key(&reader)
+        case "key": key(&reader)
+        default: snapshot.confirmedRouteCount = reader.number("routes", in: 0...1_000_000)
         }
         reader.finish()
         problems += reader.problems
@@ -32,46 +44,51 @@ struct SnapshotReader {
     }
 
     private mutating func provider(_ reader: inout SectionReader) {
-        var record = ProviderRecord(name: reader.section.name)
+        var record = ProviderRecord(name: reader.name(PlainText.name) ?? "")
         if let kind = reader.required("kind", SnapshotReader.kind) { record.kind = kind }
         let plain = reader.optional("allow-plain-http", ConfigurationValue.flag) ?? false
         if let url = reader.required("base-url", PlainText.any) {
             record.baseURL = url
+            let rest = url.dropFirst(url.hasPrefix("https://") ? 8 : 7)
             if !url.hasPrefix("https://"), !(url.hasPrefix("http://") && plain) {
                 reader.report(
                     "base-url must begin with https:// (or http:// together with allow-plain-http = yes)",
-                    at: reader.section.position)
+                    at: reader.position(of: "base-url"))
+            } else if rest.isEmpty || rest.first == "/" || rest.contains(where: { " ?#\t".contains($0) }) {
+                reader.report(
+                    "expected a URL such as https://api.openai.com/v1, found '\(url)'",
+                    at: reader.position(of: "base-url"))
             }
         }
         record.apiKey = reader.optional("api-key", ConfigurationValue.secret)
         record.ca = reader.optional("ca", PlainText.any)
-        if let field = reader.optional("limit-field", SnapshotReader.limitField) {
-            record.usesLegacyLimitField = field == "max_tokens"
+        if record.ca != nil, record.baseURL.hasPrefix("http://") {
+            reader.report("a CA has no meaning for http://", at: reader.position(of: "ca"))
         }
-        let connections = { (text: String) throws(ValueProblem) in
-            try ConfigurationValue.integer(text, in: 1...65_535)
-        }
-        record.maximumConnections = reader.optional("max-connections", connections) ?? record.maximumConnections
-        let time = ConfigurationValue.duration
-        record.connectTimeout = reader.optional("connect-timeout", time) ?? record.connectTimeout
-        record.firstEventTimeout = reader.optional("first-event-timeout", time) ?? record.firstEventTimeout
-        record.idleTimeout = reader.optional("idle-timeout", time) ?? record.idleTimeout
+        record.usesLegacyLimitField =
+            reader.choice("limit-field", of: ["max_tokens", "max_completion_tokens"]) == "max_tokens"
+        record.maximumConnections = reader.number("max-connections", in: 1...65_535) ?? record.maximumConnections
+        let (least, most) = (Duration.milliseconds(1), Duration.seconds(600))
+        record.connectTimeout = reader.time("connect-timeout", in: least ... .seconds(60)) ?? record.connectTimeout
+        record.firstEventTimeout = reader.time("first-event-timeout", in: least...most) ?? record.firstEventTimeout
+        record.idleTimeout = reader.time("idle-timeout", in: least...most) ?? record.idleTimeout
         snapshot.providers[record.name] = record
     }
 
     private mutating func route(_ reader: inout SectionReader) {
-        var record = RouteRecord(name: reader.section.name)
-        let limit = { (text: String) throws(ValueProblem) in
-            try ConfigurationValue.integer(text, in: 1...1_000_000)
-        }
-        if let most = reader.optional("max-output", limit) { record.maximumOutputTokens = Int64(most) }
+        var record = RouteRecord(name: reader.name(PlainText.alias) ?? "")
+        if let most = reader.number("max-output", in: 1...1_000_000) { record.maximumOutputTokens = Int64(most) }
         for (target, position) in reader.list("target", SnapshotReader.target) {
+            if record.targets.contains(where: { $0.provider == target.provider && $0.model == target.model }) {
+                reader.report("'\(target.provider)/\(target.model)' is named twice", at: position)
+            }
             record.targets.append(target)
-            targetPositions.append((record.name, target, position))
+            targetPlaces.append(
+                ClusterConfiguration.TargetPlace(route: record.name, target: target, position: position))
         }
-        if record.targets.isEmpty {
+        if !reader.section.entries.contains(where: { $0.key == "target" }) {
             reader.report("[route \(record.name)] needs at least one 'target'", at: reader.section.position)
-        } else if record.targets.allSatisfy({ $0.weight == 0 }) {
+        } else if !record.targets.isEmpty, record.targets.allSatisfy({ $0.weight == 0 }) {
             reader.report("[route \(record.name)] has no target with a weight above 0", at: reader.section.position)
         }
         snapshot.routes[record.name] = record
@@ -79,62 +96,115 @@ struct SnapshotReader {
 
     private mutating func tenant(_ reader: inout SectionReader) {
         let isTeam = reader.section.kind == "team"
-        let parts = reader.section.name.split(separator: "/").map(String.init)
+        let parts = reader.section.name.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         guard parts.count == (isTeam ? 2 : 1), parts.allSatisfy({ (try? PlainText.name($0)) != nil }) else {
             let form = isTeam ? "[team org/team]" : "[org name]"
-            return reader.report("expected a heading such as \(form)", at: reader.section.position)
+            reader.report("expected a heading such as \(form)", at: reader.section.position)
+            return
         }
         var record = TenantRecord(org: parts[0], team: isTeam ? parts[1] : nil)
-        let scope: LimitScope = isTeam ? .team : .org
-        record.limits = reader.list("limit") { text throws(ValueProblem) in try Limit.parse(text, scope: scope) }
-            .map(\.value)
-        record.keyLimits = reader.list("key-limit") { text throws(ValueProblem) in try Limit.parse(text, scope: .key) }
-            .map(\.value)
-        do {
-            _ = try LimitSet(version: 0, limits: record.limits + record.keyLimits)
-        } catch {
-            reader.report(error.description, at: reader.section.position)
-        }
-        tenantPositions.append((record.org, isTeam ? parts[1] : nil, reader.section.position))
+        record.limits = limits("limit", scope: isTeam ? .team : .org, &reader)
+        record.keyLimits = limits("key-limit", scope: .key, &reader)
         if isTeam { snapshot.teams[reader.section.name] = record } else { snapshot.orgs[record.org] = record }
     }
 
+    /// The limits of one key of the section; one that cannot stand beside those before it is reported at its place.
+    private func limits(_ key: String, scope: LimitScope, _ reader: inout SectionReader) -> [Limit] {
+        var limits: [Limit] = []
+        let found = reader.list(key) { text throws(ValueProblem) in try Limit.parse(text, scope: scope) }
+        for (limit, position) in found {
+            do {
+                _ = try LimitSet(version: 0, limits: limits + [limit])
+                limits.append(limit)
+            } catch {
+                reader.report(error.description, at: position)
+            }
+        }
+        return limits
+    }
+
     private mutating func price(_ reader: inout SectionReader) {
-        let input = reader.required("input", SnapshotReader.rate)
-        let output = reader.required("output", SnapshotReader.rate)
-        let cached = reader.optional("cached-input", SnapshotReader.rate)
-        let written = reader.optional("cache-write", SnapshotReader.rate)
+        let input = reader.required("input", SnapshotReader.inputRate)
+        let output = reader.required("output", SnapshotReader.outputRate)
+        let cached = reader.optional("cached-input", SnapshotReader.inputRate)
+        let written = reader.optional("cache-write", SnapshotReader.inputRate)
+        let long = longPrompt(&reader)
         guard let input, let output else { return }
         snapshot.prices[reader.section.name] = ModelPrice(
-            input: input, output: output, cachedInput: cached, cacheWrite: written)
+            input: input, output: output, cachedInput: cached, cacheWrite: written, longPrompt: long)
+    }
+
+    /// Rates of long prompts: all of them, or none.
+    private func longPrompt(_ reader: inout SectionReader) -> ModelPrice.LongPrompt? {
+        let threshold = reader.number("long-prompt", in: 1...10_000_000)
+        let input = reader.optional("long-input", SnapshotReader.inputRate)
+        let output = reader.optional("long-output", SnapshotReader.outputRate)
+        let cached = reader.optional("long-cached-input", SnapshotReader.inputRate)
+        let keys = reader.section.entries.map(\.key).filter { $0.hasPrefix("long-") }
+        guard let first = keys.first else { return nil }
+        guard let threshold, let input, let output else {
+            let isThere = ["long-prompt", "long-input", "long-output"].allSatisfy(keys.contains)
+            if !isThere {
+                reader.report(
+                    "expected 'long-prompt', 'long-input' and 'long-output' together", at: reader.position(of: first))
+            }
+            return nil
+        }
+        return ModelPrice.LongPrompt(
+            threshold: Int64(threshold), input: input, output: output, cachedInput: cached)
     }
 
     private mutating func key(_ reader: inout SectionReader) {
-        var record = KeyRecord(id: reader.section.name)
+        var record = KeyRecord(id: reader.name(PlainText.keyID) ?? "")
         record.hash = reader.required("hash", SnapshotReader.hash) ?? ""
         record.org = reader.required("org", PlainText.name) ?? ""
         record.team = reader.required("team", PlainText.name) ?? ""
         record.label = reader.optional("label", PlainText.any) ?? ""
         record.models = reader.list("model", PlainText.any).map(\.value)
-        record.expiresAtSeconds = reader.optional("expires") { text throws(ValueProblem) in
-            Int64(try ConfigurationValue.integer(text, in: 0...Int(Int32.max) * 16))
-        }
+        record.expiresAtSeconds = reader.number("expires", in: 0...KeyRecord.latestExpiry).map(Int64.init)
         record.isRevoked = reader.optional("revoked", ConfigurationValue.flag) ?? false
         snapshot.keys[record.id] = record
     }
 
-    /// Reports references to sections that do not exist. Keys may outlive their team: they are then simply refused.
+    /// Reports what sections say of each other and what is not so. Keys of Redis may outlive their team: they are then refused.
     mutating func checkReferences() {
-        func report(_ message: String, _ position: ConfigurationPosition) {
-            problems.append(
-                ConfigurationProblem(file: file, line: position.line, column: position.column, message: message))
+        for place in targetPlaces where snapshot.providers[place.target.provider] == nil {
+            report("the provider '\(place.target.provider)' does not exist", at: place.position)
         }
-        for (route, target, position) in targetPositions where snapshot.providers[target.provider] == nil {
-            report("route \(route) names the provider '\(target.provider)', which does not exist", position)
+        let used = Set(targetPlaces.map(\.target.model))
+        for model in snapshot.prices.keys where !used.contains(model) {
+            report(
+                "no route has a target with the model '\(model)', so this price has no effect",
+                atHeading: "price \(model)")
         }
-        for (org, team, position) in tenantPositions where team != nil && snapshot.orgs[org] == nil {
-            report("the team belongs to the org '\(org)', which does not exist", position)
+        for (name, team) in snapshot.teams {
+            guard let org = snapshot.orgs[team.org] else {
+                report("the org '\(team.org)' does not exist", atHeading: "team \(name)")
+                continue
+            }
+            do {
+                _ = try LimitSet(version: 0, limits: org.limits + team.limits + org.keyLimits + team.keyLimits)
+            } catch {
+                report("together with the limits of [org \(team.org)]: \(error.description)", atHeading: "team \(name)")
+            }
         }
+        for (id, key) in snapshot.keys {
+            if snapshot.teams["\(key.org)/\(key.team)"] == nil {
+                report("the team '\(key.org)/\(key.team)' does not exist", atHeading: "key \(id)")
+            }
+            for model in key.models where model != "*" && snapshot.routes[model] == nil {
+                report("the route '\(model)' does not exist", atHeading: "key \(id)")
+            }
+        }
+    }
+
+    private mutating func report(_ message: String, atHeading heading: String) {
+        report(message, at: headings[heading] ?? ConfigurationPosition(line: 1, column: 1))
+    }
+
+    private mutating func report(_ message: String, at position: ConfigurationPosition) {
+        problems.append(
+            ConfigurationProblem(file: file, line: position.line, column: position.column, message: message))
     }
 
     private static func kind(_ text: String) throws(ValueProblem) -> ProviderRecord.Kind {
@@ -143,33 +213,35 @@ struct SnapshotReader {
         throw ValueProblem("unknown kind of provider '\(text)'; known: \(known)")
     }
 
-    private static func limitField(_ text: String) throws(ValueProblem) -> String {
-        guard ["max_tokens", "max_completion_tokens"].contains(text) else {
-            throw ValueProblem("expected max_tokens or max_completion_tokens, found '\(text)'")
-        }
-        return text
-    }
-
     private static func target(_ text: String) throws(ValueProblem) -> RouteTarget {
         let words = text.split(separator: " ").map(String.init)
         let path = (words.first ?? "").split(separator: "/", maxSplits: 1).map(String.init)
         guard path.count == 2, words.count == 1 || (words.count == 3 && words[1] == "weight") else {
             throw ValueProblem("expected 'provider/model' or 'provider/model weight N', found '\(text)'")
         }
+        // REPORT frames carry `provider/model` in at most 128 bytes.
+        guard words[0].utf8.count <= 128 else { throw ValueProblem("expected at most 128 bytes before 'weight'") }
         let weight = words.count == 3 ? try ConfigurationValue.integer(words[2], in: 0...1_000_000) : 100
         return RouteTarget(provider: path[0], model: path[1], weight: weight)
     }
 
+    private static func inputRate(_ text: String) throws(ValueProblem) -> Int64 {
+        try rate(text, believable: ModelPrice.believableInput)
+    }
+
+    private static func outputRate(_ text: String) throws(ValueProblem) -> Int64 {
+        try rate(text, believable: ModelPrice.believableOutput)
+    }
+
     /// `$0.10 / 1M tokens` in pico-USD a token.
-    private static func rate(_ text: String) throws(ValueProblem) -> Int64 {
+    private static func rate(_ text: String, believable: Int64) throws(ValueProblem) -> Int64 {
         let words = text.split(separator: " ").map(String.init)
         guard words.count == 4, words[1...] == ["/", "1M", "tokens"] else {
             throw ValueProblem("expected a price such as '$0.10 / 1M tokens', found '\(text)'")
         }
+        // Micro-USD a million tokens are pico-USD a token.
         let rate = try ConfigurationValue.money(words[0]).amount
-        guard rate <= ModelPrice.believable * 5 else {
-            throw ValueProblem("\(words[0]) per million tokens cannot be believed")
-        }
+        guard rate <= believable else { throw ValueProblem("\(words[0]) per million tokens cannot be believed") }
         return rate
     }
 

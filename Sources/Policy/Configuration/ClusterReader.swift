@@ -1,0 +1,133 @@
+// Reads the sections of cluster.conf one after another, and in the end what they say about each other.
+import Core
+
+struct ClusterReader {
+    let file: String
+    private(set) var configuration = ClusterConfiguration()
+    private(set) var problems: [ConfigurationProblem] = []
+    private var published: SnapshotReader
+    private var seen: Set<String> = []
+    /// Addresses that programs listen on, to report one that is used twice.
+    private var addresses: [(text: String, position: ConfigurationPosition)] = []
+
+    init(file: String) {
+        self.file = file
+        published = SnapshotReader(file: file, isPublished: false)
+    }
+
+    mutating func read(_ section: ConfigurationDocument.Section) {
+        guard !published.read(section) else { return }
+        var reader = SectionReader(section, file: file)
+        if section.kind != "coordinator", !seen.insert(section.kind).inserted {
+            reader.report("only one [\(section.kind) …] may stand in a file", at: section.position)
+        }
+        switch section.kind {
+        case "cluster": cluster(&reader)
+        case "redis": redis(&reader)
+        case "tls": tls(&reader)
+        case "coordinator": coordinator(&reader)
+        case "nodes": nodes(&reader)
+        case "balancer": configuration.balancer = listen("listen", &reader)
+        case "prices":
+            configuration.priceList = reader.required("file", PlainText.any)
+            configuration.priceListPosition = reader.position(of: "file")
+        default:
+            let kinds = ["cluster", "redis", "tls", "coordinator", "nodes", "balancer", "prices"]
+            let known = (kinds + SnapshotReader.writtenKinds).joined(separator: ", ")
+            reader.report("unknown kind of section '\(section.kind)'; known: \(known)", at: section.position)
+            return problems += reader.problems
+        }
+        reader.finish()
+        problems += reader.problems
+    }
+
+    private mutating func cluster(_ reader: inout SectionReader) {
+        configuration.name = reader.name(PlainText.name) ?? ""
+        configuration.stateDirectory = reader.optional("state-directory", PlainText.any) ?? "state"
+    }
+
+    private mutating func redis(_ reader: inout SectionReader) {
+        var redis = ClusterConfiguration.Redis()
+        if let address = reader.required("address", PlainText.address) { redis.address = address }
+        redis.user = reader.optional("user", PlainText.any)
+        redis.password = reader.optional("password", ConfigurationValue.secret)
+        redis.ca = reader.optional("tls-ca", PlainText.any)
+        redis.commandTimeout =
+            reader.time("command-timeout", in: .milliseconds(1) ... .seconds(10)) ?? redis.commandTimeout
+        if redis.user != nil, redis.password == nil {
+            reader.report("a user without a 'password'", at: reader.position(of: "user"))
+        }
+        if redis.ca != nil, redis.address.hasPrefix("unix:") {
+            reader.report("TLS is not spoken over a Unix socket", at: reader.position(of: "tls-ca"))
+        }
+        configuration.redis = redis
+    }
+
+    private mutating func tls(_ reader: inout SectionReader) {
+        configuration.tls.ca = reader.required("ca", PlainText.any) ?? ""
+        configuration.tls.certificate = reader.required("certificate", PlainText.any) ?? ""
+        configuration.tls.key = reader.required("key", PlainText.any) ?? ""
+        configuration.tls.clientCertificates =
+            reader.choice("client-certificates", of: ["off", "optional", "required"]) ?? "off"
+    }
+
+    private mutating func coordinator(_ reader: inout SectionReader) {
+        var coordinator = ClusterConfiguration.Coordinator(name: reader.name(PlainText.name) ?? "")
+        if configuration.coordinators.contains(where: { $0.name == coordinator.name }) {
+            reader.report("[coordinator \(coordinator.name)] stands twice", at: reader.section.position)
+        }
+        if let listen = listen("listen", &reader) { coordinator.listen = listen }
+        if let admin = listen("admin", &reader) { coordinator.admin = admin }
+        if let secret = reader.required("admin-secret", ConfigurationValue.secret) { coordinator.adminSecret = secret }
+        coordinator.certificate = reader.required("certificate", PlainText.any) ?? ""
+        coordinator.key = reader.required("key", PlainText.any) ?? ""
+        configuration.coordinators.append(coordinator)
+    }
+
+    private mutating func nodes(_ reader: inout SectionReader) {
+        var nodes = ClusterConfiguration.Nodes()
+        nodes.listen = reader.optional("listen", PlainText.numericHost) ?? nodes.listen
+        nodes.basePort = reader.number("base-port", in: 1...61_000) ?? nodes.basePort
+        nodes.adminBasePort = reader.number("admin-base-port", in: 1...61_000) ?? nodes.adminBasePort
+        nodes.lanes = reader.number("lanes", in: 0...64) ?? nodes.lanes
+        nodes.maximumConnections = reader.number("max-connections", in: 1...10_000) ?? nodes.maximumConnections
+        nodes.drainNotice = reader.time("drain-notice", in: .zero ... .seconds(600)) ?? nodes.drainNotice
+        nodes.drainLimit = reader.time("drain-limit", in: .zero ... .seconds(3_600)) ?? nodes.drainLimit
+        nodes.maximumAge = reader.time("max-age", in: .seconds(1) ... .seconds(86_400)) ?? nodes.maximumAge
+        nodes.requestTimeout =
+            reader.time("request-timeout", in: .milliseconds(1) ... .seconds(600)) ?? nodes.requestTimeout
+        nodes.logLevel = reader.choice("log-level", of: ["debug", "info", "warning", "error"]) ?? nodes.logLevel
+        if nodes.basePort == nodes.adminBasePort {
+            reader.report(
+                "base-port and admin-base-port must differ by more than the number of nodes",
+                at: reader.position(of: "admin-base-port"))
+        }
+        configuration.nodes = nodes
+    }
+
+    /// An address that a program listens on; the same one twice is reported.
+    private mutating func listen(_ key: String, _ reader: inout SectionReader) -> String? {
+        guard let address = reader.required(key, PlainText.numericAddress) else { return nil }
+        let position = reader.position(of: key)
+        if let other = addresses.first(where: { $0.text == address }) {
+            reader.report("'\(address)' is taken by line \(other.position.line)", at: position)
+        }
+        addresses.append((address, position))
+        return address
+    }
+
+    mutating func finish() {
+        published.checkReferences()
+        problems += published.problems
+        configuration.published = published.snapshot
+        configuration.targetPlaces = published.targetPlaces
+        for kind in ["cluster", "redis", "tls", "coordinator", "nodes"] where !isThere(kind) {
+            problems.append(
+                ConfigurationProblem(file: file, line: 1, column: 1, message: "a section [\(kind) …] is missing"))
+        }
+    }
+
+    private func isThere(_ kind: String) -> Bool {
+        kind == "coordinator" ? !configuration.coordinators.isEmpty : seen.contains(kind)
+    }
+}
