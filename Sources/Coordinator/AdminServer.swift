@@ -63,7 +63,7 @@ final class AdminServer {
         guard request.isAllowed else { return problem(channel, 401, "the admin secret is missing or wrong") }
         switch (request.method, request.path) {
         case ("GET", "/v1/status"): reply(channel, 200, status)
-        case ("POST", "/v1/apply"): apply(channel)
+        case ("POST", "/v1/apply"): apply(request.body, channel)
         case ("GET", "/v1/keys"):
             let list = coordinator.keys.records.values.sorted { $0.id < $1.id }.map(AdminServer.json)
             reply(channel, 200, .object([.init("keys", .array(list))]))
@@ -74,8 +74,9 @@ final class AdminServer {
         }
     }
 
-    private func apply(_ channel: Channel<HTTPServerConnection>) {
-        let problems = coordinator.apply()
+    private func apply(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
+        let confirmed = (try? JSONValue.parse(body))?["confirm_routes"]?.integer.map { Int(clamping: $0) }
+        let problems = coordinator.apply(confirming: confirmed)
         guard problems.isEmpty else {
             return reply(channel, 422, .object([.init("problems", .array(problems.map { .string($0) }))]))
         }
@@ -96,7 +97,8 @@ final class AdminServer {
         draft.label = String((value["label"]?.text ?? "").filter { !$0.isNewline && $0 != "#" }.prefix(64))
         draft.models = (value["models"]?.elements ?? []).compactMap(\.text)
         if let seconds = value["expires_in_seconds"]?.integer {
-            draft.expiresAtSeconds = coordinator.lane.wallClockMicroseconds / 1_000_000 + max(0, seconds)
+            let now = coordinator.lane.wallClockMicroseconds / 1_000_000
+            draft.expiresAtSeconds = now + min(max(0, seconds), 36_500 * 86_400)
         }
         let cluster = coordinator.configuration.published
         guard cluster.teams["\(draft.org)/\(draft.team)"] != nil else {

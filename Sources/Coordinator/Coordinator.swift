@@ -20,6 +20,7 @@ final class Coordinator: @unchecked Sendable {
     private(set) var published = ClusterSnapshot()
     private(set) var epoch: UInt64
     private(set) var sequence: UInt64 = 0
+    private var confirmedRoutes: Int?
     private var listener: Listener<ServerConnection>?
     private var admin: AdminServer?
     private var signals: Signals?
@@ -56,7 +57,13 @@ final class Coordinator: @unchecked Sendable {
         }
         var settings = RedisConfiguration()
         settings.user = configuration.redis.user
-        settings.password = configuration.redis.password.flatMap(source.secret)
+        settings.commandTimeout = configuration.redis.commandTimeout
+        if let reference = configuration.redis.password {
+            guard let password = source.secret(reference) else {
+                throw ConfigurationSource.Problems(list: ["the Redis password at \(reference) cannot be read"])
+            }
+            settings.password = password
+        }
         redis = RedisConnection(
             lane: lane, endpoint: endpoint, tls: redisTLS, configuration: settings, seed: Host.randomSeed())
         let folder = source.resolve(configuration.stateDirectory)
@@ -120,6 +127,7 @@ final class Coordinator: @unchecked Sendable {
     private func publishChange() {
         var fresh = configuration.published
         fresh.keys.merge(keys.records) { file, _ in file }
+        fresh.confirmedRouteCount = confirmedRoutes
         guard fresh != published || sequence == 0 else { return }
         let old = Dictionary(
             uniqueKeysWithValues: Coordinator.records(published).map { ("\($0.kind) \($0.name)", $0) })
@@ -136,9 +144,12 @@ final class Coordinator: @unchecked Sendable {
     }
 
     /// Reads the configuration again; keeps the old one and tells every mistake when there is one.
-    func apply() -> [String] {
+    ///
+    /// `routes` confirms how many routes are to be left, when most of them are taken away on purpose: nodes refuse that otherwise.
+    func apply(confirming routes: Int? = nil) -> [String] {
         do throws(ConfigurationSource.Problems) {
             configuration = try source.read()
+            confirmedRoutes = routes
             publishChange()
             return []
         } catch {
@@ -149,7 +160,7 @@ final class Coordinator: @unchecked Sendable {
 
     // MARK: - Nodes
 
-    func joined(_ message: Subscribe) {
+    func joined(_ message: Subscribe, on channel: Channel<ServerConnection>) {
         // A node that has seen a higher epoch would refuse ours: a new term begins above it.
         if message.highestEpoch > epoch {
             epoch = message.highestEpoch + 1
@@ -157,7 +168,8 @@ final class Coordinator: @unchecked Sendable {
         }
         let member = Member(
             number: message.node, name: message.name, address: message.address, admin: message.adminAddress,
-            version: message.programVersion, seenAt: lane.wallClockMicroseconds, isConnected: true, report: nil)
+            version: message.programVersion, seenAt: lane.wallClockMicroseconds, isConnected: true, report: nil,
+            channel: ObjectIdentifier(channel))
         members[message.node] = member
         note(.info, "node_joined", "\(message.name) at \(message.address)")
     }
@@ -169,7 +181,8 @@ final class Coordinator: @unchecked Sendable {
 
     func left(_ channel: Channel<ServerConnection>, node: UInt32?) {
         subscribers[ObjectIdentifier(channel)] = nil
-        guard let node else { return }
+        // A node that came back before its old connection was gone is connected all the same.
+        guard let node, members[node]?.channel == ObjectIdentifier(channel) else { return }
         members[node]?.isConnected = false
         note(.warning, "node_left", "node \(node)")
     }
@@ -198,4 +211,6 @@ struct Member {
     var seenAt: Int64
     var isConnected: Bool
     var report: Report?
+    /// The connection it subscribed on last.
+    var channel: ObjectIdentifier
 }

@@ -34,10 +34,15 @@ final class KeyRing {
         if problems.isEmpty { records = snapshot.keys }
     }
 
-    /// Reads all keys from Redis.
+    /// Changes made here; a listing that was under way meanwhile is older than they are.
+    private var changes = 0
+
+    /// Reads all keys from Redis. Records are never deleted there by us, so an empty listing means a Redis that lost
+    /// its memory: the keys known here stay valid.
     func refresh() {
+        let before = changes
         directory.list { [self] result in
-            guard case .success(let entries) = result else { return }
+            guard case .success(let entries) = result, changes == before, !entries.isEmpty else { return }
             var fresh: [String: KeyRecord] = [:]
             for entry in entries { fresh[entry.id] = KeyRecord.decode(id: entry.id, entry.record) }
             take(fresh)
@@ -72,6 +77,7 @@ final class KeyRing {
         directory.create(id: record.id, record: record.encoded) { [self] result in
             switch result {
             case .success(.written):
+                changes += 1
                 var fresh = records
                 fresh[record.id] = record
                 take(fresh)
@@ -94,6 +100,7 @@ final class KeyRing {
             directory.replace(id: id, expected: found, record: record.encoded) { [self] result in
                 switch result {
                 case .success(.written):
+                    changes += 1
                     var fresh = records
                     fresh[id] = record
                     take(fresh)

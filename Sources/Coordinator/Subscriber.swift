@@ -8,6 +8,8 @@ import Wire
 final class Subscriber {
     private unowned let coordinator: Coordinator
     private let channel: Channel<ServerConnection>
+    /// What a node's certificate says of it, alone or with a number behind it.
+    private static let role = "spiffe://sluice/node"
     private var stream: UInt32?
     private var node: UInt32?
 
@@ -24,7 +26,8 @@ final class Subscriber {
         case .hello(let hello):
             // Only a node's own certificate opens this door.
             let uri = channel.peer.uri ?? ""
-            guard hello.role == .node, channel.peer.isVerified, uri.hasPrefix("spiffe://sluice/node") else {
+            let isNode = uri == Subscriber.role || uri.hasPrefix(Subscriber.role + "/")
+            guard hello.role == .node, channel.peer.isVerified, isNode else {
                 coordinator.note(.warning, "node_refused", "'\(uri)' at \(channel.peer.address) is no node")
                 channel.machine.reject(.authFailed, at: now)
                 break
@@ -33,7 +36,7 @@ final class Subscriber {
         case .subscribe(let stream, let message):
             self.stream = stream
             node = message.node
-            coordinator.joined(message)
+            coordinator.joined(message, on: channel)
             send(coordinator.snapshot)
         case .report(_, let report): coordinator.reported(report)
         case .request(let stream, _, _, _):

@@ -12,10 +12,12 @@ extension Pipeline {
         guard let target = gateway.target(choice.provider) else {
             throw .noRoute("the provider '\(choice.provider)' cannot be used by this node")
         }
+        // The provider is held to what the reservation assumed, also when the client named no limit.
+        let most = UInt32(clamping: route.maximumOutputTokens)
         let asked = exchange.head.maxOutputTokens
         let request = OpenAIChatRequest(
             model: choice.model, isStream: exchange.head.flags.contains(.stream),
-            maximumOutputTokens: asked == 0 ? 0 : min(asked, UInt32(clamping: route.maximumOutputTokens)),
+            maximumOutputTokens: asked == 0 ? most : min(asked, most),
             usesLegacyLimitField: target.record.usesLegacyLimitField, provider: choice.provider)
         var json = ByteBuffer(capacity: exchange.body.count + 512)
         do throws(BodyError) {
