@@ -77,6 +77,12 @@ final class ClientLink {
         var head = request.head
         head.timeoutMilliseconds = UInt32(clamping: left)
         let body = request.body
+        guard body.count <= channel.machine.maximumBodyBytes else {
+            let most = channel.machine.maximumBodyBytes
+            let error = StreamError(code: .tooLarge, text: "the body has \(body.count) bytes; \(most) are allowed")
+            client.finish(request, .failure(.refused(error)))
+            return true
+        }
         guard let stream = channel.machine.request(head, body: body.span.raw, at: client.lane.now) else {
             return false
         }

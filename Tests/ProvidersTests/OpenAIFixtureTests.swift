@@ -211,6 +211,16 @@ struct Answer: Equatable {
         #expect(answer(fixture, pieces + [bytes[start...]]) == whole)
     }
 
+    @Test func `a choice that nobody asked for is dropped before it reaches the wire`() {
+        for (index, expected) in [(15, 1), (16, 0), (63, 0), (4_000_000_000, 0), (-1, 0)] {
+            var decoder = OpenAIAnswerDecoder(isStream: true)
+            let sink = Collected()
+            let event = #"data: {"choices":[{"index":\#(index),"delta":{"content":"x"}}]}"# + "\n\n"
+            decoder.decode(Array(event.utf8).span.bytes, to: sink)
+            #expect(sink.text.count == expected, "choice \(index)")
+        }
+    }
+
     @Test func `a retry delay is read in every spelling, and absurd ones are not believed`() {
         func parse(_ milliseconds: String?, _ seconds: String?) -> Duration? {
             RetryAfter.parse(

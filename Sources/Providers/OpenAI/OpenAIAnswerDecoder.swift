@@ -20,6 +20,8 @@ struct OpenAIAnswerDecoder: ~Copyable {
     private var toolCalls: [(choice: Int, index: Int)] = []
     private var openTool = -1
 
+    /// Choices that an answer may have (protocol, section 5.4: four bits).
+    static let choiceLimit = 16
     /// Bytes of a whole answer that are gathered before they are read.
     static let wholeLimit = 32 << 20
 
@@ -27,6 +29,9 @@ struct OpenAIAnswerDecoder: ~Copyable {
 
     /// True once something that a client can see was handed out.
     var hasContent: Bool { end.deltas > 0 || !toolCalls.isEmpty }
+
+    /// True when every choice that began has its finish reason: the answer is whole, only usage may follow.
+    var isWhole: Bool { begun != 0 && begun == finished }
 
     /// True when the terminal signal was seen; what follows only matters for usage and for reusing the connection.
     var isComplete: Bool {
@@ -232,7 +237,8 @@ struct OpenAIAnswerDecoder: ~Copyable {
             }
         }
         let place = index ?? 0
-        guard (0..<64).contains(place) else { return }
+        // The wire has room for sixteen choices; nobody asked for more.
+        guard (0..<OpenAIAnswerDecoder.choiceLimit).contains(place) else { return }
         begun |= 1 << UInt64(place)
         if let postponed {
             var inner = JSONReader(reader.bytes.extracting(postponed))
@@ -267,7 +273,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
         _ reader: inout JSONReader, choice: Int, to sink: any AnswerSink
     ) throws(JSONError) {
         let depth = reader.depth
-        guard try reader.next() == .objectStart, (0..<64).contains(choice) else {
+        guard try reader.next() == .objectStart, (0..<OpenAIAnswerDecoder.choiceLimit).contains(choice) else {
             while reader.depth > depth { _ = try reader.next() }
             return
         }

@@ -3,6 +3,11 @@ import Core
 import Wire
 
 extension OpenAIChatRequest {
+    /// What passes through may not change what was asked, counted or reserved.
+    private static let ours: Set<String> = [
+        "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n",
+    ]
+
     func parameters(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
         guard !items.isEmpty else { return }
         tools(items, body, &json, &output)
@@ -150,7 +155,7 @@ extension OpenAIChatRequest {
         while case .key(let key) = try? reader.next() {
             let name = reader.string(key)
             guard let value = try? reader.rawValue() else { return }
-            guard !["model", "messages", "stream", "stream_options"].contains(name) else { continue }
+            guard !OpenAIChatRequest.ours.contains(name) else { continue }
             json.key(name, &output)
             json.raw(reader.bytes.extracting(value), &output)
         }

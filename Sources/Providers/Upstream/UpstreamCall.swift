@@ -40,6 +40,7 @@ public final class UpstreamCall {
     private var isPaused = false
     private var isCancelled = false
     private var isReused = false
+    private var hasRepeated = false
 
     /// How much of an error response is read.
     static let errorBodyLimit = 64 * 1024
@@ -132,6 +133,10 @@ public final class UpstreamCall {
                 errorBody += channel.transport.input.array(of: slice).prefix(room)
             }
         case .end(let reusable): ended(reusable)
+        case .failed(.truncated) where status == 0 && isReused || status == 200 && decoder.isWhole:
+            self.channel = nil
+            target.pool.discard(channel)
+            closed(.peer)
         case .failed(let failure):
             var result = ProviderFailure(.protocolError, status: status)
             if failure == .truncated, status == 200 { result = ProviderFailure(.streamInterrupted, status: 200) }
@@ -171,7 +176,7 @@ public final class UpstreamCall {
         if let failure = decoder.failure { return fail(failure) }
         guard isStream else { return }
         // Comments and empty chunks are no progress: only what a reader can see is.
-        if decoder.isComplete {
+        if decoder.isComplete || decoder.isWhole {
             arm(target.lane.now + .seconds(1))
         } else if decoder.end.deltas > before {
             arm(target.lane.now + target.record.idleTimeout)
@@ -188,6 +193,11 @@ public final class UpstreamCall {
             failure.retryAfter = retryAfter
             return fail(failure)
         }
+        complete()
+    }
+
+    /// The body is over, or nothing that matters is missing: the decoder judges the answer.
+    private func complete() {
         isDecoding = true
         decoder.finish(to: sink)
         isDecoding = false
@@ -198,7 +208,11 @@ public final class UpstreamCall {
     private func closed(_ reason: CloseReason) {
         channel = nil
         // An idle connection that its server had closed already: nothing was processed, and the request may go out once more.
-        if status == 0, isReused, onEnd != nil { return lease() }
+        if status == 0, isReused, !hasRepeated, onEnd != nil {
+            hasRepeated = true
+            return lease()
+        }
+        if status == 200, isStream, decoder.isWhole { return complete() }
         guard status == 200 else { return fail(ProviderFailure(.serverError, status: status)) }
         fail(ProviderFailure(.streamInterrupted, status: 200))
     }
@@ -222,7 +236,7 @@ public final class UpstreamCall {
             failure.retryAfter = retryAfter
             return fail(failure)
         }
-        if decoder.isComplete { return finish() }
+        if decoder.isComplete || decoder.isWhole { return complete() }
         var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .timeout, status: status)
         if decoder.hasContent { failure.cause = .timeout }
         failure.isStalled = true
