@@ -20,11 +20,12 @@ struct BodyReader {
     }
 
     private var state: State
+    /// Bytes handed out so far; behind the last chunk, bytes of trailers.
     private var taken = 0
-    private let limit: Int
+    private let limits: HTTPLimits
 
-    init(_ framing: BodyFraming, limit: Int) {
-        self.limit = limit
+    init(_ framing: BodyFraming, limits: HTTPLimits) {
+        self.limits = limits
         switch framing {
         case .none: state = .done
         case .length(let length): state = length == 0 ? .done : .fixed(length)
@@ -35,6 +36,9 @@ struct BodyReader {
 
     /// True when the end of the connection is a proper end of this body.
     var endsWithConnection: Bool { state == .untilClose || state == .done }
+
+    /// True when nothing of this body is left to be read.
+    var isDone: Bool { state == .done }
 
     /// The next piece; bytes are consumed from `input`, and the slice stays readable until the next append.
     mutating func next(_ input: inout ByteBuffer) throws(HTTPFailure) -> Step {
@@ -65,14 +69,14 @@ struct BodyReader {
 
     private mutating func take(_ count: Int, _ input: inout ByteBuffer) throws(HTTPFailure) -> Step {
         guard count > 0 else { return .needsInput }
+        guard count <= limits.body - taken else { throw .bodyTooLarge }
         taken += count
-        guard taken <= limit else { throw .bodyTooLarge }
         let slice = input.slice(at: 0, count: count)
         input.consume(count)
         return .bytes(slice)
     }
 
-    /// A size line: hexadecimal digits and an optional extension, at most 256 bytes.
+    /// A size line: hexadecimal digits and an optional extension, which is skipped.
     private mutating func readSize(_ input: inout ByteBuffer) throws(HTTPFailure) -> Bool {
         guard let end = try lineEnd(input) else { return false }
         var size = 0
@@ -83,29 +87,33 @@ struct BodyReader {
             place += 1
         }
         guard place > 0, place == end || input.byte(at: place) == UInt8(ascii: ";") else { throw .chunk }
+        guard size <= limits.body - taken else { throw .bodyTooLarge }
         input.consume(end + 2)
         state = size == 0 ? .trailers : .chunk(size)
+        if size == 0 { taken = 0 }
         return true
     }
 
     private mutating func skipTrailer(_ input: inout ByteBuffer) throws(HTTPFailure) -> Bool {
         guard let end = try lineEnd(input) else { return false }
         taken += end + 2
-        guard taken <= limit else { throw .bodyTooLarge }
+        guard taken <= limits.trailers + 2 else { throw .trailersTooLarge }
         input.consume(end + 2)
         if end == 0 { state = .done }
         return true
     }
 
+    /// Offset of the carriage return that ends the line at the front; nil when it has not come yet.
     private func lineEnd(_ input: borrowing ByteBuffer) throws(HTTPFailure) -> Int? {
-        for place in 0..<min(input.count, 258) {
+        for place in 0..<min(input.count, limits.chunkLine + 2) {
             if input.byte(at: place) == 10 { throw .chunk }
             guard input.byte(at: place) == 13 else { continue }
+            guard place <= limits.chunkLine else { throw .chunk }
             guard place + 1 < input.count else { return nil }
             guard input.byte(at: place + 1) == 10 else { throw .chunk }
             return place
         }
-        guard input.count < 258 else { throw .chunk }
+        guard input.count <= limits.chunkLine else { throw .chunk }
         return nil
     }
 

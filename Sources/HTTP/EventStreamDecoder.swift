@@ -13,6 +13,9 @@ public struct EventStreamDecoder: ~Copyable {
         public init() {}
     }
 
+    /// Memory that is kept between events; what a large event needed is given back.
+    private static let keptMemory = 16 * 1024
+
     private var partial = ByteBuffer()
     private var gathered = ByteBuffer()
     private var hasGathered = false
@@ -48,18 +51,20 @@ public struct EventStreamDecoder: ~Copyable {
                 }
             }
             let goesOn: Bool
+            // The usual case: the empty line follows at once, so the data need not be gathered.
+            let endsEvent = next < bytes.byteCount && bytes.byte(at: next) == 10
+            let usedEnd: Bool
             if partial.count > 0 {
                 partial.append(bytes.extracting(place..<end))
                 var line = ByteBuffer()
                 swap(&line, &partial)
-                (goesOn, _) = try take(line.bytes, endsEvent: false, onEvent)
+                (goesOn, usedEnd) = try take(line.bytes, endsEvent: endsEvent, onEvent)
+                line.removeAll()
+                if line.allocatedBytes <= EventStreamDecoder.keptMemory { swap(&line, &partial) }
             } else {
-                // The usual case: the empty line follows at once, so the data need not be gathered.
-                let endsEvent = next < bytes.byteCount && bytes.byte(at: next) == 10
-                let usedEnd: Bool
                 (goesOn, usedEnd) = try take(bytes.extracting(place..<end), endsEvent: endsEvent, onEvent)
-                if usedEnd { next += 1 }
             }
+            if usedEnd { next += 1 }
             guard goesOn else { return }
             place = next
         }
@@ -84,7 +89,7 @@ public struct EventStreamDecoder: ~Copyable {
             from += 1
             if from < count, raw.byte(at: from) == 0x20 { from += 1 }
         }
-        guard gathered.count + count - from < limits.event else { throw .eventTooLarge }
+        guard gathered.count + (hasGathered ? 1 : 0) + count - from <= limits.event else { throw .eventTooLarge }
         if endsEvent, !hasGathered {
             guard from < count else { return (true, true) }
             events += 1
@@ -103,7 +108,10 @@ public struct EventStreamDecoder: ~Copyable {
         var event = ByteBuffer()
         swap(&event, &gathered)
         events += 1
-        return onEvent(event.bytes)
+        let goesOn = onEvent(event.bytes)
+        event.removeAll()
+        if event.allocatedBytes <= EventStreamDecoder.keptMemory { swap(&event, &gathered) }
+        return goesOn
     }
 
     /// Offset of the next line feed or carriage return, or the end.

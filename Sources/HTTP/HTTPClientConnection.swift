@@ -7,10 +7,30 @@ public struct HTTPResponseHead: Equatable, Sendable {
     public let status: Int
     /// The whole head, from status line to empty line.
     public let slice: ByteSlice
+    /// The length that the head states for the body; nil when it is chunked or ends with the connection.
+    public let contentLength: Int?
+    /// True when the body comes in chunks; they are joined before anybody sees them.
+    public let isChunked: Bool
+    /// True when the body is in a content coding such as gzip, which is not undone here (RFC 9110, 8.4).
+    public let isEncoded: Bool
 
     /// The value of a header, by lowercase name; `bytes` are those of `slice`.
     public func value(of name: StaticString, in bytes: RawSpan) -> String? {
         HeadReader.value(of: name, in: bytes).map { bytes.string($0) }
+    }
+
+    /// Where in `bytes` the value of a header lies, by lowercase name; for reading it without a copy.
+    public func range(of name: StaticString, in bytes: RawSpan) -> Range<Int>? {
+        HeadReader.value(of: name, in: bytes)
+    }
+
+    /// True when the Content-Type is this lowercase media type, whatever its parameters.
+    public func isMediaType(_ type: StaticString, in bytes: RawSpan) -> Bool {
+        guard let value = HeadReader.value(of: "content-type", in: bytes) else { return false }
+        let end = value.lowerBound + type.utf8CodeUnitCount
+        guard end <= value.upperBound, bytes.matchesIgnoringCase(type, in: value.lowerBound..<end) else { return false }
+        guard end < value.upperBound else { return true }
+        return [UInt8(ascii: ";"), 0x20, 9].contains(bytes.byte(at: end))
     }
 }
 
@@ -37,7 +57,8 @@ public struct HTTPClientConnection: Machine, ~Copyable {
 
     private var state = State.idle
     private var outgoing = ByteBuffer()
-    private var scanned = 0
+    private var scan = HeadScan()
+    private var interims = 0
     private var isHead = false
     private let limits: HTTPLimits
 
@@ -53,7 +74,8 @@ public struct HTTPClientConnection: Machine, ~Copyable {
     /// True after a failure.
     public var isFinished: Bool { if case .failed = state { true } else { false } }
 
-    /// Sends a request. `head` appends the request line and all header lines but Content-Length, each ended by CRLF; `body` appends the body.
+    /// Sends a request. `head` appends the request line and all header lines but Content-Length, each ended by CRLF;
+    /// `body` appends the body. The length is set behind the fact, so that the body is written only once.
     public mutating func send(
         isHead: Bool = false, head: (inout ByteBuffer) -> Void, body: (inout ByteBuffer) -> Void
     ) {
@@ -72,6 +94,7 @@ public struct HTTPClientConnection: Machine, ~Copyable {
             place -= 1
         } while length > 0
         self.isHead = isHead
+        interims = 0
         state = .awaitingHead
     }
 
@@ -116,20 +139,27 @@ public struct HTTPClientConnection: Machine, ~Copyable {
     }
 
     private mutating func readHead(_ input: inout ByteBuffer) throws(HTTPFailure) -> Event? {
-        while let length = try HeadReader.length(of: input, scanned: &scanned, limit: limits.head) {
+        while let length = try HeadReader.length(of: input, scan: &scan, limits: limits) {
             let slice = input.slice(at: 0, count: length)
-            let (status, isOne) = try readStatus(input.bytes)
-            let fields = try HeadReader.fields(of: input.bytes(of: slice), limits: limits)
+            let (status, isOne) = try readStatus(input.bytes(of: slice))
+            let fields = try HeadReader.fields(of: input.bytes(of: slice))
+            // What an HTTP/1.0 server says about transfer codings cannot be trusted (RFC 9112, 6.1).
+            guard isOne || !fields.isChunked else { throw .transferEncoding }
             input.consume(length)
             // Interim responses carry nothing for the owner; 101 was never asked for.
             guard status >= 200 else {
                 guard status != 101 else { throw .startLine }
+                interims += 1
+                guard interims <= limits.interimResponses else { throw .interimResponses }
                 continue
             }
             let framing = try framing(status, fields)
             let reusable = framing != .untilClose && !fields.closes && (isOne || fields.keepsAlive)
-            state = .body(BodyReader(framing, limit: limits.body), reusable: reusable)
-            return .head(HTTPResponseHead(status: status, slice: slice))
+            state = .body(BodyReader(framing, limits: limits), reusable: reusable)
+            return .head(
+                HTTPResponseHead(
+                    status: status, slice: slice, contentLength: fields.contentLength, isChunked: fields.isChunked,
+                    isEncoded: fields.isEncoded))
         }
         return nil
     }

@@ -10,10 +10,16 @@ public enum HTTPFailure: Error, Equatable, Sendable, CustomStringConvertible {
     case headTooLarge
     /// Content-Length is malformed or contradicts itself.
     case contentLength
-    /// Transfer-Encoding is unknown, repeated, or stands beside Content-Length.
+    /// Transfer-Encoding is unknown, repeated, stands beside Content-Length, or comes from an HTTP/1.0 peer.
     case transferEncoding
+    /// A request of HTTP/1.1 without exactly one Host (RFC 9112, 3.2).
+    case host
+    /// More interim responses than anybody has use for.
+    case interimResponses
     /// A chunk's size line or end is malformed.
     case chunk
+    /// The lines behind the last chunk are larger than their limit.
+    case trailersTooLarge
     /// The body is larger than its limit.
     case bodyTooLarge
     /// The connection ended inside a message.
@@ -31,7 +37,10 @@ public enum HTTPFailure: Error, Equatable, Sendable, CustomStringConvertible {
         case .headTooLarge: "head larger than its limit"
         case .contentLength: "malformed or contradictory Content-Length"
         case .transferEncoding: "unacceptable Transfer-Encoding"
+        case .host: "a request needs exactly one Host"
+        case .interimResponses: "too many interim responses"
         case .chunk: "malformed chunk"
+        case .trailersTooLarge: "trailers larger than their limit"
         case .bodyTooLarge: "body larger than its limit"
         case .truncated: "the connection ended inside a message"
         case .unexpectedBytes: "bytes outside of any exchange"
@@ -46,6 +55,12 @@ public struct HTTPLimits: Sendable {
     public var head = 64 * 1024
     /// Header lines of a head.
     public var headers = 128
+    /// Bytes of a chunk's size line with its extensions, and of one trailer line.
+    public var chunkLine = 256
+    /// Bytes of all trailer lines of a message.
+    public var trailers = 16 * 1024
+    /// Interim responses (1xx) to one request.
+    public var interimResponses = 16
     /// Bytes of a body, transfer coding removed.
     public var body = Int.max
 

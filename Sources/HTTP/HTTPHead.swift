@@ -13,46 +13,58 @@ enum BodyFraming: Equatable {
 struct HeadFields: Equatable {
     var contentLength: Int?
     var isChunked = false
+    var isEncoded = false
     var closes = false
     var keepsAlive = false
     var expectsContinue = false
+    var hosts = 0
+}
+
+/// How far a head that arrives in pieces has been looked at.
+struct HeadScan {
+    /// Bytes that were looked at.
+    var seen = 0
+    /// Where the line under way begins.
+    var lineStart = 0
+    /// Lines that are complete.
+    var lines = 0
 }
 
 enum HeadReader {
-    /// Length of the head at the front of `input`, its empty line included; nil when more bytes are needed. `scanned` remembers where to go on.
+    /// Length of the head at the front of `input`, its empty line included; nil when more bytes are needed.
+    ///
+    /// Every line must end in CRLF: a bare line feed, which some peers take for an end of line, is refused as soon as it is seen.
     static func length(
-        of input: borrowing ByteBuffer, scanned: inout Int, limit: Int
+        of input: borrowing ByteBuffer, scan: inout HeadScan, limits: HTTPLimits
     ) throws(HTTPFailure) -> Int? {
         let bytes = input.bytes
-        var place = max(0, scanned - 3)
-        while place + 4 <= bytes.byteCount {
-            if bytes.byte(at: place + 3) > 13 {
-                place += 4
-            } else if bytes.byte(at: place) == 13, bytes.byte(at: place + 1) == 10, bytes.byte(at: place + 2) == 13,
-                bytes.byte(at: place + 3) == 10
-            {
-                guard place + 4 <= limit else { throw .headTooLarge }
-                scanned = 0
-                return place + 4
-            } else {
-                place += 1
+        while let feed = bytes.lineFeed(from: scan.seen) {
+            guard feed < limits.head else { throw .headTooLarge }
+            guard feed > scan.lineStart, bytes.byte(at: feed - 1) == 13 else {
+                throw scan.lines == 0 ? .startLine : .header
             }
-            if place > limit { throw .headTooLarge }
+            let isEmpty = feed == scan.lineStart + 1
+            if isEmpty, scan.lines > 0 {
+                scan = HeadScan()
+                return feed + 1
+            }
+            guard !isEmpty else { throw .startLine }
+            scan.lines += 1
+            scan.lineStart = feed + 1
+            scan.seen = feed + 1
+            guard scan.lines <= limits.headers + 1 else { throw .headTooLarge }
         }
-        scanned = bytes.byteCount
-        guard bytes.byteCount < limit else { throw .headTooLarge }
+        scan.seen = bytes.byteCount
+        guard bytes.byteCount < limits.head else { throw .headTooLarge }
         return nil
     }
 
     /// Checks every header line behind the start line, and gathers what decides about framing.
-    static func fields(of head: RawSpan, limits: HTTPLimits) throws(HTTPFailure) -> HeadFields {
+    static func fields(of head: RawSpan) throws(HTTPFailure) -> HeadFields {
         var fields = HeadFields()
         var place = lineEnd(in: head, from: 0) + 2
-        var count = 0
         while place < head.byteCount - 2 {
             let end = lineEnd(in: head, from: place)
-            count += 1
-            guard count <= limits.headers else { throw .headTooLarge }
             let (name, value) = try split(head, line: place..<end)
             try note(head, name, value, in: &fields)
             place = end + 2
@@ -67,7 +79,9 @@ enum HeadReader {
         while place < head.byteCount - 2 {
             let end = lineEnd(in: head, from: place)
             let nameEnd = place + wanted.utf8CodeUnitCount
-            if nameEnd < end, head.byte(at: nameEnd) == UInt8(ascii: ":"), equals(head, place..<nameEnd, wanted) {
+            if nameEnd < end, head.byte(at: nameEnd) == UInt8(ascii: ":"),
+                head.matchesIgnoringCase(wanted, in: place..<nameEnd)
+            {
                 return trim(head, (nameEnd + 1)..<end)
             }
             place = end + 2
@@ -75,14 +89,9 @@ enum HeadReader {
         return nil
     }
 
-    /// Offset of the carriage return that ends the line at `start`; the end of the head when there is none.
+    /// Offset of the carriage return that ends the line at `start`. The head's line ends were checked when its length was found.
     static func lineEnd(in head: RawSpan, from start: Int) -> Int {
-        var place = start
-        while place + 1 < head.byteCount {
-            if head.byte(at: place) == 13, head.byte(at: place + 1) == 10 { return place }
-            place += 1
-        }
-        return head.byteCount
+        head.lineFeed(from: start).map { $0 - 1 } ?? head.byteCount
     }
 
     private static func split(
@@ -93,9 +102,15 @@ enum HeadReader {
         guard colon > line.lowerBound, colon < line.upperBound, head.byte(at: colon) == UInt8(ascii: ":") else {
             throw .header
         }
-        for place in (colon + 1)..<line.upperBound {
+        var place = colon + 1
+        while place < line.upperBound {
+            if place + 8 <= line.upperBound, isPrintable(head.word(at: place)) {
+                place += 8
+                continue
+            }
             let byte = head.byte(at: place)
             guard byte >= 0x20 && byte != 0x7F || byte == 9 else { throw .header }
+            place += 1
         }
         return (line.lowerBound..<colon, trim(head, (colon + 1)..<line.upperBound))
     }
@@ -104,19 +119,22 @@ enum HeadReader {
         _ head: RawSpan, _ name: Range<Int>, _ value: Range<Int>, in fields: inout HeadFields
     ) throws(HTTPFailure) {
         switch name.count {
-        case 14 where equals(head, name, "content-length"):
+        case 14 where head.matchesIgnoringCase("content-length", in: name):
             guard let length = decimal(head, value), fields.contentLength.map({ $0 == length }) ?? true else {
                 throw .contentLength
             }
             fields.contentLength = length
-        case 17 where equals(head, name, "transfer-encoding"):
-            guard !fields.isChunked, equals(head, value, "chunked") else { throw .transferEncoding }
+        case 17 where head.matchesIgnoringCase("transfer-encoding", in: name):
+            guard !fields.isChunked, head.matchesIgnoringCase("chunked", in: value) else { throw .transferEncoding }
             fields.isChunked = true
-        case 10 where equals(head, name, "connection"):
+        case 16 where head.matchesIgnoringCase("content-encoding", in: name):
+            if !value.isEmpty, !head.matchesIgnoringCase("identity", in: value) { fields.isEncoded = true }
+        case 10 where head.matchesIgnoringCase("connection", in: name):
             if listHolds(head, value, "close") { fields.closes = true }
             if listHolds(head, value, "keep-alive") { fields.keepsAlive = true }
-        case 6 where equals(head, name, "expect"):
-            fields.expectsContinue = equals(head, value, "100-continue")
+        case 6 where head.matchesIgnoringCase("expect", in: name):
+            fields.expectsContinue = head.matchesIgnoringCase("100-continue", in: value)
+        case 4 where head.matchesIgnoringCase("host", in: name): fields.hosts += 1
         default: break
         }
     }
@@ -125,24 +143,13 @@ enum HeadReader {
         var start = value.lowerBound
         for place in value.lowerBound...value.upperBound {
             guard place == value.upperBound || head.byte(at: place) == UInt8(ascii: ",") else { continue }
-            if equals(head, trim(head, start..<place), word) { return true }
+            if head.matchesIgnoringCase(word, in: trim(head, start..<place)) { return true }
             start = place + 1
         }
         return false
     }
 
-    /// Equality without regard to ASCII case; `word` is lowercase.
-    static func equals(_ head: RawSpan, _ range: Range<Int>, _ word: StaticString) -> Bool {
-        guard range.count == word.utf8CodeUnitCount else { return false }
-        if head.matches(word, in: range) { return true }
-        var lower = ByteBuffer(capacity: range.count)
-        for place in range {
-            let byte = head.byte(at: place)
-            lower.append(byte &- 0x41 < 26 ? byte | 0x20 : byte)
-        }
-        return lower.bytes.matches(word, in: 0..<range.count)
-    }
-
+    /// One to eighteen digits and nothing else: no sign, no list, no room for an overflow.
     static func decimal(_ head: RawSpan, _ range: Range<Int>) -> Int? {
         guard !range.isEmpty, range.count <= 18 else { return nil }
         var value = 0
@@ -161,17 +168,17 @@ enum HeadReader {
         return start..<end
     }
 
-    /// The characters of a `token` (RFC 9110, 5.6.2).
+    /// True when all eight bytes are 0x20…0x7E; false may also mean that a closer look is needed.
+    private static func isPrintable(_ word: UInt64) -> Bool {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let below = (word &- ones &* 0x20) | (word &+ ones)
+        return (below | word) & (ones &* 0x80) == 0
+    }
+
+    /// The characters of a `token` (RFC 9110, 5.6.2), one bit each.
     static func isNameByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-            UInt8(ascii: "A")...UInt8(ascii: "Z"):
-            true
-        case UInt8(ascii: "!"), UInt8(ascii: "#")...UInt8(ascii: "'"), UInt8(ascii: "*"), UInt8(ascii: "+"),
-            UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "^")...UInt8(ascii: "`"), UInt8(ascii: "|"),
-            UInt8(ascii: "~"):
-            true
-        default: false
-        }
+        guard byte < 0x80 else { return false }
+        let word: UInt64 = byte < 64 ? 0x03FF_6CFA_0000_0000 : 0x57FF_FFFF_C7FF_FFFE
+        return word >> UInt64(byte & 63) & 1 == 1
     }
 }

@@ -46,7 +46,7 @@ public struct HTTPServerConnection: Machine, ~Copyable {
     private var reading = Reading.head
     private var writing = Writing.none
     private var outgoing = ByteBuffer()
-    private var scanned = 0
+    private var scan = HeadScan()
     private var closesAfterResponse = false
     private var isHeadRequest = false
     private var isOne = true
@@ -112,16 +112,19 @@ public struct HTTPServerConnection: Machine, ~Copyable {
     }
 
     private mutating func readHead(_ input: inout ByteBuffer, _ now: Instant) throws(HTTPFailure) -> Event? {
-        guard let length = try HeadReader.length(of: input, scanned: &scanned, limit: limits.head) else { return nil }
+        guard let length = try HeadReader.length(of: input, scan: &scan, limits: limits) else { return nil }
         let head = try readRequest(input, length)
-        let fields = try HeadReader.fields(of: input.bytes(of: head.slice), limits: limits)
+        let fields = try HeadReader.fields(of: input.bytes(of: head.slice))
+        // Without exactly one Host, two readers of this request may disagree about whom it concerns.
+        guard fields.hosts == 1 || (fields.hosts == 0 && !isOne) else { throw .host }
+        guard isOne || !fields.isChunked else { throw .transferEncoding }
         if let length = fields.contentLength, length > limits.body { throw .bodyTooLarge }
         input.consume(length)
         closesAfterResponse = fields.closes || (!isOne && !fields.keepsAlive)
         isHeadRequest = head.method == "HEAD"
         if fields.expectsContinue, input.count == 0 { outgoing.append(literal: "HTTP/1.1 100 Continue\r\n\r\n") }
         let framing: BodyFraming = fields.isChunked ? .chunked : .length(fields.contentLength ?? 0)
-        reading = .body(BodyReader(framing, limit: limits.body))
+        reading = .body(BodyReader(framing, limits: limits))
         idleSince = now
         return .request(head)
     }
@@ -130,7 +133,7 @@ public struct HTTPServerConnection: Machine, ~Copyable {
     private mutating func readRequest(
         _ input: borrowing ByteBuffer, _ length: Int
     ) throws(HTTPFailure) -> HTTPRequestHead {
-        let bytes = input.bytes
+        let bytes = input.bytes(of: input.slice(at: 0, count: length))
         let end = HeadReader.lineEnd(in: bytes, from: 0)
         var space = 0
         while space < end, HeadReader.isNameByte(bytes.byte(at: space)) { space += 1 }
@@ -153,10 +156,12 @@ public struct HTTPServerConnection: Machine, ~Copyable {
     private mutating func fail(_ failure: HTTPFailure) -> Event {
         let status =
             switch failure {
-            case .headTooLarge: 431
+            case .headTooLarge, .trailersTooLarge: 431
             case .bodyTooLarge: 413
             case .transferEncoding: 501
-            default: 400
+            case .startLine, .header, .contentLength, .host, .interimResponses, .chunk, .truncated, .unexpectedBytes,
+                .eventTooLarge:
+                400
             }
         if writing == .none {
             closesAfterResponse = true
@@ -169,8 +174,11 @@ public struct HTTPServerConnection: Machine, ~Copyable {
     }
 
     /// Answers the request whole. `headers` are lines ended by CRLF, without Content-Length and Connection.
+    ///
+    /// An answer before the request's end closes the connection: what is left of the body must not be read as a request.
     public mutating func respond(status: Int, headers: String = "", body: RawSpan) {
         precondition(writing == .none, "a response that was begun must be finished")
+        noteEarlyAnswer()
         appendWhole(status, headers, body)
         responseDone()
     }
@@ -178,10 +186,15 @@ public struct HTTPServerConnection: Machine, ~Copyable {
     /// Begins a response whose length is not known; `write` and `finish` follow.
     public mutating func beginResponse(status: Int, headers: String) {
         precondition(writing == .none, "one response at a time")
+        noteEarlyAnswer()
         writing = isOne ? .chunked : .untilClose
         if writing == .untilClose { closesAfterResponse = true }
         appendStart(status, headers)
         outgoing.append(literal: isOne ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n")
+    }
+
+    private mutating func noteEarlyAnswer() {
+        if case .body(let body) = reading, !body.isDone { closesAfterResponse = true }
     }
 
     /// Sends a piece of a begun response.
@@ -224,6 +237,8 @@ public struct HTTPServerConnection: Machine, ~Copyable {
 
     private mutating func appendWhole(_ status: Int, _ headers: String, _ body: RawSpan) {
         appendStart(status, headers)
+        // These two have no body, and 204 must not even state its length (RFC 9110, 8.6).
+        guard status != 204, status != 304 else { return outgoing.append(literal: "\r\n") }
         outgoing.append(literal: "Content-Length: ")
         outgoing.append(decimal: body.byteCount)
         outgoing.append(literal: "\r\n\r\n")
@@ -235,6 +250,7 @@ public struct HTTPServerConnection: Machine, ~Copyable {
         case 200: "OK"
         case 201: "Created"
         case 204: "No Content"
+        case 304: "Not Modified"
         case 400: "Bad Request"
         case 401: "Unauthorized"
         case 403: "Forbidden"

@@ -142,6 +142,6 @@ func withSimulator<R>(_ arguments: [String] = [], _ body: (Simulator) throws -> 
 /// What `GET /sim/stats` tells.
 func stats(_ simulator: Simulator) throws -> [String: Any] {
     let caller = Caller(simulator)
-    caller.send("GET /sim/stats HTTP/1.1\r\n\r\n")
+    caller.send("GET /sim/stats HTTP/1.1\r\nHost: sim\r\n\r\n")
     return try caller.object()
 }

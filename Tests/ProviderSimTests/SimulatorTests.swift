@@ -49,7 +49,8 @@ import Testing
         try withSimulator(["--tokens", "1"]) { (simulator: Simulator) throws in
             let caller = Caller(simulator)
             let body = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"
-            let request = "POST /v1/chat/completions HTTP/1.1\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
+            let head = "POST /v1/chat/completions HTTP/1.1\r\nHost: sim\r\ncontent-length: \(body.utf8.count)\r\n\r\n"
+            let request = head + body
             for byte in request { caller.send(String(byte)) }
             #expect(try caller.response().status == 200)
             caller.send(request + request)
@@ -164,13 +165,13 @@ import Testing
     @Test func modelsAndUnknownPaths() throws {
         try withSimulator(["--model", "known"]) { (simulator: Simulator) throws in
             let caller = Caller(simulator)
-            caller.send("GET /v1/models HTTP/1.1\r\n\r\n")
+            caller.send("GET /v1/models HTTP/1.1\r\nHost: sim\r\n\r\n")
             #expect(((try caller.object()["data"] as? [[String: Any]])?.first)?["id"] as? String == "known")
-            caller.send("GET /v1/models/other HTTP/1.1\r\n\r\n")
+            caller.send("GET /v1/models/other HTTP/1.1\r\nHost: sim\r\n\r\n")
             #expect(try caller.response().status == 404)
             caller.chat("x")
             #expect(try caller.response().body.contains("\"code\":\"model_not_found\""))
-            caller.send("DELETE /v1/what?x HTTP/1.1\r\n\r\n")
+            caller.send("DELETE /v1/what?x HTTP/1.1\r\nHost: sim\r\n\r\n")
             let refusal = try caller.response()
             #expect(refusal.status == 404)
             #expect(refusal.body.contains("/v1/what"))
@@ -203,9 +204,9 @@ import Testing
 
     @Test(arguments: [
         ("nonsense\r\n\r\n", 400), ("GET / HTTP/2.0\r\n\r\n", 400), ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
-        ("POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413),
+        ("POST / HTTP/1.1\r\nHost: sim\r\nContent-Length: -1\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        ("POST / HTTP/1.1\r\nHost: sim\r\nContent-Length: 99999999\r\n\r\n", 413),
     ])
     func whatIsNoRequestIsRefusedAndTheConnectionCloses(_ text: String, _ status: Int) throws {
         try withSimulator { (simulator: Simulator) throws in
@@ -221,7 +222,7 @@ import Testing
         try withSimulator { (simulator: Simulator) throws in
             let caller = Caller(simulator)
             let body = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"in chunks\"}]}"
-            caller.send("POST /v1/chat/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            caller.send("POST /v1/chat/completions HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: chunked\r\n\r\n")
             for byte in body { caller.send("1\r\n\(byte)\r\n") }
             caller.send("0\r\n\r\n")
             #expect(try caller.response().body.contains("\"content\":\"in chunks "))
@@ -241,7 +242,7 @@ import Testing
             let caller = Caller(simulator)
             let body = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"
             caller.send(
-                "POST /v1/chat/completions HTTP/1.1\r\nExpect: 100-continue\r\nConnection: close\r\n"
+                "POST /v1/chat/completions HTTP/1.1\r\nHost: sim\r\nExpect: 100-continue\r\nConnection: close\r\n"
                     + "Content-Length: \(body.utf8.count)\r\n\r\n")
             #expect(caller.read { $0.hasSuffix("\r\n\r\n") }.text == "HTTP/1.1 100 Continue\r\n\r\n")
             caller.send(body)

@@ -116,3 +116,37 @@ extension Span where Element == UInt8 {
         get { unsafe bytes }
     }
 }
+
+extension RawSpan {
+    /// True when the bytes in `range` are those of `text` but for the case of ASCII letters; `text` is lowercase.
+    @inlinable public func matchesIgnoringCase(_ text: StaticString, in range: Range<Int>) -> Bool {
+        guard text.utf8CodeUnitCount == range.count, range.lowerBound >= 0, range.upperBound <= byteCount else {
+            return false
+        }
+        // Safe: both sides have range.count bytes; the literal lives for ever.
+        return unsafe withUnsafeBytes { bytes in
+            for place in 0..<range.count {
+                let byte = unsafe bytes[range.lowerBound + place]
+                let lower = byte &- 0x41 < 26 ? byte | 0x20 : byte
+                if unsafe lower != text.utf8Start[place] { return false }
+            }
+            return true
+        }
+    }
+
+    /// Offset of the first line feed at or behind `start`; nil when there is none. Looks at eight bytes at a time.
+    @inlinable public func lineFeed(from start: Int) -> Int? {
+        var place = start
+        while place + 8 <= byteCount {
+            let feeds = word(at: place) ^ 0x0A0A_0A0A_0A0A_0A0A
+            let found = (feeds &- 0x0101_0101_0101_0101) & ~feeds & 0x8080_8080_8080_8080
+            if found != 0 { return place + found.trailingZeroBitCount / 8 }
+            place += 8
+        }
+        while place < byteCount {
+            if byte(at: place) == 0x0A { return place }
+            place += 1
+        }
+        return nil
+    }
+}
