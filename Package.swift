@@ -72,7 +72,7 @@ let package = Package(
         tests("PolicyTests", of: ["Core", "Policy"]),
         tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "Net"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
-        tests("IntegrationTests", of: ["Core"]),
+        tests("IntegrationTests", of: ["Client", "Core", "Net", "Wire"]),
         tests("NetTests", of: ["Core", "Net"]),
         tests("HTTPTests", of: ["Core", "HTTP"]),
         tests("ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),

@@ -1,14 +1,15 @@
 # Functions that the cluster's scripts share: where things are, starting and stopping one process, waiting.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-state=state
-bin=.build/release
+config=$(realpath "${SLUICE_CONFIG:-cluster.conf}")
+state=$(dirname "$config")/$(sed -n "s|^state-directory *= *\([^ #]*\).*|\1|p" "$config")
+bin=${SLUICE_BIN:-.build/release}
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 # setting NAME: one value of cluster.conf, read by the tool that the programs' own parser is in.
-setting() { "$bin/sluice" config get "$1"; }
+setting() { "$bin/sluice" config get "$1" --config "$config"; }
 
 is_running() { [ -f "$state/run/$1.pid" ] && kill -0 "$(cat "$state/run/$1.pid")" 2>/dev/null; }
 

@@ -11,6 +11,8 @@ final class ClientLink {
     private var isLeaving = false
     private var isClosed = false
     private var failures = 0
+    /// Holds the client from `close` until the channel's last event, which needs it though its owner may have dropped it.
+    private var lastHold: SluiceClient?
 
     init(_ client: SluiceClient) { self.client = client }
 
@@ -146,10 +148,12 @@ final class ClientLink {
             client.finish(request, .failure(.connectionLost(reason)))
         }
         if !isLeaving, !isClosed { again(reason) }
+        lastHold = nil
     }
 
     func close() {
         isClosed = true
+        lastHold = channel == nil ? nil : client
         channel?.close()
     }
 }

@@ -1,57 +1,62 @@
-// A real cluster of real processes for one suite: Redis, coordinator, simulator, two nodes, HAProxy, on free ports.
+// A real cluster of real processes for one test: Redis, coordinator, simulator, two nodes, HAProxy.
 import Core
 import Foundation
+import Testing
 
 /// Why a cluster did not come up; names the log.
 struct ClusterFailure: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Children of this process, killed when it ends: a suite's cluster lives as long as the suite's process.
-private enum Children {
-    nonisolated(unsafe) private static var pids: [Int32] = []
-    private static let lock = NSLock()
-    private static let registration: Void = { _ = atexit { for pid in Children.pids { kill(pid, SIGKILL) } } }()
-
-    static func add(_ pid: Int32) {
-        _ = registration
-        lock.withLock { pids.append(pid) }
+/// Runs `body` with a fresh cluster that is gone afterwards. `teams` are further lines of cluster.conf.
+func withCluster(_ teams: String = "", org: String = "", _ body: (TestCluster) async throws -> Void) async throws {
+    await Gate.shared.enter()
+    do {
+        let cluster = try TestCluster(teams: teams, org: org)
+        do {
+            try await cluster.start()
+            try await body(cluster)
+        } catch {
+            Issue.record(error, "node 1 said: \(cluster.log("node-1").suffix(800))")
+        }
+        await cluster.stop()
+    } catch {
+        Issue.record(error)
     }
+    await Gate.shared.leave()
 }
 
-/// Processes and files in a temporary folder; everything ends with `stop`.
+/// At most four clusters at once, so that each has its share of the machine.
+private actor Gate {
+    static let shared = Gate()
+    private var free = 4
+    private var waiters: [CheckedContinuation<Void, Never>] = []
+
+    func enter() async {
+        if free > 0 { return free -= 1 }
+        await withCheckedContinuation { waiters.append($0) }
+    }
+
+    func leave() { if waiters.isEmpty { free += 1 } else { waiters.removeFirst().resume() } }
+}
+
+/// Processes and files in a place of their own.
 final class TestCluster: @unchecked Sendable {
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
-    let folder: URL
-    let port: [String: Int]
-    private var processes: [String: Process] = [:]
+    let place: Place
+    private let lock = NSLock()
+    private var children: [String: Child] = [:]
+    private var count = 0
     private(set) var key = ""
 
     /// Where the built programs are: beside the tests themselves.
-    static var products: URL {
+    static let products =
         Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL.deletingLastPathComponent()
-            ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-    }
+        ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
 
-    init(teamLimits: String = "") throws {
-        folder = URL(fileURLWithPath: NSTemporaryDirectory()).appending(path: "sluice-\(UUID().uuidString.prefix(8))")
-        try FileManager.default.createDirectory(
-            at: folder.appending(path: "state/pki"), withIntermediateDirectories: true)
-        let base = try TestCluster.freeBase()
-        port = [
-            "balancer": base, "coordinator": base + 1, "admin": base + 2, "sim": base + 3, "node": base + 10,
-            "nodeAdmin": base + 20,
-        ]
-        try writeFiles(teamLimits)
-        try start()
-    }
-
-    deinit { stop() }
-
-    // MARK: - Files
-
-    private func writeFiles(_ teamLimits: String) throws {
+    init(teams: String, org: String) throws {
+        place = try Place()
         try write(
             "cluster.conf",
             """
@@ -75,6 +80,8 @@ final class TestCluster: @unchecked Sendable {
             lanes = 1
             drain-notice = 2s
             drain-limit = 10s
+            [balancer main]
+            listen = 127.0.0.1:\(at("balancer"))
             [provider sim]
             kind = openai
             base-url = http://127.0.0.1:\(at("sim"))/v1
@@ -85,221 +92,123 @@ final class TestCluster: @unchecked Sendable {
             output = $0.50 / 1M tokens
             [route chat-default]
             target = sim/gpt-6-luna
+            max-output = 1000000
             [org acme]
             limit = 1M requests / minute
+            \(org)
             [team acme/search]
-            [team acme/narrow]
-            limit = 2 requests / hour burst 2
-            \(teamLimits)
+            \(teams)
+
             """)
         try write("state/admin.secret", "admin-canary-7f3a9c\n")
         try write("state/provider.key", "provider-canary-51be20\n")
-        let make = TestCluster.root.appending(path: "Scripts/lib/certificates")
-        let scripts = folder.appending(path: "Scripts/lib")
-        try FileManager.default.createDirectory(at: scripts, withIntermediateDirectories: true)
-        try FileManager.default.copyItem(at: make, to: scripts.appending(path: "certificates"))
-        try run("/bin/bash", [scripts.appending(path: "certificates").path])
-        let servers = [1, 2].map {
-            "server node\($0) 127.0.0.1:\(at("node") + $0) check port \(at("nodeAdmin") + $0) inter 200ms fall 2 rise 1"
-        }
-        try write(
-            "haproxy.cfg",
-            """
-            defaults
-                mode tcp
-                timeout connect 2s
-                timeout client 1h
-                timeout server 1h
-                timeout check 500ms
-            listen nodes
-                bind 127.0.0.1:\(at("balancer"))
-                balance roundrobin
-                option httpchk GET /readyz
-                \(servers.joined(separator: "\n    "))
-
-            """)
     }
 
-    private func write(_ name: String, _ text: String) throws {
-        try Data(text.utf8).write(to: folder.appending(path: name))
+    // MARK: - Files and ports
+
+    func write(_ name: String, _ text: String) throws {
+        let file = place.folder.appending(path: name)
+        try FileManager.default.createDirectory(
+            at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(text.utf8).write(to: file)
     }
 
-    func at(_ name: String) -> Int { port[name] ?? 0 }
-    func path(_ name: String) -> String { folder.appending(path: name).path }
+    func read(_ name: String) throws -> String { try String(contentsOfFile: path(name), encoding: .utf8) }
+
+    func at(_ name: String) -> Int {
+        let offsets = [
+            "balancer": 0, "coordinator": 1, "admin": 2, "sim": 3, "node": 10, "nodeAdmin": 20,
+        ]
+        return place.base + (offsets[name] ?? 0)
+    }
+
+    func path(_ name: String) -> String { place.folder.appending(path: name).path }
     func log(_ name: String) -> String { (try? String(contentsOfFile: path("\(name).log"), encoding: .utf8)) ?? "" }
+
+    /// A file of the test's own that no other call has.
+    func fresh(_ name: String) -> String {
+        lock.withLock {
+            count += 1
+            return path("\(name).\(count)")
+        }
+    }
 
     // MARK: - Processes
 
-    private func start() throws {
-        try launch(
-            "redis", "/usr/bin/redis-server",
-            ["--port", "0", "--unixsocket", path("state/redis.sock"), "--save", "", "--dir", folder.path])
-        try wait("Redis") { FileManager.default.fileExists(atPath: self.path("state/redis.sock")) }
-        try launch("sim", program("sluice-provider-sim"), ["--listen", "127.0.0.1:\(at("sim"))"])
-        try launch("coordinator", program("sluice-coordinator"), ["--config", path("cluster.conf")])
-        for node in [1, 2] { try startNode(node) }
-        try launch("haproxy", "/usr/sbin/haproxy", ["-db", "-f", path("haproxy.cfg")])
-        for node in [1, 2] { try waitReady(node) }
-        key = try createKey(team: "search")
-        try wait("a first answer") { (try? self.chat("hi"))?.status == 0 }
+    func start() async throws {
+        try await script("certificates", [path("state")])
+        try await script("haproxy", ["1", "2"])
+        try await launch("redis")
+        try await launch("sim")
+        try await wait("Redis") { FileManager.default.fileExists(atPath: self.path("state/redis.sock")) }
+        for name in ["coordinator", "node-1", "node-2", "haproxy"] { try await launch(name) }
+        try await waitReady(1, 2)
+        key = try await createKey(team: "search")
+        try await wait("a first answer on both nodes") {
+            for node in [1, 2] where try await self.chat("hi", node: node).status != 0 { return false }
+            return true
+        }
     }
 
-    func startNode(_ node: Int) throws {
-        try launch("node-\(node)", program("sluice-node"), ["--config", path("cluster.conf"), "--index", "\(node)"])
+    private func script(_ name: String, _ arguments: [String]) async throws {
+        let answer = try await run([TestCluster.root.appending(path: "Scripts/lib/\(name)").path] + arguments)
+        guard answer.status == 0 else { throw ClusterFailure(description: "Scripts/lib/\(name): \(answer.error)") }
     }
 
-    func startCoordinator() throws {
-        try launch("coordinator", program("sluice-coordinator"), ["--config", path("cluster.conf")])
-    }
-
-    func waitReady(_ node: Int) throws {
-        try wait("node \(node)") { self.http(self.at("nodeAdmin") + node, "/readyz").status == 200 }
-    }
-
-    private func program(_ name: String) -> String { TestCluster.products.appending(path: name).path }
-
-    private func launch(_ name: String, _ executable: String, _ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: executable)
-        process.arguments = arguments
+    /// Starts one of the cluster's processes, for the first time or again.
+    func launch(_ name: String) async throws {
+        let command: [String]
+        switch name {
+        case "redis":
+            command = [
+                "/usr/bin/redis-server", "--port", "0", "--unixsocket", path("state/redis.sock"), "--save", "",
+                "--appendonly", "yes", "--appendfsync", "no", "--dir", path("state"),
+            ]
+        case "sim": command = [program("sluice-provider-sim"), "--listen", "127.0.0.1:\(at("sim"))"]
+        case "coordinator": command = [program("sluice-coordinator"), "--config", path("cluster.conf")]
+        case "haproxy": command = ["/usr/sbin/haproxy", "-db", "-f", path("state/haproxy.cfg")]
+        default:
+            let number = String(name.split(separator: "-").last ?? "")
+            command = [program("sluice-node"), "--config", path("cluster.conf"), "--index", number]
+        }
         let file = path("\(name).log")
-        if !FileManager.default.fileExists(atPath: file) {
-            _ = FileManager.default.createFile(atPath: file, contents: nil)
+        let child = try await Child.start(command, in: place.folder.path, output: file, error: file)
+        lock.withLock { children[name] = child }
+    }
+
+    func program(_ name: String) -> String { TestCluster.products.appending(path: name).path }
+
+    /// The process of that name.
+    func child(_ name: String) throws -> Child {
+        guard let child = lock.withLock({ children[name] }) else {
+            throw ClusterFailure(description: "\(name) was never started")
         }
-        let handle = FileHandle(forWritingAtPath: file)
-        _ = try handle?.seekToEnd()
-        process.standardOutput = handle
-        process.standardError = handle
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        Children.add(process.processIdentifier)
-        processes[name] = process
+        return child
     }
 
-    /// Sends a signal; waits for the end when asked to, and returns the exit code then.
-    @discardableResult func signal(_ name: String, _ number: Int32, wait: Bool = true) -> Int32 {
-        guard let process = processes[name] else { return -1 }
-        kill(process.processIdentifier, number)
-        guard wait else { return 0 }
-        process.waitUntilExit()
-        return process.terminationStatus
-    }
+    /// kill -9, and its end.
+    func kill(_ name: String) async throws { await (try child(name)).end() }
 
-    func stop() {
-        for process in processes.values where process.isRunning { kill(process.processIdentifier, SIGKILL) }
-        for process in processes.values { process.waitUntilExit() }
-        processes = [:]
-        try? FileManager.default.removeItem(at: folder)
-    }
-
-    func wait(_ what: String, seconds: Double = 15, _ condition: () -> Bool) throws {
-        let end = Date().addingTimeInterval(seconds)
-        while Date() < end {
-            if condition() { return }
-            Thread.sleep(forTimeInterval: 0.05)
+    func waitReady(_ nodes: Int...) async throws {
+        for node in nodes {
+            try await wait("node \(node)") { await self.http(self.at("nodeAdmin") + node, "/readyz").status == 200 }
         }
-        throw ClusterFailure(
-            description: "\(what) is not there after \(seconds) s; node 1 said: \(log("node-1").suffix(600))")
     }
 
-    // MARK: - Asking
-
-    struct Answer {
-        let status: Int32
-        let output: String
-        let error: String
-        var json: JSONValue { (try? JSONValue.parse(Array(output.utf8))) ?? .null }
+    func stop() async {
+        let all = lock.withLock { Array(children.values) }
+        for child in all { child.signal(SIGKILL) }
+        for child in all { _ = await child.exit() }
+        place.leave()
     }
 
-    @discardableResult func run(_ executable: String, _ arguments: [String], key: String? = nil) throws -> Answer {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: executable)
-        process.arguments = arguments
-        process.currentDirectoryURL = folder
-        var environment = ProcessInfo.processInfo.environment
-        environment["SLUICE_KEY"] = key ?? self.key
-        environment["SLUICE_ADDRESS"] = "127.0.0.1:\(at("balancer"))"
-        process.environment = environment
-        let (output, error) = (Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = error
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let text = output.fileHandleForReading.readDataToEndOfFile()
-        let complaint = error.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return Answer(
-            status: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
-            error: String(decoding: complaint, as: UTF8.self))
-    }
-
-    func tool(_ arguments: [String], key: String? = nil) throws -> Answer {
-        try run(program("sluice"), arguments, key: key)
-    }
-
-    func chat(_ prompt: String, _ options: [String] = [], key: String? = nil) throws -> Answer {
-        try tool(["chat"] + options + [prompt], key: key)
-    }
-
-    /// A running `sluice` whose end is waited for later.
-    func startTool(_ arguments: [String]) throws -> Process {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program("sluice"))
-        process.arguments = arguments
-        process.currentDirectoryURL = folder
-        var environment = ProcessInfo.processInfo.environment
-        environment["SLUICE_KEY"] = key
-        environment["SLUICE_ADDRESS"] = "127.0.0.1:\(at("balancer"))"
-        process.environment = environment
-        process.standardOutput = Pipe()
-        process.standardError = Pipe()
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        return process
-    }
-
-    func createKey(team: String) throws -> String {
-        let made = try tool(["keys", "create", "--org", "acme", "--team", team, "--model", "*", "--json"])
-        guard let text = made.json["key"]?.text else { throw ClusterFailure(description: "no key: \(made.error)") }
-        return text
-    }
-
-    func http(_ port: Int, _ path: String, method: String = "GET") -> (status: Int, body: String) {
-        let answer = try? run(
-            "/usr/bin/curl",
-            ["-s", "-X", method, "--max-time", "3", "-w", "\n%{http_code}", "http://127.0.0.1:\(port)\(path)"])
-        let lines = (answer?.output ?? "").split(separator: "\n", omittingEmptySubsequences: false)
-        return (Int(lines.last ?? "") ?? 0, lines.dropLast().joined(separator: "\n"))
-    }
-
-    /// The simulator's own counts.
-    var simulator: JSONValue {
-        (try? JSONValue.parse(Array(http(at("sim"), "/sim/stats").body.utf8))) ?? .null
-    }
-
-    func redis(_ command: [String]) throws -> String {
-        try run("/usr/bin/redis-cli", ["-s", path("state/redis.sock")] + command).output
-    }
-
-    /// The first of thirty ports in a row that nobody uses.
-    private static func freeBase() throws -> Int {
-        for _ in 0..<50 {
-            let base = Int.random(in: 200...600) * 50
-            let isFree = (0..<30).allSatisfy { offset in
-                let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-                defer { close(socket) }
-                var address = sockaddr_in()
-                address.sin_family = sa_family_t(AF_INET)
-                address.sin_port = UInt16(base + offset).bigEndian
-                address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-                return withUnsafePointer(to: &address) {
-                    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                        bind(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-                    }
-                }
-            }
-            if isFree { return base }
-        }
-        throw ClusterFailure(description: "no free ports")
+    /// Waits until the condition holds.
+    func wait(_ what: String, seconds: Double = 20, _ condition: () async throws -> Bool) async throws {
+        let end = ContinuousClock.now + .seconds(seconds)
+        repeat {
+            if try await condition() { return }
+            try await Task.sleep(for: .milliseconds(20))
+        } while ContinuousClock.now < end
+        throw ClusterFailure(description: "\(what): not so after \(seconds) s")
     }
 }

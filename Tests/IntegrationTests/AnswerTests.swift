@@ -1,0 +1,106 @@
+// What users see of a healthy cluster: answers, refusals with names, keys, configuration, pages for operators.
+import Core
+import Foundation
+import Testing
+
+@Suite struct AnswerTests {
+    @Test func `a streamed answer arrives intact, and so does a whole one`() async throws {
+        try await withCluster { cluster in
+            let prompt = "one two three\nsim: tokens=40 pace=2ms"
+            let streamed = try await cluster.chat(prompt, ["--json"])
+            let whole = try await cluster.chat(prompt, ["--json", "--no-stream"])
+            #expect(streamed.status == 0, "\(streamed.error)")
+            #expect(streamed.json["output_tokens"]?.integer == 40)
+            #expect(streamed.json["text"]?.text?.isEmpty == false)
+            #expect(streamed.json["text"]?.text == whole.json["text"]?.text)
+            #expect(streamed.json["usage_source"] == .string("provider"))
+            #expect((streamed.json["cost_micro_usd"]?.integer ?? 0) > 0)
+        }
+    }
+
+    @Test func `a wrong key is refused, and so is a revoked one on both nodes`() async throws {
+        try await withCluster { cluster in
+            #expect(try await cluster.chat("hi", key: "slk_nobody_0123456789abcdefghij").status == 77)
+            let key = try await cluster.createKey(team: "search")
+            for node in [1, 2] {
+                try await cluster.wait("the key on node \(node)", seconds: 2) {
+                    try await cluster.chat("hi", key: key, node: node).status == 0
+                }
+            }
+            let id = String(key.split(separator: "_")[1])
+            #expect(try await cluster.tool(["keys", "revoke", id]).status == 0)
+            for node in [1, 2] {
+                try await cluster.wait("the revocation on node \(node)", seconds: 2) {
+                    try await cluster.chat("hi", key: key, node: node).status == 77
+                }
+            }
+        }
+    }
+
+    @Test func `a model that nobody offers is named in the refusal`() async throws {
+        try await withCluster { cluster in
+            let answer = try await cluster.chat("hi", ["--model", "gpt-nowhere"])
+            #expect(answer.status == 1)
+            #expect(answer.error.contains("UNKNOWN_MODEL") && answer.error.contains("gpt-nowhere"))
+        }
+    }
+
+    @Test func `a provider's fault has its own code`() async throws {
+        try await withCluster { cluster in
+            for (fault, code) in [
+                ("error=500", "UPSTREAM_5XX"), ("error=429 retry-after=3s", "UPSTREAM_THROTTLED"),
+                ("error=cut-after=3 tokens=20", "UPSTREAM_TRUNCATED"),
+                ("error=malformed-after=3 tokens=20", "UPSTREAM_TRUNCATED"), ("error=not-http", "UPSTREAM_MALFORMED"),
+            ] {
+                let answer = try await cluster.chat("hello\nsim: \(fault)")
+                #expect(answer.status != 0)
+                #expect(answer.error.contains(code), "\(fault): \(answer.error)")
+            }
+        }
+    }
+
+    @Test func `health, metrics and configuration are served, and no secret is ever shown`() async throws {
+        try await withCluster { cluster in
+            for node in [1, 2] { _ = try await cluster.chat("prompt-canary-99d1", node: node) }
+            let port = cluster.at("nodeAdmin") + 1
+            #expect(await cluster.http(port, "/livez").status == 200)
+            #expect(await cluster.http(port, "/readyz").body.contains("\"ready\":true"))
+            let metrics = await cluster.http(port, "/metrics").body
+            for name in [
+                "sluice_requests_total", "gen_ai_server_time_to_first_token_seconds_bucket", "sluice_redis_ready 1",
+            ] {
+                #expect(metrics.contains(name))
+            }
+            let configuration = await cluster.http(port, "/config").body
+            #expect(configuration.contains("[route chat-default]"))
+            // Log lines are written at most 20 ms later.
+            try await cluster.wait("both requests in the logs") {
+                [1, 2].allSatisfy { cluster.log("node-\($0)").contains("\"request\"") }
+            }
+            let logs = ["node-1", "node-2", "coordinator"].map(cluster.log).joined()
+            let secret = String(cluster.key.split(separator: "_")[2])
+            for canary in ["prompt-canary-99d1", "provider-canary-51be20", "admin-canary-7f3a9c", secret] {
+                #expect(!(configuration + metrics + logs).contains(canary))
+            }
+        }
+    }
+
+    @Test func `a configuration with mistakes is refused whole and the old one stays`() async throws {
+        try await withCluster { cluster in
+            let good = try cluster.read("cluster.conf")
+            try cluster.write("cluster.conf", good + "\n[route broken]\ntarget = nobody/x\ncolour = red\n")
+            let checked = try await cluster.tool(["check", "cluster.conf"])
+            #expect(checked.status == 64)
+            #expect(checked.error.contains("nobody") && checked.error.contains("colour"))
+            #expect(try await cluster.tool(["apply"]).status != 0)
+            #expect(try await cluster.chat("hi").status == 0)
+            try cluster.write("cluster.conf", good + "\n[route chat-second]\ntarget = sim/gpt-6-luna\n")
+            #expect(try await cluster.tool(["apply"]).status == 0)
+            for node in [1, 2] {
+                try await cluster.wait("the new route on node \(node)", seconds: 2) {
+                    try await cluster.chat("hi", ["--model", "chat-second"], node: node).status == 0
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// The client library inside a test: requests whose times, codes and retry classes are seen as a program sees them.
+import Client
+import Core
+import Foundation
+import Net
+import Wire
+
+/// A client of a test's cluster on a lane of its own. It never repeats a request by itself.
+final class Caller: @unchecked Sendable {
+    private let lane: Lane
+    private var client: SluiceClient?
+    private var chance = Chance(seed: Host.randomSeed())
+
+    /// What became of one request.
+    struct Outcome: Sendable {
+        let result: Result<End, ClientFailure>
+        let text: String
+        let sentAt: ContinuousClock.Instant
+        let endedAt: ContinuousClock.Instant
+
+        var end: End? { try? result.get() }
+        var refusal: StreamError? { if case .failure(.refused(let error)) = result { error } else { nil } }
+        var isLost: Bool { if case .failure(.connectionLost) = result { true } else { false } }
+        var time: Duration { endedAt - sentAt }
+    }
+
+    /// A client of the balancer, or of one node.
+    init(_ cluster: TestCluster, key: String? = nil, connections: Int = 1, node: Int? = nil) throws {
+        let port = node.map { cluster.at("node") + $0 } ?? cluster.at("balancer")
+        guard let endpoint = Endpoint.parse("127.0.0.1:\(port)") else {
+            throw ClusterFailure(description: "\(port) is no port")
+        }
+        var options = ClientOptions(
+            endpoint: endpoint,
+            tls: try TLSContext.client(trust: .file(cluster.path("state/pki/ca.pem")), protocols: ["sluice/1"]),
+            serverName: "localhost", apiKey: Array((key ?? cluster.key).utf8))
+        options.connections = connections
+        options.attempts = 1
+        lane = try Lane.start(count: 1, name: "caller")[0]
+        lane.execute { [self, options] in client = SluiceClient(lane: lane, options: options) }
+    }
+
+    deinit {
+        let client = self.client
+        let lane = self.lane
+        let last = LastWord(client: client)
+        lane.execute { last.client?.close() }
+        lane.stop()
+    }
+
+    private struct LastWord: @unchecked Sendable { let client: SluiceClient? }
+
+    /// Connections that are ready now.
+    func readyConnections() async -> Int {
+        await withCheckedContinuation { continuation in
+            lane.execute { [self] in continuation.resume(returning: client?.readyConnections ?? 0) }
+        }
+    }
+
+    /// Waits for connections, so that the next request's time holds no handshake.
+    func connected(_ wanted: Int = 1) async throws {
+        for _ in 0..<500 {
+            if await readyConnections() >= wanted { return }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw ClusterFailure(description: "\(wanted) connections are not ready after 5 s")
+    }
+
+    /// Asks and waits for the outcome.
+    func ask(_ prompt: String, timeout: Duration = .seconds(20)) async -> Outcome {
+        await withCheckedContinuation { continuation in
+            lane.execute { [self] in
+                var body = ChatBodyWriter()
+                body.message(.user, prompt)
+                let head = RequestHead(
+                    idempotencyKey: chance.identifier(), model: "chat-default",
+                    timeoutMilliseconds: UInt32(timeout.milliseconds))
+                let listener = Listener(continuation)
+                client?.send(head, body: body.finish().array(), handler: listener)
+            }
+        }
+    }
+
+    /// Asks many times at once.
+    func ask(_ count: Int, _ prompt: String, timeout: Duration = .seconds(20)) async -> [Outcome] {
+        await withTaskGroup(of: Outcome.self) { group in
+            for _ in 0..<count { group.addTask { await self.ask(prompt, timeout: timeout) } }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+    }
+
+    private final class Listener: AnswerHandler {
+        private let continuation: CheckedContinuation<Outcome, Never>
+        private let sentAt = ContinuousClock.now
+        private var text: [UInt8] = []
+
+        init(_ continuation: CheckedContinuation<Outcome, Never>) { self.continuation = continuation }
+
+        func received(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) { text += bytes.array(0..<bytes.byteCount) }
+        func received(_ event: StreamEvent) {}
+
+        func finished(_ result: Result<End, ClientFailure>) {
+            let text = String(decoding: text, as: UTF8.self)
+            continuation.resume(
+                returning: Outcome(result: result, text: text, sentAt: sentAt, endedAt: ContinuousClock.now))
+        }
+    }
+}
