@@ -48,11 +48,14 @@ public enum KeySchema {
         output.append(literal: "q:{")
         appendName(tenant.org, to: &output)
         output.append(literal: "}:r:")
-        var rest = UInt128(id.high) << 64 | UInt128(id.low)
-        for _ in 0..<22 {
-            output.append(base64Digit(UInt8(truncatingIfNeeded: rest & 63)))
-            rest >>= 6
+        var digits: [22 of UInt8] = .init(repeating: 0)
+        var (low, high) = (id.low, id.high)
+        for place in 0..<22 {
+            digits[place] = base64Digit(UInt8(truncatingIfNeeded: low & 63))
+            low = low >> 6 | high << 58
+            high >>= 6
         }
+        output.append(RawSpan(_elements: digits.span))
     }
 
     /// The hash of API key records.

@@ -1,26 +1,7 @@
-// Numbers as decimal digits, without a String in between.
+// Fractions as decimal digits, without a String in between.
 import Core
 
 extension ByteBuffer {
-    /// Appends `value` in decimal digits, without allocating.
-    mutating func append(digits value: UInt64) {
-        var rest = value
-        var place: [20 of UInt8] = .init(repeating: 0)
-        var first = 20
-        repeat {
-            first -= 1
-            place[first] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-            rest /= 10
-        } while rest > 0
-        append(RawSpan(_elements: place.span).extracting(first..<20))
-    }
-
-    /// Appends `value` in decimal digits with a minus sign where needed, without allocating.
-    mutating func append(digits value: Int64) {
-        if value < 0 { append(UInt8(ascii: "-")) }
-        append(digits: value.magnitude)
-    }
-
     /// Appends the last `width` decimal digits of `value`, with leading zeros.
     mutating func append(digits value: Int64, width: Int) {
         var rest = value.magnitude
@@ -37,7 +18,7 @@ extension ByteBuffer {
         if nanoseconds < 0 { append(UInt8(ascii: "-")) }
         let whole = nanoseconds.magnitude / 1_000_000_000
         var fraction = Int64(nanoseconds.magnitude % 1_000_000_000)
-        append(digits: whole)
+        append(decimal: whole)
         guard fraction > 0 else { return }
         var width = 9
         while fraction % 10 == 0 {

@@ -51,12 +51,12 @@ public struct LogRecord: ~Copyable {
 
     @usableFromInline mutating func field(_ key: StaticString, signed value: Int64) {
         begin(key)
-        line.append(digits: value)
+        line.append(decimal: value)
     }
 
     @usableFromInline mutating func field(_ key: StaticString, unsigned value: UInt64) {
         begin(key)
-        line.append(digits: value)
+        line.append(decimal: value)
     }
 
     /// True or false.

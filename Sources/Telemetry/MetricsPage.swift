@@ -110,14 +110,14 @@ public struct MetricsPage: ~Copyable {
         text.append(literal: "le=\"")
         if let end { append(end) } else { text.append(literal: "+Inf") }
         text.append(literal: "\"} ")
-        text.append(digits: count)
+        text.append(decimal: count)
         text.append(UInt8(ascii: "\n"))
     }
 
     private mutating func append(_ value: SampleValue) {
         switch value {
-        case .signed(let number): text.append(digits: number)
-        case .unsigned(let number): text.append(digits: number)
+        case .signed(let number): text.append(decimal: number)
+        case .unsigned(let number): text.append(decimal: number)
         case .nanoseconds(let number): text.append(secondsFrom: number)
         case .real(let number):
             if number.isNaN {

@@ -226,11 +226,6 @@
         other.removeAll()
     }
 
-    /// Appends an integer as decimal digits.
-    @inlinable public mutating func append(decimal value: some BinaryInteger) {
-        append(String(value))
-    }
-
     @inlinable mutating func append(copying source: UnsafeRawBufferPointer) {
         guard let start = source.baseAddress, source.count > 0 else { return }
         reserve(source.count)

@@ -63,7 +63,7 @@ public struct JSONWriter: Sendable {
     public mutating func endString(_ output: inout ByteBuffer) { output.append(UInt8(ascii: "\"")) }
 
     /// An integer.
-    public mutating func integer(_ value: some BinaryInteger, _ output: inout ByteBuffer) {
+    public mutating func integer(_ value: some FixedWidthInteger, _ output: inout ByteBuffer) {
         separate(&output)
         output.append(decimal: value)
     }

@@ -28,7 +28,9 @@ final class Exchange: @unchecked Sendable {
     var firstDeltaAt: Instant?
     var outcome: UpstreamOutcome?
     private var call: UpstreamCall?
-    private var bodyWaiter: CheckedContinuation<Void, Never>?
+    private let latch = Latch()
+    private var decision: Result<ReserveReply, StoreError>?
+    private var answer: UpstreamOutcome?
     private var deadlineTimer: LaneTimer?
 
     init(
@@ -62,8 +64,7 @@ final class Exchange: @unchecked Sendable {
         guard stopReason == nil else { return }
         stopReason = reason
         call?.cancel()
-        bodyWaiter?.resume()
-        bodyWaiter = nil
+        latch.open()
     }
 
     /// Throws when the request was stopped meanwhile.
@@ -73,9 +74,7 @@ final class Exchange: @unchecked Sendable {
     func append(body bytes: RawSpan, isComplete: Bool) {
         body.append(bytes)
         isBodyComplete = isComplete
-        guard isComplete else { return }
-        bodyWaiter?.resume()
-        bodyWaiter = nil
+        if isComplete { latch.open() }
     }
 
     /// Waits until the body is whole or the request was stopped.
@@ -83,7 +82,7 @@ final class Exchange: @unchecked Sendable {
         if !isBodyComplete, stopReason == nil {
             session.channel.machine.grantBody(stream: stream)
             session.channel.wake()
-            await withCheckedContinuation { bodyWaiter = $0 }
+            while !isBodyComplete, stopReason == nil { await latch.wait() }
         }
         try checkGoesOn()
     }
@@ -100,20 +99,35 @@ final class Exchange: @unchecked Sendable {
 
     /// Sends the request in `json` to the target and waits for the outcome; deltas go to the session meanwhile.
     func callUpstream(_ target: UpstreamTarget, _ json: inout ByteBuffer) async -> UpstreamOutcome {
-        var request = ByteBuffer()
-        swap(&request, &json)
         let first = head.timeToFirstTokenMilliseconds
-        let rendered = RequestBytes(request)
-        let result = await withCheckedContinuation { continuation in
-            let call = UpstreamCall(
-                target, isStream: head.flags.contains(.stream),
-                firstEventTimeout: first == 0 ? nil : .milliseconds(Int64(first)), sink: self
-            ) { continuation.resume(returning: $0) }
-            self.call = call
-            call.start(&rendered.bytes)
+        let call = UpstreamCall(
+            target, isStream: head.flags.contains(.stream),
+            firstEventTimeout: first == 0 ? nil : .milliseconds(Int64(first)), sink: self
+        ) { [self] in
+            answer = $0
+            latch.open()
         }
-        call = nil
-        return result
+        self.call = call
+        call.start(&json)
+        while true {
+            if let answer {
+                self.call = nil
+                return answer
+            }
+            await latch.wait()
+        }
+    }
+
+    /// Asks for quota and waits for the decision.
+    func reserve(_ call: ReserveCall) async -> Result<ReserveReply, StoreError> {
+        gateway.quota.reserve(call) { [self] in
+            decision = $0
+            latch.open()
+        }
+        while true {
+            if let decision { return decision }
+            await latch.wait()
+        }
     }
 
     /// The client may take more: the provider is read on.
@@ -125,12 +139,6 @@ final class Exchange: @unchecked Sendable {
         deadlineTimer = nil
         call = nil
     }
-}
-
-/// Carries a request's bytes into a closure, which cannot capture a value that moves.
-private final class RequestBytes {
-    var bytes: ByteBuffer
-    init(_ bytes: consuming ByteBuffer) { self.bytes = bytes }
 }
 
 extension Exchange: AnswerSink {

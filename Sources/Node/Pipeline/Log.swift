@@ -38,7 +38,7 @@ extension Pipeline {
         record.field("gen_ai.usage.input_tokens", bill.usage.inputTokens)
         record.field("gen_ai.usage.output_tokens", bill.usage.outputTokens)
         record.field("cost_micro_usd", bill.cost.amount)
-        if let source = bill.source { record.field("usage_source", "\(source)") }
+        if let source = bill.source { record.field("usage_source", word: source.name) }
         if let reserved = exchange.reservedAt { record.field("reserve_us", from: exchange.receivedAt, to: reserved) }
         if let first = exchange.firstDeltaAt { record.field("first_delta_us", from: exchange.receivedAt, to: first) }
         record.field("duration_us", from: exchange.receivedAt, to: now)

@@ -29,9 +29,7 @@ extension Pipeline {
             estimate: QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount),
             holdMilliseconds: exchange.timeout.milliseconds + 60_000, limits: grant.limits)
         exchange.reservation = call
-        let result = await withCheckedContinuation { continuation in
-            gateway.quota.reserve(call) { continuation.resume(returning: $0) }
-        }
+        let result = await exchange.reserve(call)
         exchange.reservedAt = gateway.lane.now
         switch result {
         case .success(.granted): exchange.isReserved = true

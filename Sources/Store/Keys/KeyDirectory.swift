@@ -64,7 +64,7 @@ public final class KeyDirectory {
         id: String, expected: [UInt8], record: [UInt8], then: @escaping (Result<Outcome, StoreError>) -> Void
     ) {
         guard fits(id, record) else { return then(.failure(Self.tooLarge)) }
-        connection.call(.replace) { name, output in
+        let call = WrittenCall(.replace) { name, output in
             RedisWriter.begin(7, in: &output)
             name.write(into: &output)
             RedisWriter.part(decimal: 1, in: &output)
@@ -75,6 +75,7 @@ public final class KeyDirectory {
         } then: {
             then(Self.outcome($0))
         }
+        connection.send(call)
     }
 
     /// Reads all records, in the order of their ids; pages of about 256 keep Redis free for others.

@@ -6,10 +6,27 @@ import Policy
 /// Writes calls and reads replies. Keeps one scratch buffer, and the unchanging arguments of each set of limits.
 struct QuotaCodec: ~Copyable {
     private var scratch = ByteBuffer()
-    /// Plan and field names as command parts, by the identity of the layout, which is kept alive with them.
-    private var plans: [ObjectIdentifier: (layout: LimitLayout, parts: [UInt8])] = [:]
-    /// Sets of limits that are remembered: at about 600 B each, 5 MiB at most. Beyond, all are forgotten and made again.
+    /// What does not change from call to call, by the identity of the layout, which is kept alive with it.
+    private var plans: [ObjectIdentifier: Plan] = [:]
+    /// Sets of limits that are remembered: at about 800 B each, 7 MiB at most. Beyond, all are forgotten and made again.
     private static let planLimit = 8192
+
+    /// The unchanging command parts of one set of limits.
+    private struct Plan {
+        let layout: LimitLayout
+        /// The tenant of the last call with these limits: almost always the same, since limits are made for one key.
+        var tenant: Tenant
+        /// Keys of that tenant's counters and logs.
+        var keys: [UInt8]
+        /// Plan and field names.
+        let arguments: [UInt8]
+
+        /// True when the keys are those of `other`; its feature counts only where a limit looks at it.
+        func hasKeys(of other: Tenant) -> Bool {
+            tenant.org == other.org && tenant.team == other.team && tenant.key == other.key
+                && (tenant.feature == other.feature || !layout.groups.contains { $0.scope == .feature })
+        }
+    }
 
     let times: QuotaTimes
 
@@ -44,14 +61,8 @@ struct QuotaCodec: ~Copyable {
         RedisWriter.part(decimal: keyCount, in: &output)
         KeySchema.appendRecord(id, of: tenant, to: &scratch)
         flushPart(into: &output)
-        for group in layout.groups {
-            KeySchema.appendScope(group.scope, of: tenant, to: &scratch)
-            flushPart(into: &output)
-        }
-        for log in layout.logs {
-            KeySchema.appendLog(log.field, scope: log.scope, of: tenant, to: &scratch)
-            flushPart(into: &output)
-        }
+        let plan = plan(of: layout, tenant)
+        output.append(plan.keys)
         append(head.use.inputTokens)
         append(head.use.outputTokens)
         append(head.use.microUSD)
@@ -63,7 +74,7 @@ struct QuotaCodec: ~Copyable {
         scratch.append(integer: id.low)
         if let requests = head.requests { scratch.append(requests) }
         flushPart(into: &output)
-        output.append(parts(of: layout))
+        output.append(plan.arguments)
     }
 
     private mutating func flushPart(into output: inout ByteBuffer) {
@@ -76,18 +87,41 @@ struct QuotaCodec: ~Copyable {
         scratch.append(integer: Double(value).bitPattern.byteSwapped)
     }
 
-    private mutating func parts(of layout: LimitLayout) -> [UInt8] {
+    private mutating func plan(of layout: LimitLayout, _ tenant: Tenant) -> Plan {
         let identity = ObjectIdentifier(layout)
-        if let known = plans[identity] { return known.parts }
-        var buffer = ByteBuffer()
-        RedisWriter.part(layout.plan, in: &buffer)
-        for group in layout.groups {
-            for field in group.fields { RedisWriter.part(Array(field.utf8), in: &buffer) }
+        if let known = plans[identity] {
+            if known.hasKeys(of: tenant) { return known }
+            let fresh = Plan(
+                layout: layout, tenant: tenant, keys: Self.keys(of: layout, tenant), arguments: known.arguments)
+            plans[identity] = fresh
+            return fresh
         }
-        let parts = buffer.array()
+        var arguments = ByteBuffer()
+        RedisWriter.part(layout.plan, in: &arguments)
+        for group in layout.groups {
+            for field in group.fields { RedisWriter.part(Array(field.utf8), in: &arguments) }
+        }
+        let fresh = Plan(
+            layout: layout, tenant: tenant, keys: Self.keys(of: layout, tenant), arguments: arguments.array())
         if plans.count >= Self.planLimit { plans.removeAll(keepingCapacity: true) }
-        plans[identity] = (layout, parts)
-        return parts
+        plans[identity] = fresh
+        return fresh
+    }
+
+    private static func keys(of layout: LimitLayout, _ tenant: Tenant) -> [UInt8] {
+        var keys = ByteBuffer()
+        var name = ByteBuffer()
+        for group in layout.groups {
+            KeySchema.appendScope(group.scope, of: tenant, to: &name)
+            RedisWriter.part(name.bytes, in: &keys)
+            name.removeAll()
+        }
+        for log in layout.logs {
+            KeySchema.appendLog(log.field, scope: log.scope, of: tenant, to: &name)
+            RedisWriter.part(name.bytes, in: &keys)
+            name.removeAll()
+        }
+        return keys.array()
     }
 }
 

@@ -19,9 +19,31 @@ public final class QuotaStore {
     /// After a `timeout` or a loss of the connection the reservation may exist: settle it with `SettleCall.release`, or
     /// reserve again under the same id, which then replies `repeated`.
     public func reserve(_ call: ReserveCall, then: @escaping (Result<ReserveReply, StoreError>) -> Void) {
-        connection.call(.reserve) { [self] name, output in
-            codec.write(call, script: name, into: &output)
-        } then: { result in
+        connection.send(Reservation(call, self, then))
+    }
+
+    /// Ends a reservation with its real use. Safe to repeat after any failure: it counts once.
+    public func settle(_ call: SettleCall, then: @escaping (Result<SettleReply, StoreError>) -> Void) {
+        connection.send(Settlement(call, self, then))
+    }
+
+    private final class Reservation: ScriptCall {
+        let call: ReserveCall
+        let store: QuotaStore
+        let then: (Result<ReserveReply, StoreError>) -> Void
+        var script: RedisScript { .reserve }
+
+        init(_ call: ReserveCall, _ store: QuotaStore, _ then: @escaping (Result<ReserveReply, StoreError>) -> Void) {
+            self.call = call
+            self.store = store
+            self.then = then
+        }
+
+        func write(_ name: ScriptName, into output: inout ByteBuffer) {
+            store.codec.write(call, script: name, into: &output)
+        }
+
+        func finish(_ result: Result<RedisReply, StoreError>) {
             then(
                 result.flatMap { reply in
                     Result { () throws(StoreError) in try QuotaReplyReader.reserve(reply, of: call) }
@@ -29,11 +51,23 @@ public final class QuotaStore {
         }
     }
 
-    /// Ends a reservation with its real use. Safe to repeat after any failure: it counts once.
-    public func settle(_ call: SettleCall, then: @escaping (Result<SettleReply, StoreError>) -> Void) {
-        connection.call(.settle) { [self] name, output in
-            codec.write(call, script: name, into: &output)
-        } then: { result in
+    private final class Settlement: ScriptCall {
+        let call: SettleCall
+        let store: QuotaStore
+        let then: (Result<SettleReply, StoreError>) -> Void
+        var script: RedisScript { .settle }
+
+        init(_ call: SettleCall, _ store: QuotaStore, _ then: @escaping (Result<SettleReply, StoreError>) -> Void) {
+            self.call = call
+            self.store = store
+            self.then = then
+        }
+
+        func write(_ name: ScriptName, into output: inout ByteBuffer) {
+            store.codec.write(call, script: name, into: &output)
+        }
+
+        func finish(_ result: Result<RedisReply, StoreError>) {
             then(result.flatMap { reply in Result { () throws(StoreError) in try QuotaReplyReader.settle(reply) } })
         }
     }

@@ -14,7 +14,7 @@ extension RedisConnection {
         guard state == .connecting else { return link.abort() }
         self.link = link
         state = .preparing
-        digests = [:]
+        for place in digests.indices { digests[place] = nil }
         firstNumber = 0
         if let password = configuration.password {
             var parts = [Array("AUTH".utf8)]
@@ -30,8 +30,7 @@ extension RedisConnection {
             identity = reply.text?.split(separator: "\r\n").first { $0.hasPrefix("run_id:") }
                 .map { String($0.dropFirst("run_id:".count)) }
         }
-        let scripts = RedisScript.allCases
-        for script in scripts {
+        for script in RedisScript.allCases {
             let load = RedisCommand(parts: [Array("SCRIPT".utf8), Array("LOAD".utf8), script.source])
             prepare(load) { [weak self] result in
                 guard let self, state == .preparing else { return }
@@ -40,14 +39,14 @@ extension RedisConnection {
                 }
                 var part = ByteBuffer()
                 RedisWriter.part(Array(digest.utf8), in: &part)
-                digests[script] = part.array()
-                if digests.count == scripts.count { becomeReady(identity) }
+                digests[script.rawValue] = part.array()
+                if !digests.contains(nil) { becomeReady(identity) }
             }
         }
     }
 
     private func prepare(_ command: RedisCommand, then: @escaping Completion) {
-        submit(timeout: configuration.connectTimeout, script: nil, then: then) { command.write(into: &$0) }
+        submit(deadline: dialer.now + configuration.connectTimeout, .function(then)) { command.write(into: &$0) }
     }
 
     private func becomeReady(_ identity: String?) {

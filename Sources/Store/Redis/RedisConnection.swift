@@ -29,15 +29,21 @@ public final class RedisConnection {
 
     struct Pending {
         let sentAt: Instant
-        /// How to write the command again with the script's source, should Redis have forgotten it.
-        let script: ScriptCall?
-        let then: Completion
+        let listener: Listener
     }
 
-    struct ScriptCall {
-        let script: RedisScript
-        let deadline: Instant
-        let write: (ScriptName, inout ByteBuffer) -> Void
+    /// Who hears the reply.
+    enum Listener {
+        case function(Completion)
+        /// Can write itself again with the script's source, should Redis have forgotten it.
+        case call(any ScriptCall)
+
+        func hear(_ result: Result<RedisReply, StoreError>) {
+            switch self {
+            case .function(let then): then(result)
+            case .call(let call): call.finish(result)
+            }
+        }
     }
 
     let configuration: RedisConfiguration
@@ -47,7 +53,8 @@ public final class RedisConnection {
     var attempts = 0
     var cancelPause: (() -> Void)?
     var cancelProbe: (() -> Void)?
-    var digests: [RedisScript: [UInt8]] = [:]
+    /// The digest of each script as a command part, by the scripts' numbers; nil until Redis has told it.
+    var digests = [[UInt8]?](repeating: nil, count: RedisScript.allCases.count)
     /// Commands under way, the oldest first; the numbers are the machine's.
     var pending: [Pending?] = []
     var pendingHead = 0
@@ -108,36 +115,31 @@ public final class RedisConnection {
 
     /// Sends one command; `then` hears its reply, an error reply as a `StoreError`.
     public func send(_ command: RedisCommand, timeout: Duration? = nil, then: @escaping Completion) {
-        guard state == .ready else { return refuse(then) }
-        submit(timeout: timeout ?? configuration.commandTimeout, script: nil, then: then) { command.write(into: &$0) }
+        guard state == .ready else { return refuse(.function(then)) }
+        submit(deadline: dialer.now + (timeout ?? configuration.commandTimeout), .function(then)) {
+            command.write(into: &$0)
+        }
     }
 
-    /// Calls a script by its digest, and in full when Redis has forgotten it. `write` writes the whole command.
-    func call(
-        _ script: RedisScript, write: @escaping (ScriptName, inout ByteBuffer) -> Void, then: @escaping Completion
-    ) {
-        guard state == .ready else { return refuse(then) }
-        let timeout = configuration.commandTimeout
-        let call = ScriptCall(script: script, deadline: dialer.now + timeout, write: write)
-        let name = ScriptName(script: script, digest: digests[script])
-        submit(timeout: timeout, script: call, then: then) { write(name, &$0) }
+    /// Calls a script by its digest, and in full when Redis has forgotten it.
+    func send(_ call: some ScriptCall) {
+        guard state == .ready else { return refuse(.call(call)) }
+        let name = ScriptName(script: call.script, digest: digests[call.script.rawValue])
+        submit(deadline: dialer.now + configuration.commandTimeout, .call(call)) { call.write(name, into: &$0) }
     }
 
-    private func refuse(_ then: Completion) {
+    private func refuse(_ listener: Listener) {
         metrics.refused.add()
-        then(.failure(.disconnected(reason: lastFailure ?? "not connected yet")))
+        listener.hear(.failure(.disconnected(reason: lastFailure ?? "not connected yet")))
     }
 
-    func submit(
-        timeout: Duration, script: ScriptCall?, then: @escaping Completion, write: (inout ByteBuffer) -> Void
-    ) {
-        let now = dialer.now
-        guard let link, link.send(deadline: script?.deadline ?? now + timeout, write) != nil else {
+    func submit(deadline: Instant, _ listener: Listener, write: (inout ByteBuffer) -> Void) {
+        guard let link, link.send(deadline: deadline, write) != nil else {
             metrics.refused.add()
-            return then(.failure(.overloaded))
+            return listener.hear(.failure(.overloaded))
         }
         metrics.commands.add()
-        pending.append(Pending(sentAt: now, script: script, then: then))
+        pending.append(Pending(sentAt: dialer.now, listener: listener))
     }
 
     // MARK: What the link reports
@@ -158,7 +160,7 @@ public final class RedisConnection {
             pending[index] = nil
             timeoutsInARow += 1
             metrics.timeouts.add()
-            command.then(.failure(.timeout))
+            command.listener.hear(.failure(.timeout))
         case .failed(let reason):
             dropReason = reason
             link?.abort()
@@ -186,12 +188,12 @@ public final class RedisConnection {
     }
 
     private func finish(_ command: Pending, _ reply: RedisReply) {
-        guard case .error(let message) = reply else { return command.then(.success(reply)) }
-        if message.hasPrefix("NOSCRIPT"), let script = command.script {
+        guard case .error(let message) = reply else { return command.listener.hear(.success(reply)) }
+        if message.hasPrefix("NOSCRIPT"), case .call(let call) = command.listener {
             metrics.scriptReloads.add()
-            let name = ScriptName(script: script.script, digest: nil)
-            return submit(timeout: configuration.commandTimeout, script: script, then: command.then) {
-                script.write(name, &$0)
+            let name = ScriptName(script: call.script, digest: nil)
+            return submit(deadline: dialer.now + configuration.commandTimeout, command.listener) {
+                call.write(name, into: &$0)
             }
         }
         metrics.errors.add()
@@ -200,7 +202,7 @@ public final class RedisConnection {
             dropReason = "the server is not ready: \(message.prefix { $0 != " " })"
             link?.abort()
         }
-        command.then(.failure(error))
+        command.listener.hear(.failure(error))
     }
 
     func failAll(_ error: StoreError) {
@@ -208,6 +210,6 @@ public final class RedisConnection {
         pending = []
         pendingHead = 0
         firstNumber = 0
-        for command in lost { command?.then(.failure(error)) }
+        for command in lost { command?.listener.hear(.failure(error)) }
     }
 }

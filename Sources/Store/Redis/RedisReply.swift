@@ -1,7 +1,7 @@
 // One reply of Redis, as a value.
 
 /// A reply in RESP2. Strings are bytes: keys and values need not be text.
-public indirect enum RedisReply: Hashable, Sendable {
+public enum RedisReply: Hashable, Sendable {
     /// A short status such as `OK`.
     case status(String)
     /// An error; its first word is the kind.

@@ -12,6 +12,16 @@ public enum UsageSource: UInt8, Sendable, CaseIterable {
     case estimated = 2
     /// The cache answered; nothing was used.
     case cache = 3
+
+    /// The word for log lines.
+    public var name: StaticString {
+        switch self {
+        case .provider: "provider"
+        case .counted: "counted"
+        case .estimated: "estimated"
+        case .cache: "cache"
+        }
+    }
 }
 
 /// A complete answer's last word. PROTOCOL.md, section 5.6.
