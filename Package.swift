@@ -71,6 +71,10 @@ let package = Package(
         tests("TelemetryTests", of: ["Telemetry", "Core"]),
         tests("PolicyTests", of: ["Core", "Policy"]),
         tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "Net"]),
+        tests(
+            "CoordinatorTests",
+            of: ["Coordinator", "Client", "Core", "Net", "Policy", "Store", "Telemetry", "Wire"]),
+        tests("NodeTests", of: ["Node", "Core", "Net", "Policy", "Wire"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
         tests("IntegrationTests", of: ["Client", "Core", "Net", "Wire"]),
         tests("NetTests", of: ["Core", "Net"]),

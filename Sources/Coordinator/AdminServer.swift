@@ -54,9 +54,8 @@ final class AdminServer {
         switch (request.method, request.path) {
         case ("GET", "/livez"): return reply(channel, 200, .object([.init("live", .bool(true))]))
         case ("GET", "/readyz"):
-            let warnings: [JSONValue] =
-                coordinator.redisIsReady ? [] : [.string("Redis cannot be reached: keys cannot be changed")]
-            return reply(channel, 200, .object([.init("ready", .bool(true)), .init("warnings", .array(warnings))]))
+            let warnings = JSONValue.array(coordinator.warnings.map { .string($0) })
+            return reply(channel, 200, .object([.init("ready", .bool(true)), .init("warnings", warnings)]))
         case ("GET", "/metrics"): return metrics(channel)
         default: break
         }
@@ -75,7 +74,18 @@ final class AdminServer {
     }
 
     private func apply(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
-        let confirmed = (try? JSONValue.parse(body))?["confirm_routes"]?.integer.map { Int(clamping: $0) }
+        var confirmed: Int?
+        if !body.isEmpty {
+            guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4)) else {
+                return problem(channel, 400, "the body is not JSON")
+            }
+            if let given = value["confirm_routes"] {
+                guard let count = given.integer, (0...1_000_000).contains(count) else {
+                    return problem(channel, 400, "confirm_routes is a number of routes")
+                }
+                confirmed = Int(count)
+            }
+        }
         let problems = coordinator.apply(confirming: confirmed)
         guard problems.isEmpty else {
             return reply(channel, 422, .object([.init("problems", .array(problems.map { .string($0) }))]))
@@ -140,13 +150,13 @@ final class AdminServer {
     }
 
     private var status: JSONValue {
-        let now = coordinator.lane.wallClockMicroseconds
-        let nodes = coordinator.members.values.sorted { $0.number < $1.number }.map { member -> JSONValue in
+        let now = coordinator.lane.now
+        let nodes = coordinator.members.nodes.values.sorted { $0.number < $1.number }.map { member -> JSONValue in
             .object([
                 .init("node", .integer(member.number)), .init("name", .string(member.name)),
                 .init("address", .string(member.address)), .init("admin", .string(member.admin)),
                 .init("version", .string(member.version)), .init("connected", .bool(member.isConnected)),
-                .init("seen_ms_ago", .integer((now - member.seenAt) / 1_000)),
+                .init("seen_ms_ago", .integer((now - member.seenAt).milliseconds)),
                 .init("draining", .bool(member.report?.isDraining ?? false)),
                 .init("connections", .integer(member.report?.connections ?? 0)),
                 .init("streams", .integer(member.report?.streams ?? 0)),
@@ -154,6 +164,7 @@ final class AdminServer {
                 .init("resident_bytes", .integer(member.report?.residentBytes ?? 0)),
                 .init("epoch", .integer(member.report?.epoch ?? 0)),
                 .init("sequence", .integer(member.report?.sequence ?? 0)),
+                .init("holds_routes", .bool(member.report?.holdsRoutes ?? false)),
             ])
         }
         return .object([
@@ -163,6 +174,7 @@ final class AdminServer {
             .init("keys", .integer(coordinator.keys.records.count)),
             .init("routes", .array(coordinator.published.routes.keys.sorted().map { .string($0) })),
             .init("nodes", .array(nodes)),
+            .init("warnings", .array(coordinator.warnings.map { .string($0) })),
         ])
     }
 
@@ -173,7 +185,7 @@ final class AdminServer {
         page.gauge("sluice_snapshot_sequence", help: "Sequence published.", value: .unsigned(coordinator.sequence))
         page.gauge(
             "sluice_nodes_connected", help: "Nodes subscribed.",
-            value: .signed(Int64(coordinator.members.values.filter(\.isConnected).count)))
+            value: .signed(Int64(coordinator.members.connectedCount)))
         page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.keys.records.count)))
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))

@@ -1,5 +1,6 @@
 // The coordinator as a whole: what is published, to whom, and when.
 import Core
+import Dispatch
 import Net
 import Policy
 import Store
@@ -17,16 +18,17 @@ final class Coordinator: @unchecked Sendable {
     private let tls: TLSContext
     private let redis: RedisConnection
     let keys: KeyRing
-    private(set) var published = ClusterSnapshot()
-    private(set) var epoch: UInt64
-    private(set) var sequence: UInt64 = 0
-    private var confirmedRoutes: Int?
+    private var publication = Publication(epoch: UInt64(Host.wallClockMicroseconds() / 1_000))
+    /// Why part of the configuration is not published; nil when all of it is.
+    private(set) var holding: String?
+    /// Where what was published last is kept, so that a broken file at the next start is noticed.
+    private let publishedPath: String
+    private let disk = DispatchQueue(label: "sluice.published")
     private var listener: Listener<ServerConnection>?
     private var admin: AdminServer?
     private var signals: Signals?
     private var subscribers: [ObjectIdentifier: Subscriber] = [:]
-    /// Nodes that ever reported, by number.
-    private(set) var members: [UInt32: Member] = [:]
+    private(set) var members = Membership()
 
     /// How often everything is published again, whether or not it changed: the same work on a good and on a bad day.
     private static let interval = Duration.seconds(5)
@@ -68,8 +70,12 @@ final class Coordinator: @unchecked Sendable {
             lane: lane, endpoint: endpoint, tls: redisTLS, configuration: settings, seed: Host.randomSeed())
         let folder = source.resolve(configuration.stateDirectory)
         keys = KeyRing(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).keys")
-        epoch = UInt64(Host.wallClockMicroseconds() / 1_000)
+        publishedPath = "\(folder)/coordinator-\(own.name).published"
     }
+
+    var epoch: UInt64 { publication.epoch }
+    var sequence: UInt64 { publication.sequence }
+    var published: ClusterSnapshot { publication.cluster }
 
     /// Opens everything, on the lane.
     func start() throws {
@@ -91,11 +97,23 @@ final class Coordinator: @unchecked Sendable {
         try admin.listen(on: adminAddress)
         self.admin = admin
         signals = try Signals(lane: lane) { [unowned self] number in
-            if number == 1 { _ = apply() } else { stop() }
+            if number == 1 { reload() } else { stop() }
         }
+        resume()
         publishChange()
         tick()
         note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
+    }
+
+    /// SIGHUP: configuration and certificate are read again; each stays as it is when the new one cannot be used.
+    private func reload() {
+        _ = apply()
+        do throws(TLSFailure) {
+            try tls.reload()
+            note(.info, "certificates_reloaded", "new connections use the new certificate")
+        } catch {
+            note(.error, "certificates_kept", error.description)
+        }
     }
 
     private func stop() {
@@ -109,85 +127,124 @@ final class Coordinator: @unchecked Sendable {
     private func tick() {
         lane.schedule(after: Coordinator.interval) { [self] in
             keys.refresh()
-            for subscriber in subscribers.values { subscriber.send(snapshot) }
+            publishWhole()
+            for number in members.forgetGone(at: lane.now) { note(.info, "node_forgotten", "node \(number)") }
             tick()
         }
     }
 
-    /// The whole state as it travels.
-    var snapshot: Snapshot {
-        Snapshot(epoch: epoch, sequence: sequence, records: Coordinator.records(published))
+    /// Sends the whole state to everybody: the same bytes, made once.
+    private func publishWhole() {
+        let state = publication.snapshot()
+        for subscriber in subscribers.values { subscriber.send(state) }
     }
 
-    private static func records(_ cluster: ClusterSnapshot) -> [SnapshotRecord] {
-        cluster.records.map { SnapshotRecord(kind: $0.kind, name: $0.name, body: $0.body) }
+    /// The whole state as it travels.
+    func snapshot() -> StateBytes { publication.snapshot() }
+
+    /// Compares the file with what was published before the last stop: what `apply` would refuse is not published at a start
+    /// either. The routes of then stay until the operator confirms.
+    private func resume() {
+        guard let bytes = try? FileAccess.read(publishedPath) else { return }
+        let (saved, problems) = ClusterSnapshot.read(String(decoding: bytes, as: UTF8.self), file: publishedPath)
+        guard problems.isEmpty else {
+            return note(.warning, "published_unreadable", problems.map(\.description).joined(separator: "; "))
+        }
+        guard let problem = configuration.published.follow(saved, confirming: nil) else { return }
+        configuration.published = configuration.published.keepingRoutes(of: saved)
+        holding = "the routes published before are kept: \(problem)"
+        note(.error, "routes_held", problem)
     }
 
     /// Publishes what differs from what was published before, at once.
     private func publishChange() {
         var fresh = configuration.published
         fresh.keys.merge(keys.records) { file, _ in file }
-        fresh.confirmedRouteCount = confirmedRoutes
-        guard fresh != published || sequence == 0 else { return }
-        let old = Dictionary(
-            uniqueKeysWithValues: Coordinator.records(published).map { ("\($0.kind) \($0.name)", $0) })
-        let new = Coordinator.records(fresh)
-        let names = Set(new.map { "\($0.kind) \($0.name)" })
-        let changed = new.filter { old["\($0.kind) \($0.name)"] != $0 }
-        let removed = old.filter { !names.contains($0.key) }.values
-            .map { Update.Removal(kind: $0.kind, name: $0.name) }
-        published = fresh
-        sequence += 1
-        let update = Update(epoch: epoch, sequence: sequence, changed: changed, removed: removed)
-        for subscriber in subscribers.values { subscriber.send(update) }
-        note(.info, "published", "\(epoch).\(sequence): \(changed.count) changed, \(removed.count) removed")
+        switch publication.offer(fresh) {
+        case .same: break
+        case .tooLarge(let bytes):
+            let text = "\(bytes) bytes of state; nodes take at most \(publication.sizeLimit)"
+            if holding != text { note(.error, "not_published", text) }
+            holding = text
+        case .changed(let update, let changed, let removed):
+            for subscriber in subscribers.values { subscriber.send(update) }
+            note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed")
+            var saved = fresh
+            saved.keys = [:]
+            let text = Array(saved.text.utf8)
+            disk.async { [publishedPath] in try? FileAccess.writeAtomically(publishedPath, text) }
+        }
     }
 
     /// Reads the configuration again; keeps the old one and tells every mistake when there is one.
     ///
-    /// `routes` confirms how many routes are to be left, when most of them are taken away on purpose: nodes refuse that otherwise.
-    func apply(confirming routes: Int? = nil) -> [String] {
+    /// `count` confirms how many routes are to be left, when most of them are taken away on purpose: it is refused otherwise, here
+    /// and by every node.
+    func apply(confirming count: Int? = nil) -> [String] {
+        var problems: [String] = []
         do throws(ConfigurationSource.Problems) {
-            configuration = try source.read()
-            confirmedRoutes = routes
-            publishChange()
-            return []
+            var fresh = try source.read()
+            if let problem = fresh.published.follow(published, confirming: count) {
+                problems = [problem]
+            } else {
+                configuration = fresh
+                holding = nil
+                publishChange()
+            }
         } catch {
-            for problem in error.list { note(.error, "configuration_kept", problem) }
-            return error.list
+            problems = error.list
         }
+        for problem in problems { note(.error, "configuration_kept", problem) }
+        return problems
     }
 
     // MARK: - Nodes
 
-    func joined(_ message: Subscribe, on channel: Channel<ServerConnection>) {
-        // A node that has seen a higher epoch would refuse ours: a new term begins above it.
-        if message.highestEpoch > epoch {
-            epoch = message.highestEpoch + 1
-            sequence += 1
+    /// Takes a node in, and gives it the whole state; false when there is no room for one more.
+    func joined(_ message: Subscribe, _ subscriber: Subscriber, on channel: Channel<ServerConnection>) -> Bool {
+        let welcome = members.join(message, on: ObjectIdentifier(channel), at: lane.now)
+        guard welcome != .full else {
+            note(.error, "node_refused", "\(Membership.limit) nodes are connected; \(message.name) found no room")
+            return false
         }
-        let member = Member(
-            number: message.node, name: message.name, address: message.address, admin: message.adminAddress,
-            version: message.programVersion, seenAt: lane.wallClockMicroseconds, isConnected: true, report: nil,
-            channel: ObjectIdentifier(channel))
-        members[message.node] = member
+        if welcome == .twins {
+            note(.error, "node_twins", "two processes run as node \(message.node); the newer is at \(message.address)")
+        }
+        // A node that has seen a higher epoch would refuse ours: a new term begins above it, and everybody hears of it at once.
+        if publication.rise(above: message.highestEpoch) { publishWhole() } else { subscriber.send(snapshot()) }
         note(.info, "node_joined", "\(message.name) at \(message.address)")
+        return true
     }
 
-    func reported(_ report: Report) {
-        members[report.node]?.report = report
-        members[report.node]?.seenAt = lane.wallClockMicroseconds
+    func reported(_ report: Report, by node: UInt32, on channel: Channel<ServerConnection>) {
+        let held = members.nodes[node]?.report?.holdsRoutes ?? false
+        members.take(report, from: node, on: ObjectIdentifier(channel), at: lane.now)
+        guard report.holdsRoutes, !held else { return }
+        let count = published.routes.count
+        note(
+            .error, "node_holds_routes",
+            "node \(node) keeps its routes, \(epoch).\(sequence) would take most of them away; if that is meant: "
+                + "sluice apply --confirm-routes \(count)")
     }
 
     func left(_ channel: Channel<ServerConnection>, node: UInt32?) {
         subscribers[ObjectIdentifier(channel)] = nil
-        // A node that came back before its old connection was gone is connected all the same.
-        guard let node, members[node]?.channel == ObjectIdentifier(channel) else { return }
-        members[node]?.isConnected = false
+        guard let node, members.leave(node, on: ObjectIdentifier(channel), at: lane.now) else { return }
         note(.warning, "node_left", "node \(node)")
     }
 
     var redisIsReady: Bool { !redis.isDegraded }
+
+    /// What is not as it should be, though nodes are served.
+    var warnings: [String] {
+        var warnings = redisIsReady ? [] : ["Redis cannot be reached: keys cannot be changed"]
+        if let holding { warnings.append(holding) }
+        for member in members.nodes.values.sorted(by: { $0.number < $1.number }) where member.isConnected {
+            guard member.report?.holdsRoutes == true else { continue }
+            warnings.append("node \(member.number) keeps its routes: see its /readyz")
+        }
+        return warnings
+    }
 
     // MARK: - Log
 
@@ -199,18 +256,4 @@ final class Coordinator: @unchecked Sendable {
         record.end(returning: &line)
         lines.append(draining: &line)
     }
-}
-
-/// A node as its coordinator knows it.
-struct Member {
-    let number: UInt32
-    let name: String
-    let address: String
-    let admin: String
-    let version: String
-    var seenAt: Int64
-    var isConnected: Bool
-    var report: Report?
-    /// The connection it subscribed on last.
-    var channel: ObjectIdentifier
 }

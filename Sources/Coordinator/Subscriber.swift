@@ -36,9 +36,14 @@ final class Subscriber {
         case .subscribe(let stream, let message):
             self.stream = stream
             node = message.node
-            coordinator.joined(message, on: channel)
-            send(coordinator.snapshot)
-        case .report(_, let report): coordinator.reported(report)
+            if !coordinator.joined(message, self, on: channel) {
+                channel.machine.fail(
+                    stream: stream, StreamError(code: .overloaded, text: "this coordinator has all the nodes it takes"))
+                channel.machine.release(stream: stream)
+            }
+        case .report(_, let report):
+            guard let node else { break }
+            coordinator.reported(report, by: node, on: channel)
         case .request(let stream, _, _, _):
             let error = StreamError(code: .invalidRequest, text: "a coordinator serves no models")
             channel.machine.fail(stream: stream, error)
@@ -50,17 +55,17 @@ final class Subscriber {
         channel.wake()
     }
 
-    func send(_ snapshot: Snapshot) {
+    /// Sends the whole state or a change. A node that does not read holds back at most `backlogLimit` bytes here: what does not fit
+    /// is left out, and the whole state, sent every five seconds, makes up for it.
+    func send(_ state: StateBytes) {
         guard let stream, channel.isOpen, channel.machine.isOpen(stream: stream) else { return }
-        channel.machine.sendSnapshot(stream: stream, snapshot)
+        let waiting = channel.machine.bufferedBytes(stream: stream)
+        guard waiting == 0 || waiting + state.count <= Subscriber.backlogLimit else { return }
+        channel.machine.send(stream: stream, state)
         channel.wake()
     }
 
-    func send(_ update: Update) {
-        guard let stream, channel.isOpen, channel.machine.isOpen(stream: stream) else { return }
-        channel.machine.sendUpdate(stream: stream, update)
-        channel.wake()
-    }
+    private static let backlogLimit = 4 << 20
 
     func close() { channel.close() }
 }

@@ -158,6 +158,7 @@ final class Node: @unchecked Sendable {
         if !isCoordinatorConnected {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
+        if let refusal = keeper?.refusal { warnings.append(refusal) }
         if gateways[0].redis.isDegraded {
             warnings.append("Redis cannot be used: requests that need limits are refused")
         }
@@ -208,8 +209,8 @@ final class Node: @unchecked Sendable {
         read { [self] reading in
             reportNumber &+= 1
             var report = Report(
-                node: UInt32(settings.index), isDraining: life != .serving, number: reportNumber, epoch: snapshotEpoch,
-                sequence: snapshotSequence)
+                node: UInt32(settings.index), isDraining: life != .serving, holdsRoutes: keeper?.holdsRoutes ?? false,
+                number: reportNumber, epoch: snapshotEpoch, sequence: snapshotSequence)
             report.connections = UInt32(clamping: reading.listener.open)
             report.streams = UInt32(clamping: reading.requestsUnderWay)
             report.requests = reading.metrics.duration.total

@@ -29,8 +29,9 @@ enum StatusCommand {
             \(value["keys"]?.integer ?? 0) keys, routes: \
             \((value["routes"]?.elements ?? []).compactMap(\.text).joined(separator: ", "))
 
-
             """
+        for warning in (value["warnings"]?.elements ?? []).compactMap(\.text) { text += "WARNING: \(warning)\n" }
+        text += "\n"
         let rows = (value["nodes"]?.elements ?? []).map { node -> [String] in
             func number(_ key: String) -> String { String(node[key]?.integer ?? 0) }
             let state =

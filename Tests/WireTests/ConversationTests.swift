@@ -295,9 +295,9 @@ import Testing
         pair.run()
         #expect(pair.served == ["subscribe 1 node 4"])
         let records = (0..<300).map { SnapshotRecord(kind: 1, name: "r\($0)", body: [UInt8](repeating: 7, count: 500)) }
-        pair.server.sendSnapshot(stream: stream, Snapshot(epoch: 2, sequence: 1, records: records))
-        pair.server.sendUpdate(
-            stream: stream, Update(epoch: 2, sequence: 2, changed: [records[0]], removed: [.init(kind: 1, name: "r5")]))
+        pair.server.send(stream: stream, StateBytes(Snapshot(epoch: 2, sequence: 1, records: records)))
+        let update = Update(epoch: 2, sequence: 2, changed: [records[0]], removed: [.init(kind: 1, name: "r5")])
+        pair.server.send(stream: stream, StateBytes(update))
         pair.client.report(stream: stream, Report(node: 4, number: 1, targets: [.init(name: "sim/luna")]))
         pair.run()
         #expect(pair.seen == ["snapshot 1 2/1 300", "update 1 2/2 1"])

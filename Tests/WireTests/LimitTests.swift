@@ -313,7 +313,7 @@ import Testing
         pair.run()
         for (size, isTaken) in [(39_900, true), (40_001, false)] {
             let records = [SnapshotRecord(kind: 1, name: "a", body: [UInt8](repeating: 1, count: size))]
-            pair.server.sendSnapshot(stream: 1, Snapshot(epoch: 1, sequence: 1, records: records))
+            pair.server.send(stream: 1, StateBytes(Snapshot(epoch: 1, sequence: 1, records: records)))
             pair.run()
             #expect((pair.seen.last == "snapshot 1 1/1 1") == isTaken)
         }

@@ -84,13 +84,44 @@ public struct ClusterSnapshot: Sendable, Equatable {
         return (reader.snapshot, syntax + reader.problems)
     }
 
-    /// Why this snapshot must not replace `current`: it would take more than half of the routes away, and nobody confirmed
-    /// that exactly so many are to be left. A broken file or a broken coordinator must not end a cluster's service.
-    public func suspicion(replacing current: ClusterSnapshot) -> String? {
-        guard !current.routes.isEmpty, confirmedRouteCount != routes.count else { return nil }
-        let kept = current.routes.keys.filter { routes[$0] != nil }.count
-        guard kept * 2 < current.routes.count else { return nil }
-        return "it keeps only \(kept) of \(current.routes.count) routes"
+    /// This snapshot with the routes of `current`, and what they need: what a guard does that holds on to its routes. Keys and
+    /// tenants are the new ones, so that a right that was taken away is gone all the same.
+    public func keepingRoutes(of current: ClusterSnapshot) -> ClusterSnapshot {
+        var kept = self
+        kept.routes = current.routes
+        kept.providers = current.providers
+        kept.prices = current.prices
+        kept.confirmedRouteCount = current.confirmedRouteCount
+        return kept
+    }
+
+    /// Takes over the changed records, and drops the removed ones: what an UPDATE says.
+    ///
+    /// - Returns: problems; when there are any the snapshot stays as it was.
+    public mutating func apply(
+        changed: [Record], removed: [(kind: UInt8, name: String)]
+    ) -> [ConfigurationProblem] {
+        let (fresh, problems) = ClusterSnapshot.decode(changed)
+        guard problems.isEmpty else { return problems }
+        for (kind, name) in removed + changed.map({ ($0.kind, $0.name) }) {
+            switch kind {
+            case 0: providers[name] = nil
+            case 1: routes[name] = nil
+            case 2: orgs[name] = nil
+            case 3: teams[name] = nil
+            case 4: prices[name] = nil
+            case 5: keys[name] = nil
+            default: confirmedRouteCount = nil
+            }
+        }
+        providers.merge(fresh.providers) { $1 }
+        routes.merge(fresh.routes) { $1 }
+        orgs.merge(fresh.orgs) { $1 }
+        teams.merge(fresh.teams) { $1 }
+        prices.merge(fresh.prices) { $1 }
+        keys.merge(fresh.keys) { $1 }
+        if let count = fresh.confirmedRouteCount { confirmedRouteCount = count }
+        return []
     }
 }
 

@@ -308,21 +308,9 @@ extension ServerConnection {
         control.bits.insert(.hint)
     }
 
-    /// Sends the whole state to a subscriber.
-    public mutating func sendSnapshot(stream: UInt32, _ snapshot: borrowing Snapshot) {
-        var message = ByteBuffer()
-        StateMessage.encode(snapshot, into: &message)
-        sendState(.snapshot, stream, message)
-    }
-
-    /// Sends what changed to a subscriber.
-    public mutating func sendUpdate(stream: UInt32, _ update: borrowing Update) {
-        var message = ByteBuffer()
-        StateMessage.encode(update, into: &message)
-        sendState(.update, stream, message)
-    }
-
-    private mutating func sendState(_ type: FrameType, _ stream: UInt32, _ message: borrowing ByteBuffer) {
+    /// Sends the whole state, or what changed, to a subscriber.
+    public mutating func send(stream: UInt32, _ state: StateBytes) {
+        let message = state.bytes
         guard let slot = expectOpen(stream) else { return }
         precondition(streams.rows[slot].flags.contains(.subscription), "state goes to subscribers only")
         precondition(message.count <= shared.limits.stateMessageBytes, "a message of state fits its limit")
@@ -333,8 +321,8 @@ extension ServerConnection {
         while offset < message.count {
             let part = min(Self.largestFrame, message.count - offset)
             let flags: FrameFlags = offset + part < message.count ? .more : []
-            let mark = queue.bytes.beginFrame(type, stream: stream, flags: flags)
-            queue.bytes.append(message.bytes.extracting(offset..<offset + part))
+            let mark = queue.bytes.beginFrame(state.type, stream: stream, flags: flags)
+            queue.bytes.append(message.span.raw.extracting(offset..<offset + part))
             queue.bytes.endFrame(mark)
             offset += part
         }

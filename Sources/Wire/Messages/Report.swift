@@ -62,6 +62,8 @@ public struct Report: Sendable, Equatable {
     public var load: UInt8
     /// True while the node is draining.
     public var isDraining: Bool
+    /// True while the node holds on to its routes because the published state would take most of them away.
+    public var holdsRoutes: Bool
     /// Grows by one with each report.
     public var number: UInt32
     /// Epoch of the state in use.
@@ -83,13 +85,15 @@ public struct Report: Sendable, Equatable {
 
     /// A node's figures.
     public init(
-        node: UInt32, load: UInt8 = 0, isDraining: Bool = false, number: UInt32 = 0, epoch: UInt64 = 0,
-        sequence: UInt64 = 0, connections: UInt32 = 0, streams: UInt32 = 0, requests: UInt64 = 0, errors: UInt64 = 0,
+        node: UInt32, load: UInt8 = 0, isDraining: Bool = false, holdsRoutes: Bool = false, number: UInt32 = 0,
+        epoch: UInt64 = 0, sequence: UInt64 = 0, connections: UInt32 = 0, streams: UInt32 = 0, requests: UInt64 = 0,
+        errors: UInt64 = 0,
         residentBytes: UInt64 = 0, targets: [Target] = []
     ) {
         self.node = node
         self.load = load
         self.isDraining = isDraining
+        self.holdsRoutes = holdsRoutes
         self.number = number
         self.epoch = epoch
         self.sequence = sequence
@@ -105,7 +109,7 @@ public struct Report: Sendable, Equatable {
         let mark = buffer.beginFrame(.report, stream: stream)
         buffer.append(integer: node)
         buffer.append(load)
-        buffer.append(UInt8(isDraining ? 1 : 0))
+        buffer.append((isDraining ? 1 : 0) | (holdsRoutes ? 2 : 0))
         buffer.append(integer: UInt16(min(targets.count, Self.maximumTargets)))
         buffer.append(integer: number)
         buffer.append(integer: connections)
@@ -130,8 +134,9 @@ public struct Report: Sendable, Equatable {
         guard reader.remaining >= 60 else { throw WireFault(.frameSize, .wrongFixedLength) }
         self.init(node: try reader.integer(), load: try reader.integer())
         let flags: UInt8 = try reader.integer()
-        guard flags & 0xFE == 0 else { throw WireFault(.malformed, .reservedNotZero) }
-        isDraining = flags == 1
+        guard flags & 0xFC == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        isDraining = flags & 1 != 0
+        holdsRoutes = flags & 2 != 0
         let count = Int(try reader.integer(UInt16.self))
         guard count <= Self.maximumTargets else { throw WireFault(.malformed, .fieldValue) }
         number = try reader.integer()

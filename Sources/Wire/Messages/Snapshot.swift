@@ -65,6 +65,31 @@ public struct Update: Sendable, Equatable {
     }
 }
 
+/// A SNAPSHOT or an UPDATE in the form in which it travels: made once, sent to any number of subscribers.
+public struct StateBytes: Sendable {
+    let type: FrameType
+    let bytes: [UInt8]
+
+    /// Bytes of the whole message, frame headers not counted.
+    public var count: Int { bytes.count }
+
+    /// The whole state.
+    public init(_ snapshot: borrowing Snapshot) {
+        var message = ByteBuffer()
+        StateMessage.encode(snapshot, into: &message)
+        type = .snapshot
+        bytes = message.array()
+    }
+
+    /// What changed.
+    public init(_ update: borrowing Update) {
+        var message = ByteBuffer()
+        StateMessage.encode(update, into: &message)
+        type = .update
+        bytes = message.array()
+    }
+}
+
 /// The one encoding behind both: `epoch u64 | sequence u64 | count u32 | records | CRC-32C u32`,
 /// a record being `action u8 (1 put, 2 remove) | kind u8 | name: varint + bytes | body (put only): varint + bytes`.
 enum StateMessage {

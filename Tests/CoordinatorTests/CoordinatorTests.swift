@@ -1,0 +1,170 @@
+// The coordinator as a process: what nodes hear and when, what operators may do, and what happens when something is broken.
+import Core
+import Foundation
+import Net
+import Testing
+import Wire
+
+@Suite(.serialized) struct CoordinatorTests {
+    private let coordinator: TestCoordinator
+
+    init() throws { coordinator = try TestCoordinator() }
+
+    private func write(routes count: Int, more: String = "") throws {
+        try coordinator.write("cluster.conf", coordinator.configuration(routes: count, more: more))
+    }
+
+    @Test func `a node hears everything when it joins, then changes at once and all again every 5 s`() throws {
+        let node = try ListeningNode(coordinator)
+        defer { node.stop() }
+        try coordinator.wait("a first state", seconds: 2) { !node.news.isEmpty }
+        #expect(ListeningNode.routes(node.news[0]) == 4)
+        try write(routes: 5)
+        let asked = Host.monotonicNow()
+        #expect(coordinator.apply().status == 200)
+        try coordinator.wait("the change", seconds: 1) { node.news.contains { !$0.isWhole } }
+        let change = try #require(node.news.first { !$0.isWhole })
+        #expect(change.names == ["1 chat-5"])
+        #expect(change.sequence == node.news[0].sequence + 1)
+        #expect(change.at - asked < .milliseconds(500))
+        try coordinator.wait("the whole state twice more", seconds: 12) { node.news.count { $0.isWhole } >= 3 }
+        let whole = node.news.filter(\.isWhole)
+        let pause = whole[2].at - whole[1].at
+        #expect(pause > .seconds(4) && pause < .seconds(6), "\(pause)")
+        #expect(ListeningNode.routes(whole[2]) == 5)
+    }
+
+    @Test func `SIGHUP with mistakes tells all of them and keeps what it has`() throws {
+        let node = try ListeningNode(coordinator)
+        defer { node.stop() }
+        try coordinator.wait("a first state") { !node.news.isEmpty }
+        try write(routes: 4, more: "[route broken]\ntarget = nobody/x\ncolour = red\n[provider p]\nkind = telepathy\n")
+        coordinator.signal("coordinator", SIGHUP)
+        try coordinator.wait("all mistakes in the log") {
+            let log = coordinator.log()
+            return log.contains("nobody") && log.contains("colour") && log.contains("telepathy")
+        }
+        let refused = coordinator.apply()
+        #expect(refused.status == 422)
+        #expect((refused.json["problems"]?.elements ?? []).count >= 3, "\(refused.text)")
+        #expect(node.news.allSatisfy { $0.isWhole && ListeningNode.routes($0) == 4 })
+        try write(routes: 6)
+        coordinator.signal("coordinator", SIGHUP)
+        try coordinator.wait("the repaired file", seconds: 2) { node.news.contains { $0.names.contains("1 chat-6") } }
+    }
+
+    @Test func `most routes go only with the operator's confirmation, which later states carry on`() throws {
+        let node = try ListeningNode(coordinator)
+        defer { node.stop() }
+        try coordinator.wait("a first state") { !node.news.isEmpty }
+        try write(routes: 1)
+        let refused = coordinator.apply()
+        #expect(refused.status == 422)
+        #expect(refused.text.contains("keeps only 1 of 4 routes") && refused.text.contains("--confirm-routes 1"))
+        #expect(coordinator.apply(#"{"confirm_routes": 2}"#).status == 422)
+        #expect(coordinator.apply(#"{"confirm_routes": "one"}"#).status == 400)
+        #expect(coordinator.apply("confirm").status == 400)
+        #expect(node.news.count { !$0.isWhole } == 0)
+        #expect(coordinator.apply(#"{"confirm_routes": 1}"#).status == 200)
+        try coordinator.wait("the removal", seconds: 1) {
+            node.news.last?.removed == ["1 chat-2", "1 chat-3", "1 chat-4"]
+        }
+        #expect(node.news.last?.names == ["6 routes"], "the confirmation travels with it")
+        try write(routes: 2)
+        #expect(coordinator.apply().status == 200)
+        try coordinator.wait("the next change", seconds: 1) { node.news.last?.names.contains("1 chat-2") == true }
+        #expect(node.news.last?.names == ["1 chat-2", "6 routes"], "a node that was away meanwhile needs it, too")
+    }
+
+    @Test func `a broken file at the start does not take routes away either`() throws {
+        try coordinator.wait("the state on disk") {
+            FileManager.default.fileExists(atPath: coordinator.path("state/coordinator-a.published"))
+        }
+        coordinator.signal("coordinator", SIGTERM)
+        try write(routes: 1)
+        try coordinator.start()
+        let node = try ListeningNode(coordinator)
+        defer { node.stop() }
+        try coordinator.wait("a first state") { !node.news.isEmpty }
+        #expect(ListeningNode.routes(node.news[0]) == 4)
+        #expect(coordinator.http("GET", "/readyz", secret: nil).text.contains("routes published before are kept"))
+        #expect(coordinator.http("GET", "/v1/status").text.contains("--confirm-routes 1"))
+        #expect(coordinator.apply(#"{"confirm_routes": 1}"#).status == 200)
+        try coordinator.wait("the confirmed state", seconds: 1) { node.news.last?.removed.count == 3 }
+        #expect(!coordinator.http("GET", "/readyz", secret: nil).text.contains("are kept"))
+    }
+
+    @Test func `when a node has seen a higher term, everybody hears of the new one at once`() throws {
+        let first = try ListeningNode(coordinator, number: 1)
+        defer { first.stop() }
+        try coordinator.wait("a first state") { !first.news.isEmpty }
+        let high = first.news[0].epoch + 1_000_000
+        let began = Host.monotonicNow()
+        let second = try ListeningNode(coordinator, number: 2, highestEpoch: high)
+        defer { second.stop() }
+        try coordinator.wait("the new term", seconds: 2) {
+            [first, second].allSatisfy { $0.news.last?.epoch == high + 1 && $0.news.last?.isWhole == true }
+        }
+        let heard = try #require(first.news.first { $0.epoch == high + 1 })
+        #expect(heard.at - began < .seconds(1))
+    }
+
+    @Test func `reports are taken, and a node that holds its routes is named`() throws {
+        let node = try ListeningNode(coordinator, number: 3)
+        defer { node.stop() }
+        try coordinator.wait("the subscription") { !node.news.isEmpty }
+        var report = Report(node: 3, number: 1, connections: 12, streams: 7, requests: 99)
+        node.report(report)
+        func row() -> JSONValue? {
+            coordinator.http("GET", "/v1/status").json["nodes"]?.elements?.first { $0["node"]?.integer == 3 }
+        }
+        try coordinator.wait("the report") { row()?["requests"]?.integer == 99 }
+        #expect(row()?["streams"]?.integer == 7 && row()?["connections"]?.integer == 12)
+        #expect(row()?["connected"]?.bool == true)
+        report.holdsRoutes = true
+        node.report(report)
+        try coordinator.wait("the warning") {
+            coordinator.http("GET", "/readyz", secret: nil).text.contains("node 3 keeps its routes")
+        }
+        #expect(coordinator.log().contains("node_holds_routes"))
+        node.stop()
+        try coordinator.wait("the end of the node") { row()?["connected"]?.bool == false }
+    }
+
+    @Test func `only a node's certificate may subscribe`() throws {
+        let stranger = try ListeningNode(coordinator, certificate: "coordinator")
+        defer { stranger.stop() }
+        try coordinator.wait("the refusal") { coordinator.log().contains("node_refused") }
+        #expect(stranger.news.isEmpty)
+    }
+
+    @Test func `the admin interface asks for its secret, and bodies are bounded`() throws {
+        #expect(coordinator.http("GET", "/v1/status", secret: nil).status == 401)
+        #expect(coordinator.http("GET", "/v1/status", secret: "wrong").status == 401)
+        #expect(coordinator.http("GET", "/v1/status", secret: TestCoordinator.secret + "x").status == 401)
+        #expect(coordinator.http("POST", "/v1/keys", body: "{}", secret: "wrong").status == 401)
+        #expect(coordinator.http("GET", "/v1/status").status == 200)
+        #expect(coordinator.http("GET", "/livez", secret: nil).status == 200)
+        let large = #"{"label":""# + String(repeating: "x", count: 70_000) + #""}"#
+        #expect(coordinator.http("POST", "/v1/keys", body: large).status == 413)
+        #expect(coordinator.http("POST", "/v1/keys", body: "nonsense").status == 400)
+        #expect(coordinator.http("DELETE", "/v1/keys").status == 404)
+        #expect(!coordinator.log().contains(TestCoordinator.secret))
+    }
+
+    @Test func `without Redis nodes are served, and keys wait until it is back`() throws {
+        let body = #"{"org":"acme","team":"search","models":["chat-1"]}"#
+        try coordinator.wait("a first key") { coordinator.http("POST", "/v1/keys", body: body).status == 201 }
+        coordinator.signal("redis", SIGKILL)
+        try coordinator.wait("the warning") {
+            coordinator.http("GET", "/readyz", secret: nil).text.contains("Redis cannot be reached")
+        }
+        #expect(coordinator.http("POST", "/v1/keys", body: body).status == 503)
+        let node = try ListeningNode(coordinator)
+        defer { node.stop() }
+        try coordinator.wait("a first state") { !node.news.isEmpty }
+        #expect(node.news[0].names.contains { $0.hasPrefix("5 ") }, "keys known before are published")
+        try coordinator.startRedis()
+        try coordinator.wait("Redis again") { coordinator.http("POST", "/v1/keys", body: body).status == 201 }
+    }
+}

@@ -1,0 +1,202 @@
+// A real coordinator process with a real Redis, in a folder of its own, and the calls that operators make.
+import Core
+import Foundation
+
+struct CoordinatorFailure: Error, CustomStringConvertible { let description: String }
+
+/// Processes that must not outlive the tests.
+private enum Children {
+    nonisolated(unsafe) private static var pids: [Int32] = []
+    private static let lock = NSLock()
+    private static let registration: Void = { _ = atexit { for pid in Children.pids { kill(pid, SIGKILL) } } }()
+
+    static func add(_ pid: Int32) {
+        _ = registration
+        lock.withLock { pids.append(pid) }
+    }
+}
+
+/// One coordinator and its Redis; everything ends with `stop`.
+final class TestCoordinator: @unchecked Sendable {
+    let folder: URL
+    let listen: UInt16
+    let admin: UInt16
+    static let secret = "admin-secret-5e1b"
+    private var processes: [String: Process] = [:]
+
+    init() throws {
+        folder = URL(fileURLWithPath: NSTemporaryDirectory()).appending(path: "sluice-\(UUID().uuidString.prefix(8))")
+        listen = TestCoordinator.freePort()
+        admin = TestCoordinator.freePort()
+        let scripts = folder.appending(path: "Scripts/lib")
+        try FileManager.default.createDirectory(at: scripts, withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            at: folder.appending(path: "state"), withIntermediateDirectories: true)
+        try write("state/admin.secret", TestCoordinator.secret + "\n")
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let make = scripts.appending(path: "certificates")
+        try FileManager.default.copyItem(at: root.appending(path: "Scripts/lib/certificates"), to: make)
+        _ = try run("/bin/bash", [make.path])
+        try write("cluster.conf", configuration(routes: 4))
+        try startRedis()
+        try start()
+    }
+
+    deinit { stop() }
+
+    /// A cluster with `count` routes.
+    func configuration(routes count: Int, more: String = "") -> String {
+        let routes = (1...count).map { "[route chat-\($0)]\ntarget = sim/gpt-6-luna\n" }.joined()
+        return """
+            [cluster test]
+            [redis main]
+            address = unix:state/redis.sock
+            [tls cluster]
+            ca = state/pki/ca.pem
+            certificate = state/pki/node.pem
+            key = state/pki/node.key
+            [coordinator a]
+            listen = 127.0.0.1:\(listen)
+            admin = 127.0.0.1:\(admin)
+            admin-secret = file:state/admin.secret
+            certificate = state/pki/coordinator.pem
+            key = state/pki/coordinator.key
+            [nodes edge]
+            [provider sim]
+            kind = openai
+            base-url = http://127.0.0.1:9/v1
+            allow-plain-http = yes
+            [org acme]
+            [team acme/search]
+            key-limit = 600 requests / minute
+            \(routes)
+            \(more)
+            """
+    }
+
+    func write(_ name: String, _ text: String) throws { try Data(text.utf8).write(to: folder.appending(path: name)) }
+    func path(_ name: String) -> String { folder.appending(path: name).path }
+    func log() -> String { (try? String(contentsOfFile: path("coordinator.log"), encoding: .utf8)) ?? "" }
+
+    // MARK: - Processes
+
+    private static var products: URL {
+        Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL.deletingLastPathComponent()
+            ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+    }
+
+    func start() throws {
+        let program = TestCoordinator.products.appending(path: "sluice-coordinator").path
+        try launch("coordinator", program, ["--config", path("cluster.conf")])
+        try wait("the coordinator") { self.http("GET", "/livez", secret: nil).status == 200 }
+    }
+
+    func startRedis() throws {
+        try launch(
+            "redis", "/usr/bin/redis-server",
+            ["--port", "0", "--unixsocket", path("state/redis.sock"), "--save", "", "--dir", folder.path])
+        try wait("Redis") {
+            (try? self.run("/usr/bin/redis-cli", ["-s", self.path("state/redis.sock"), "ping"]).output)
+                == "PONG\n"
+        }
+    }
+
+    private func launch(_ name: String, _ executable: String, _ arguments: [String]) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = arguments
+        let file = path("\(name).log")
+        if !FileManager.default.fileExists(atPath: file) {
+            _ = FileManager.default.createFile(atPath: file, contents: nil)
+        }
+        let handle = FileHandle(forWritingAtPath: file)
+        _ = try handle?.seekToEnd()
+        process.standardOutput = handle
+        process.standardError = handle
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        Children.add(process.processIdentifier)
+        processes[name] = process
+    }
+
+    /// Sends a signal; waits for the end when it is one that ends.
+    func signal(_ name: String, _ number: Int32) {
+        guard let process = processes[name] else { return }
+        kill(process.processIdentifier, number)
+        if number == SIGKILL || number == SIGTERM { process.waitUntilExit() }
+    }
+
+    func stop() {
+        for process in processes.values where process.isRunning {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
+        processes = [:]
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    func wait(_ what: String, seconds: Double = 15, _ condition: () -> Bool) throws {
+        let end = Date().addingTimeInterval(seconds)
+        while Date() < end {
+            if condition() { return }
+            Thread.sleep(forTimeInterval: 0.02)
+        }
+        throw CoordinatorFailure(description: "\(what) is not there after \(seconds) s; log: \(log().suffix(800))")
+    }
+
+    // MARK: - Asking
+
+    @discardableResult func run(_ executable: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = arguments
+        process.currentDirectoryURL = folder
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = FileHandle.nullDevice
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let text = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: text, as: UTF8.self))
+    }
+
+    struct Answer {
+        let status: Int
+        let text: String
+        var json: JSONValue { (try? JSONValue.parse(Array(text.utf8))) ?? .null }
+    }
+
+    func http(
+        _ method: String, _ path: String, body: String? = nil, secret: String? = TestCoordinator.secret
+    ) -> Answer {
+        var arguments = ["-s", "-X", method, "--max-time", "5", "-w", "\n%{http_code}", "-H", "Expect:"]
+        if let secret { arguments += ["-H", "Authorization: Bearer \(secret)"] }
+        if let body {
+            try? write("body", body)
+            arguments += ["--data-binary", "@\(self.path("body"))"]
+        }
+        let answer = try? run("/usr/bin/curl", arguments + ["http://127.0.0.1:\(admin)\(path)"])
+        let lines = (answer?.output ?? "").split(separator: "\n", omittingEmptySubsequences: false)
+        return Answer(status: Int(lines.last ?? "") ?? 0, text: lines.dropLast().joined(separator: "\n"))
+    }
+
+    func apply(_ body: String? = nil) -> Answer { http("POST", "/v1/apply", body: body) }
+
+    private static func freePort() -> UInt16 {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        return withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                _ = bind(descriptor, $0, length)
+                _ = getsockname(descriptor, $0, &length)
+            }
+            return UInt16(bigEndian: pointer.pointee.sin_port)
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// What a node takes from its coordinator, what it refuses, and what it never waits with.
+import Core
+import Foundation
+import Testing
+import Wire
+
+@testable import Node
+@testable import Policy
+
+final class SnapshotKeeperTests {
+    private let folder: URL
+    private var published: [ActiveSnapshot] = []
+    private var complaints: [String] = []
+    private lazy var keeper = makeKeeper()
+
+    init() throws {
+        folder = URL(fileURLWithPath: NSTemporaryDirectory()).appending(path: "sluice-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: folder) }
+
+    private var path: String { folder.appending(path: "node.snapshot").path }
+
+    private func makeKeeper(_ file: String? = nil) -> SnapshotKeeper {
+        SnapshotKeeper(
+            store: SnapshotStore(path: file ?? path), publish: { [unowned self] in published.append($0) },
+            complain: { [unowned self] in complaints.append($0) })
+    }
+
+    private func cluster(routes: Int, revoked: Bool = false, confirmed: Int? = nil) -> ClusterSnapshot {
+        var cluster = ClusterSnapshot()
+        cluster.providers["sim"] = ProviderRecord(name: "sim")
+        cluster.providers["sim"]?.baseURL = "https://sim.example/v1"
+        for number in 0..<routes {
+            var route = RouteRecord(name: "r\(number)")
+            route.targets = [RouteTarget(provider: "sim", model: "m\(number)", weight: 100)]
+            cluster.routes[route.name] = route
+        }
+        cluster.orgs["acme"] = TenantRecord(org: "acme", team: nil)
+        cluster.teams["acme/search"] = TenantRecord(org: "acme", team: "search")
+        var key = KeyRecord(id: "k1")
+        (key.hash, key.org, key.team) = (String(repeating: "0f", count: 32), "acme", "search")
+        key.isRevoked = revoked
+        cluster.keys["k1"] = key
+        cluster.confirmedRouteCount = confirmed
+        return cluster
+    }
+
+    private func records(_ cluster: ClusterSnapshot) -> [SnapshotRecord] {
+        cluster.records.map { SnapshotRecord(kind: $0.kind, name: $0.name, body: $0.body) }
+    }
+
+    private func take(_ epoch: UInt64, _ sequence: UInt64, _ cluster: ClusterSnapshot) {
+        keeper.take(Snapshot(epoch: epoch, sequence: sequence, records: records(cluster)))
+    }
+
+    @Test func `most routes are kept, a revocation in the same state is not held back`() {
+        take(5, 1, cluster(routes: 4))
+        take(5, 2, cluster(routes: 1, revoked: true))
+        #expect(keeper.current?.cluster.routes.count == 4)
+        #expect(keeper.current?.cluster.keys["k1"]?.isRevoked == true)
+        #expect(keeper.holdsRoutes)
+        #expect(keeper.refusal?.contains("keeps only 1 of 4 routes") == true)
+        #expect(keeper.refusal?.contains("sluice apply --confirm-routes 1") == true)
+        #expect(complaints.count == 1)
+        take(5, 3, cluster(routes: 1, revoked: true))
+        #expect(complaints.count == 1, "the same reason is told once")
+    }
+
+    @Test func `a later state that is fine is taken, and so is a confirmed one`() {
+        take(5, 1, cluster(routes: 4))
+        take(5, 2, cluster(routes: 1))
+        take(5, 3, cluster(routes: 3))
+        #expect(keeper.current?.cluster.routes.count == 3)
+        #expect(!keeper.holdsRoutes && keeper.refusal == nil)
+        take(5, 4, cluster(routes: 1))
+        #expect(keeper.holdsRoutes)
+        take(5, 5, cluster(routes: 1, confirmed: 1))
+        #expect(keeper.current?.cluster.routes.count == 1)
+        #expect(!keeper.holdsRoutes && keeper.refusal == nil)
+    }
+
+    @Test func `changes are applied to what was published, also while routes are held`() throws {
+        take(5, 1, cluster(routes: 4))
+        let removed = (1...3).map { Update.Removal(kind: 1, name: "r\($0)") }
+        keeper.take(Update(epoch: 5, sequence: 2, removed: removed))
+        #expect(keeper.holdsRoutes && keeper.current?.cluster.routes.count == 4)
+        let key = try #require(records(cluster(routes: 1, revoked: true)).first { $0.kind == 5 })
+        keeper.take(Update(epoch: 5, sequence: 3, changed: [key]))
+        #expect(keeper.current?.cluster.keys["k1"]?.isRevoked == true)
+        #expect(keeper.current?.sequence == 3)
+        let back = records(cluster(routes: 3)).filter { $0.kind == 1 && $0.name != "r0" }
+        keeper.take(Update(epoch: 5, sequence: 4, changed: back))
+        #expect(!keeper.holdsRoutes)
+        #expect(keeper.current?.cluster == cluster(routes: 3, revoked: true))
+    }
+
+    @Test func `a change that does not follow waits for the whole state`() {
+        take(5, 1, cluster(routes: 4))
+        keeper.take(Update(epoch: 5, sequence: 3, removed: [.init(kind: 1, name: "r0")]))
+        keeper.take(Update(epoch: 6, sequence: 2, removed: [.init(kind: 1, name: "r0")]))
+        #expect(keeper.current?.cluster.routes.count == 4)
+        take(5, 3, cluster(routes: 3))
+        #expect(keeper.current?.cluster.routes.count == 3)
+        take(5, 2, cluster(routes: 4))
+        #expect(keeper.current?.cluster.routes.count == 3, "an older state of the term changes nothing")
+    }
+
+    @Test func `a term of the past is refused, and told once`() {
+        take(5, 1, cluster(routes: 4))
+        take(4, 9, cluster(routes: 2))
+        take(4, 10, cluster(routes: 2))
+        #expect(keeper.current?.epoch == 5 && complaints.count == 1)
+        take(6, 1, cluster(routes: 2))
+        #expect(keeper.current?.epoch == 6 && keeper.refusal == nil)
+    }
+
+    @Test func `a state that cannot be read is refused whole, the next good one is taken`() {
+        take(5, 1, cluster(routes: 4))
+        var broken = records(cluster(routes: 4))
+        broken[1].body += Array("\ncolour = red".utf8)
+        keeper.take(Snapshot(epoch: 5, sequence: 2, records: broken))
+        #expect(keeper.current?.sequence == 1 && keeper.refusal?.contains("colour") == true)
+        keeper.take(Update(epoch: 5, sequence: 2, changed: [broken[1]]))
+        #expect(keeper.current?.sequence == 1)
+        take(5, 3, cluster(routes: 4))
+        #expect(keeper.current?.sequence == 3 && keeper.refusal == nil)
+    }
+
+    @Test func `a node starts from its disk, and hears the coordinator's changes at once after that`() throws {
+        take(5, 1, cluster(routes: 4))
+        for _ in 0..<500 where !FileManager.default.fileExists(atPath: path) { Thread.sleep(forTimeInterval: 0.01) }
+        keeper = makeKeeper()
+        keeper.loadSaved()
+        #expect(keeper.current?.cluster == cluster(routes: 4))
+        take(5, 1, cluster(routes: 4))
+        keeper.take(Update(epoch: 5, sequence: 2, removed: [.init(kind: 1, name: "r3")]))
+        #expect(keeper.current?.cluster.routes.count == 3)
+        try Data("# epoch=5 sequence=1 crc32c=7\n[org x]\n".utf8).write(
+            to: folder.appending(path: "damaged"))
+        complaints = []
+        let other = makeKeeper(folder.appending(path: "damaged").path)
+        other.loadSaved()
+        #expect(other.current == nil && complaints.count == 1, "\(complaints)")
+    }
+}
