@@ -75,11 +75,13 @@ public struct HTTPClientConnection: Machine, ~Copyable {
     public var isFinished: Bool { if case .failed = state { true } else { false } }
 
     /// Sends a request. `head` appends the request line and all header lines but Content-Length, each ended by CRLF;
-    /// `body` appends the body. The length is set behind the fact, so that the body is written only once.
+    /// `body` appends the body. The length is set behind the fact, so that the body is written only once. `room` is
+    /// about how many bytes both will write: what is known in advance is allocated once.
     public mutating func send(
-        isHead: Bool = false, head: (inout ByteBuffer) -> Void, body: (inout ByteBuffer) -> Void
+        isHead: Bool = false, room: Int = 0, head: (inout ByteBuffer) -> Void, body: (inout ByteBuffer) -> Void
     ) {
         precondition(isIdle, "one exchange at a time")
+        outgoing.reserve(room + 32)
         head(&outgoing)
         outgoing.append(literal: "Content-Length:           \r\n\r\n")
         let start = outgoing.count

@@ -111,13 +111,7 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         }
         channel.onEvent = { channel, _ in channel.abort() }
         channel.onDrained = nil
-        channel.transport.onGone = nil
-        channel.onClose = { [weak self] channel, _ in
-            guard let self else { return }
-            size -= 1
-            idle.removeAll { $0.channel === channel }
-            openForWaiting()
-        }
+        channel.onClose = nil
         idle.append((channel, lane.now))
         if sweep == nil { armSweep() }
     }
@@ -136,14 +130,20 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         while let wait = nextWaiting() { wait(.failure(.closed)) }
     }
 
-    /// Takes the pool's callbacks off a channel, and counts its end.
+    /// Takes the callbacks of its last user, or the pool's own, off a channel.
     private func forget(_ channel: Channel<M>) {
         channel.onEvent = nil
         channel.onDrained = nil
         channel.onClose = nil
-        channel.transport.onGone = { [weak self] in
+    }
+
+    /// Counts the end of a channel, leased or idle; set once in its life.
+    private func watchEnd(of channel: Channel<M>) {
+        let transport = channel.transport
+        transport.onGone = { [weak self, unowned transport] in
             guard let self else { return }
             size -= 1
+            idle.removeAll { $0.channel.transport === transport }
             openForWaiting()
         }
     }
@@ -161,6 +161,7 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
                 openForWaiting()
             case .success(let channel):
                 made += 1
+                watchEnd(of: channel)
                 giveBackFresh(channel)
             }
         }

@@ -62,6 +62,7 @@ public class Pollable {
     private var watched: [(object: Pollable?, generation: UInt32)] = []
     private var free: [Int] = []
     private var dirty: [Pollable] = []
+    private var flushing: [Pollable] = []
     private var hungry: [Pollable] = []
     private var jobs: [UnownedJob] = []
     private var jobsInFlight: [UnownedJob] = []
@@ -285,9 +286,9 @@ public class Pollable {
                 for job in jobsInFlight { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
                 jobsInFlight.removeAll(keepingCapacity: true)
             }
-            let waiting = dirty
-            dirty.removeAll(keepingCapacity: true)
-            for object in waiting { object.flush() }
+            swap(&dirty, &flushing)
+            for object in flushing { object.flush() }
+            flushing.removeAll(keepingCapacity: true)
         }
     }
 }

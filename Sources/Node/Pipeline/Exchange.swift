@@ -21,16 +21,16 @@ final class Exchange: @unchecked Sendable {
     var grant: KeyGrant?
     var route: RouteRecord?
     var target: RouteTarget?
-    var reservation: ReserveCall?
+    private(set) var reservation: ReserveCall?
     /// True when the reservation may exist in Redis and must be settled or released.
-    var isReserved = false
-    var reservedAt: Instant?
+    private(set) var isReserved = false
+    /// When quota answered.
+    private(set) var reservedAt: Instant?
+    private var quotaRefusal: Refusal?
     var firstDeltaAt: Instant?
-    var outcome: UpstreamOutcome?
+    private(set) var outcome: UpstreamOutcome?
     private var call: UpstreamCall?
     private let latch = Latch()
-    private var decision: Result<ReserveReply, StoreError>?
-    private var answer: UpstreamOutcome?
     private var deadlineTimer: LaneTimer?
 
     init(
@@ -55,8 +55,9 @@ final class Exchange: @unchecked Sendable {
     /// The numbers under which it is logged.
     var alias: String { route?.name ?? head.model }
 
+    /// The timer is cancelled by `finish`, which every request reaches.
     func startDeadline() {
-        deadlineTimer = gateway.lane.schedule(at: receivedAt + timeout) { [weak self] in self?.stop(.deadline) }
+        deadlineTimer = gateway.lane.schedule(at: receivedAt + timeout) { [unowned self] in stop(.deadline) }
     }
 
     /// Ends the request early: closes the provider's connection, wakes whoever waits.
@@ -97,37 +98,47 @@ final class Exchange: @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    /// Sends the request in `json` to the target and waits for the outcome; deltas go to the session meanwhile.
-    func callUpstream(_ target: UpstreamTarget, _ json: inout ByteBuffer) async -> UpstreamOutcome {
+    /// Sends the request in `json` to the target; deltas go to the session, and at the end `outcome` is there.
+    func startCall(_ target: UpstreamTarget, _ json: inout ByteBuffer) {
         let first = head.timeToFirstTokenMilliseconds
         let call = UpstreamCall(
             target, isStream: head.flags.contains(.stream),
             firstEventTimeout: first == 0 ? nil : .milliseconds(Int64(first)), sink: self
         ) { [self] in
-            answer = $0
+            outcome = $0
+            self.call = nil
             latch.open()
         }
         self.call = call
         call.start(&json)
-        while true {
-            if let answer {
-                self.call = nil
-                return answer
+    }
+
+    /// Waits for the end of the call that `startCall` began.
+    func callEnded() async { while outcome == nil { await latch.wait() } }
+
+    /// Asks for quota; the answer is there when `reservedAt` is set.
+    func startReservation(_ call: ReserveCall) {
+        reservation = call
+        gateway.quota.reserve(call) { [self] result in
+            reservedAt = gateway.lane.now
+            switch result {
+            case .success(.granted): isReserved = true
+            case .success(.denied(let denial)): quotaRefusal = .overLimit(denial)
+            case .success(.repeated(let record)), .success(.duplicate(let record)): quotaRefusal = .duplicate(record)
+            case .failure(let error):
+                // Lost replies may hide a reservation that exists: it is given back.
+                isReserved = !error.isCertainlyUndone
+                quotaRefusal = .stateUnavailable
             }
-            await latch.wait()
+            latch.open()
         }
     }
 
-    /// Asks for quota and waits for the decision.
-    func reserve(_ call: ReserveCall) async -> Result<ReserveReply, StoreError> {
-        gateway.quota.reserve(call) { [self] in
-            decision = $0
-            latch.open()
-        }
-        while true {
-            if let decision { return decision }
-            await latch.wait()
-        }
+    /// Waits for the answer that `startReservation` asked for.
+    func reservationDecided() async throws(Refusal) {
+        while reservedAt == nil { await latch.wait() }
+        if let quotaRefusal { throw quotaRefusal }
+        try checkGoesOn()
     }
 
     /// The client may take more: the provider is read on.

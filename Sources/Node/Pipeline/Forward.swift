@@ -7,9 +7,19 @@ import Wire
 extension Pipeline {
     /// Renders the request, calls the target, waits for the end of the answer.
     static func forward(_ exchange: Exchange) async throws(Refusal) {
-        let gateway = exchange.gateway
-        guard let choice = exchange.target, let route = exchange.route else { return }
-        guard let target = gateway.target(choice.provider) else {
+        try send(exchange)
+        await exchange.callEnded()
+        try exchange.checkGoesOn()
+        if let failure = exchange.outcome?.failure { throw .upstream(failure) }
+    }
+
+    /// Renders and sends. Not inlined, for the sake of the waiting frame.
+    @inline(never)
+    private static func send(_ exchange: Exchange) throws(Refusal) {
+        guard let choice = exchange.target, let route = exchange.route else {
+            preconditionFailure("a request has its target before it is forwarded")
+        }
+        guard let target = exchange.gateway.target(choice.provider) else {
             throw .noRoute("the provider '\(choice.provider)' cannot be used by this node")
         }
         // The provider is held to what the reservation assumed, also when the client named no limit.
@@ -27,9 +37,6 @@ extension Pipeline {
         }
         exchange.body.removeAll()
         exchange.body.releaseIfEmpty()
-        let outcome = await exchange.callUpstream(target, &json)
-        exchange.outcome = outcome
-        try exchange.checkGoesOn()
-        if let failure = outcome.failure { throw .upstream(failure) }
+        exchange.startCall(target, &json)
     }
 }

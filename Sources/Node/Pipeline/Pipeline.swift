@@ -20,6 +20,12 @@ enum Pipeline {
         } catch {
             refusal = error
         }
+        conclude(exchange, refusal)
+    }
+
+    /// The end that every request has. Not inlined: what it needs must not live in the frame that waits.
+    @inline(never)
+    private static func conclude(_ exchange: Exchange, _ refusal: Refusal?) {
         exchange.finish()
         let bill = bill(exchange)
         settle(exchange, bill)

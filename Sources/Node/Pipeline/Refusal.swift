@@ -5,7 +5,9 @@ import Providers
 import Wire
 
 /// Why a request was not served. Closed: each case maps to one terminal frame.
-enum Refusal: Error {
+///
+/// Indirect, because refusals are rare and every phase would otherwise carry room for the largest.
+indirect enum Refusal: Error {
     case body(BodyError)
     case unknownModel(String)
     case forbidden(String)

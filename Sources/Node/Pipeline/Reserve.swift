@@ -8,7 +8,16 @@ import Wire
 extension Pipeline {
     /// Reserves what the request will probably use, on org, team and key at once.
     static func reserve(_ exchange: Exchange) async throws(Refusal) {
-        guard let grant = exchange.grant, let route = exchange.route else { return }
+        exchange.startReservation(try estimate(exchange))
+        try await exchange.reservationDecided()
+    }
+
+    /// Chooses the target and estimates what it will use. Not inlined, for the sake of the waiting frame.
+    @inline(never)
+    private static func estimate(_ exchange: Exchange) throws(Refusal) -> ReserveCall {
+        guard let grant = exchange.grant, let route = exchange.route else {
+            preconditionFailure("a request is authenticated before it is reserved")
+        }
         let gateway = exchange.gateway
         guard let target = route.pick(&gateway.chance) else {
             throw .noRoute("no target of '\(route.name)' has a weight")
@@ -24,22 +33,9 @@ extension Pipeline {
         let cost = price?.cost(inputTokens: input, outputTokens: output) ?? .zero
         let tenant = Tenant(
             org: grant.record.org, team: grant.record.team, key: grant.record.id, feature: exchange.head.feature)
-        let call = ReserveCall(
+        return ReserveCall(
             id: exchange.head.idempotencyKey, tenant: tenant,
             estimate: QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount),
             holdMilliseconds: exchange.timeout.milliseconds + 60_000, limits: grant.limits)
-        exchange.reservation = call
-        let result = await exchange.reserve(call)
-        exchange.reservedAt = gateway.lane.now
-        switch result {
-        case .success(.granted): exchange.isReserved = true
-        case .success(.denied(let denial)): throw .overLimit(denial)
-        case .success(.repeated(let record)), .success(.duplicate(let record)): throw .duplicate(record)
-        case .failure(let error):
-            // Lost replies may hide a reservation that exists: it is given back.
-            exchange.isReserved = !error.isCertainlyUndone
-            throw .stateUnavailable
-        }
-        try exchange.checkGoesOn()
     }
 }

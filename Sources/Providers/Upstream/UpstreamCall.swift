@@ -87,6 +87,7 @@ public final class UpstreamCall {
         channel.onEvent = { [self] channel, event in received(event, channel) }
         channel.onClose = { [self] _, reason in closed(reason) }
         channel.machine.send(
+            room: target.chatHead.count + request.count,
             head: { $0.append(target.chatHead) },
             body: { output in request.withBytes(of: request.slice) { output.append($0) } })
         channel.wake()
