@@ -55,6 +55,16 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         case closed
     }
 
+    /// Whether TLS holds record buffers, 33 KiB: kept while a connection works, given back when it rests.
+    private enum Warmth {
+        /// It holds none.
+        case cold
+        /// At work since the lane last looked.
+        case used
+        /// At rest since then.
+        case resting
+    }
+
     /// Plaintext that arrived and was not consumed.
     public var input = ByteBuffer()
     /// Plaintext that waits to be sent.
@@ -74,6 +84,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     private var isPaused = false
     private var inputHasEnded = false
     private var wasAboveHighMark = false
+    private var warmth = Warmth.cold
     private var stallTimer: LaneTimer?
     private var closeTimer: LaneTimer?
     /// Bytes received from and sent to the socket, as the wire saw them.
@@ -182,6 +193,29 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         finish(.local)
     }
 
+    // MARK: - Rest
+
+    private func warm() {
+        switch warmth {
+        case .cold:
+            warmth = .used
+            lane.markWarm(self)
+        case .resting: warmth = .used
+        case .used: break
+        }
+    }
+
+    /// Gives TLS' buffers back when nothing happened since the last call. False when it need not be called again.
+    func cool() -> Bool {
+        guard warmth != .used else {
+            warmth = .resting
+            return state != .closed
+        }
+        warmth = .cold
+        if state == .open { tls?.releaseBuffers() }
+        return false
+    }
+
     // MARK: - The socket
 
     override func ready(_ events: UInt32) {
@@ -236,6 +270,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
             result = lane.ciphertext.receive(descriptor)
             if case .bytes(let count) = result {
                 bytesReceived += Int64(count)
+                warm()
                 if state == .handshaking { goOnWithHandshake() } else { decrypt(with: tls) }
                 lane.ciphertext.reset()
                 return
@@ -334,8 +369,9 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
 
     private func push() {
         if let tls {
-            if backlog.isEmpty, output.count > 0, case .failed(let failure) = tls.write(from: &output) {
-                return finish(.tls(failure))
+            if backlog.isEmpty, output.count > 0 {
+                warm()
+                if case .failed(let failure) = tls.write(from: &output) { return finish(.tls(failure)) }
             }
             flushCiphertext()
         } else if output.count > 0 {

@@ -14,6 +14,7 @@ final class Gateway: @unchecked Sendable {
     let redis: RedisConnection
     let quota: QuotaStore
     let settlements: Settlements
+    let servers: Servers
     private(set) var snapshot: ActiveSnapshot
     private var listener: Listener<ServerConnection>?
     private(set) var sessions: [UInt64: Session] = [:]
@@ -39,6 +40,7 @@ final class Gateway: @unchecked Sendable {
         self.snapshot = snapshot
         quota = QuotaStore(redis)
         settlements = Settlements(lane: lane, quota: quota)
+        servers = Servers(lane: lane)
         chance = Chance(seed: Host.randomSeed())
         sessionNumber = UInt64(settings.index) << 48 | UInt64(lane.index) << 40
     }

@@ -30,6 +30,8 @@ struct NodeMetrics: Sendable {
         blank: Counter())
     /// Families are found by text once for each combination; requests then use the places.
     private var places: [Key: Places] = [:]
+    /// The combination of the last request is most often that of the next.
+    private var last: (key: Key, places: Places)?
 
     private struct Key: Hashable {
         let route: String
@@ -49,7 +51,13 @@ struct NodeMetrics: Sendable {
     mutating func count(_ exchange: Exchange, outcome: String, bill: Bill, at now: Instant) {
         // A route that does not exist is the client's invention: it must not become a series.
         let key = Key(route: exchange.route?.name ?? "unknown", org: exchange.grant?.record.org ?? "", outcome: outcome)
-        let place = places[key] ?? find(key)
+        let place: Places
+        if let last, last.key == key {
+            place = last.places
+        } else {
+            place = places[key] ?? find(key)
+            last = (key, place)
+        }
         requests[place.request].add()
         tokens[place.input].add(UInt64(max(0, bill.usage.inputTokens)))
         tokens[place.output].add(UInt64(max(0, bill.usage.outputTokens)))

@@ -64,6 +64,7 @@ public class Pollable {
     private var dirty: [Pollable] = []
     private var flushing: [Pollable] = []
     private var hungry: [Pollable] = []
+    private var warm: [Transport] = []
     private var jobs: [UnownedJob] = []
     private var jobsInFlight: [UnownedJob] = []
     var timers = TimerHeap()
@@ -181,6 +182,19 @@ public class Pollable {
 
     func markDirty(_ object: Pollable) { dirty.append(object) }
     func markHungry(_ object: Pollable) { hungry.append(object) }
+
+    /// Looks after a connection that began to use memory, each second until it rests.
+    func markWarm(_ transport: Transport) {
+        warm.append(transport)
+        if warm.count == 1 { lookAfterWarm() }
+    }
+
+    private func lookAfterWarm() {
+        schedule(after: .seconds(1)) { [unowned self] in
+            warm.removeAll { !$0.cool() }
+            if !warm.isEmpty { lookAfterWarm() }
+        }
+    }
 
     fileprivate func watch(_ object: Pollable, _ events: UInt32, isNew: Bool) {
         if isNew {

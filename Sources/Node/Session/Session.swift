@@ -100,7 +100,7 @@ final class Session: @unchecked Sendable {
         channel.withBytes(of: bytes) { body.append($0) }
         let exchange = Exchange(self, stream: stream, head: head, body: body, isBodyComplete: isComplete)
         exchanges[stream] = exchange
-        gateway.lane.spawn { await Pipeline.serve(exchange) }
+        gateway.servers.serve(exchange)
     }
 
     // MARK: - What the client is told
