@@ -28,10 +28,14 @@ extension RawSpan {
     }
 
     /// True when the bytes in `range` are those of `text`.
-    @inlinable public func matches(_ text: StaticString, in range: Range<Int>) -> Bool {
-        guard text.utf8CodeUnitCount == range.count, range.lowerBound >= 0, range.upperBound <= byteCount else {
-            return false
-        }
+    ///
+    /// Most comparisons end at the length, which is why that part is compiled into the caller.
+    @inlinable @inline(__always) public func matches(_ text: StaticString, in range: Range<Int>) -> Bool {
+        text.utf8CodeUnitCount == range.count && hasSameBytes(as: text, in: range)
+    }
+
+    @usableFromInline func hasSameBytes(as text: StaticString, in range: Range<Int>) -> Bool {
+        guard range.lowerBound >= 0, range.upperBound <= byteCount else { return false }
         // Safe: both sides have range.count bytes; the literal lives for ever.
         return unsafe withUnsafeBytes { bytes in
             for place in 0..<range.count where unsafe bytes[range.lowerBound + place] != text.utf8Start[place] {

@@ -2,8 +2,11 @@
 
 extension JSONReader {
     /// True when `text` spells `word`, escapes resolved.
-    public func matches(_ text: JSONText, _ word: StaticString) -> Bool {
-        if !text.hasEscapes { return bytes.matches(word, in: text.range) }
+    @inlinable @inline(__always) public func matches(_ text: JSONText, _ word: StaticString) -> Bool {
+        text.hasEscapes ? matchesUnescaped(text, word) : bytes.matches(word, in: text.range)
+    }
+
+    @usableFromInline func matchesUnescaped(_ text: JSONText, _ word: StaticString) -> Bool {
         var plain = ByteBuffer()
         unescape(text, into: &plain)
         let range = 0..<plain.count

@@ -125,8 +125,6 @@ public struct AnswerEnd: Sendable, Equatable {
     public var usage: Usage?
     /// The model that served it.
     public var model = ""
-    /// The provider's name for the answer.
-    public var responseID = ""
     /// Pieces of text that came; an estimate of output tokens when the provider gives no usage.
     public var deltas: Int64 = 0
     /// Bytes of those pieces.

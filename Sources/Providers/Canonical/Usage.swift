@@ -1,8 +1,14 @@
 // What an answer used, in the same terms for every provider.
 
 extension String {
-    /// The text itself when it is short enough, else its beginning; bounds what a provider may make us keep.
-    func cut(to limit: Int) -> String { utf8.count <= limit ? self : String(prefix(limit / 4)) }
+    /// The text itself when it has at most `limit` bytes of UTF-8, else its beginning; bounds what a provider may make us keep.
+    func cut(to limit: Int) -> String {
+        guard utf8.count > limit else { return self }
+        // Whole characters only.
+        var end = utf8.index(startIndex, offsetBy: limit)
+        while end.samePosition(in: self) == nil { utf8.formIndex(before: &end) }
+        return String(self[..<end])
+    }
 }
 
 /// Tokens of one answer. Totals include their subsets; a provider's later figure replaces an earlier one, never adds to it.

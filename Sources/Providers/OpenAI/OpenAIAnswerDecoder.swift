@@ -12,6 +12,8 @@ struct OpenAIAnswerDecoder: ~Copyable {
     private(set) var end = AnswerEnd()
     private(set) var failure: ProviderFailure?
     private var hasDone = false
+    /// True when a whole answer was read already.
+    private var hasRead = false
     private var hasRefusal = false
     /// Choices that were begun and that were finished, one bit each.
     private var begun: UInt64 = 0
@@ -38,6 +40,13 @@ struct OpenAIAnswerDecoder: ~Copyable {
         failure != nil || hasDone || (isStream && begun != 0 && begun == finished && end.usage != nil)
     }
 
+    /// Takes a whole answer that lies in one piece.
+    mutating func decodeWhole(_ bytes: RawSpan, to sink: any AnswerSink) {
+        precondition(!isStream && whole.isEmpty, "an answer is read once")
+        hasRead = true
+        read(bytes, to: sink)
+    }
+
     /// Takes the next bytes of the body.
     mutating func decode(_ bytes: RawSpan, to sink: any AnswerSink) {
         guard failure == nil else { return }
@@ -61,7 +70,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
     /// The body ended: judges whether the answer is whole.
     mutating func finish(to sink: any AnswerSink) {
         guard failure == nil else { return }
-        if !isStream {
+        if !isStream, !hasRead {
             var body = ByteBuffer()
             swap(&body, &whole)
             read(body.bytes, to: sink)
@@ -109,8 +118,6 @@ struct OpenAIAnswerDecoder: ~Copyable {
                     try nestedUsage(&reader)
                 } else if reader.matches(key, "model") {
                     if let text = try keep(&reader, end.model.isEmpty) { end.model = text }
-                } else if reader.matches(key, "id") {
-                    if let text = try keep(&reader, end.responseID.isEmpty) { end.responseID = text }
                 } else {
                     try reader.skipValue()
                 }

@@ -33,6 +33,8 @@ public final class UpstreamCall {
     private var timer: LaneTimer?
     private var phaseEnds = Instant.distantFuture
     private var status = 0
+    /// The length of the answer's body where its head told it.
+    private var wholeLength: Int?
     private var errorBody: [UInt8] = []
     private var retryAfter: Duration?
     private var outcome = UpstreamOutcome()
@@ -148,6 +150,7 @@ public final class UpstreamCall {
 
     private func took(_ head: HTTPResponseHead, _ channel: Channel<HTTPClientConnection>) {
         status = head.status
+        wholeLength = head.contentLength
         request.removeAll()
         request.releaseIfEmpty()
         let clock = target.lane.wallClockMicroseconds
@@ -159,11 +162,10 @@ public final class UpstreamCall {
                 seconds: head.value(of: "retry-after", in: bytes), wallClockMicroseconds: clock)
         }
         guard status == 200 else { return arm(target.lane.now + .seconds(5)) }
-        let (kind, coding) = channel.withBytes(of: head.slice) { bytes in
-            (head.value(of: "content-type", in: bytes) ?? "", head.value(of: "content-encoding", in: bytes))
+        let isWanted = channel.withBytes(of: head.slice) {
+            head.isMediaType(isStream ? "text/event-stream" : "application/json", in: $0)
         }
-        let wanted = isStream ? "text/event-stream" : "application/json"
-        if !kind.lowercased().hasPrefix(wanted) || (coding ?? "identity") != "identity" {
+        if !isWanted || head.isEncoded {
             fail(ProviderFailure(.protocolError, status: 200))
         }
     }
@@ -171,7 +173,13 @@ public final class UpstreamCall {
     private func decode(_ slice: ByteSlice, _ channel: Channel<HTTPClientConnection>) {
         let before = decoder.end.deltas
         isDecoding = true
-        channel.withBytes(of: slice) { decoder.decode($0, to: sink) }
+        channel.withBytes(of: slice) {
+            if !isStream, slice.count == wholeLength {
+                decoder.decodeWhole($0, to: sink)
+            } else {
+                decoder.decode($0, to: sink)
+            }
+        }
         isDecoding = false
         if isCancelled { return fail(ProviderFailure(.cancelled)) }
         if let failure = decoder.failure { return fail(failure) }
