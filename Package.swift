@@ -38,7 +38,7 @@ let package = Package(
         .executable(name: "sluice-coordinator", targets: ["Coordinator"]),
         .executable(name: "sluice", targets: ["Tool"]),
         .executable(name: "sluice-provider-sim", targets: ["ProviderSim"]),
-        .library(name: "SluiceClient", targets: ["Client"]),
+        .library(name: "SluiceClient", targets: ["Client", "Wire", "Net", "Core"]),
     ],
     targets: [
         // Floor 0: doors to C.
@@ -82,6 +82,7 @@ let package = Package(
         tests("HTTPTests", of: ["Core", "HTTP"]),
         tests("ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
         tests("WireTests", of: ["Core", "Wire"], beside: ["Vectors"]),
+        tests("ClientTests", of: ["Client", "Core", "Net", "Wire"]),
         tests("TidyTests", of: []),
     ]
 )

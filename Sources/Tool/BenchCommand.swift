@@ -112,7 +112,7 @@ final class Bench: @unchecked Sendable {
     let lane: Lane
     let load: BenchLoad
     private let target: BenchTarget
-    private var client: SluiceClient?
+    private var client: LaneClient?
     private var started = 0
     private var done = 0
     private var errors: [String: Int] = [:]
@@ -141,7 +141,7 @@ final class Bench: @unchecked Sendable {
             var writer = ChatBodyWriter()
             writer.message(.user, load.prompt)
             body = writer.finish().array()
-            let client = SluiceClient(lane: lane, options: options)
+            let client = LaneClient(lane: lane, options: options)
             self.client = client
             waitUntilReady(client, options.connections, since: lane.now)
         case .http(let endpoint, let path, let tls, let serverName):
@@ -154,7 +154,7 @@ final class Bench: @unchecked Sendable {
         if load.warmup == 0 { beginMeasuring() }
     }
 
-    private func waitUntilReady(_ client: SluiceClient, _ wanted: Int, since: Instant) {
+    private func waitUntilReady(_ client: LaneClient, _ wanted: Int, since: Instant) {
         if client.readyConnections == wanted { return (0..<load.concurrency).forEach { _ in next() } }
         guard lane.now - since < .seconds(10) else {
             let ready = client.readyConnections

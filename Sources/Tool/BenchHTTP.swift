@@ -102,7 +102,7 @@ final class IdleConnections {
     private let wanted: Int
     private let target: BenchTarget
     private var held: [Channel<HTTPClientConnection>] = []
-    private var client: SluiceClient?
+    private var client: LaneClient?
     private var pending = 0
     private var then: () -> Void = {}
     var count: Int { client?.readyConnections ?? held.filter(\.isOpen).count }
@@ -118,7 +118,7 @@ final class IdleConnections {
         switch target {
         case .cluster(var options):
             options.connections = wanted
-            client = SluiceClient(lane: lane, options: options)
+            client = LaneClient(lane: lane, options: options)
         case .http: openMore()
         }
         watch(since: lane.now)

@@ -39,7 +39,7 @@ enum ChatCommand {
         let isJSON = arguments.has("--json")
         let settings = options
         Program.onLane { lane in
-            let client = SluiceClient(lane: lane, options: settings)
+            let client = LaneClient(lane: lane, options: settings)
             let printer = AnswerPrinter(isJSON: isJSON, client: client)
             let request = client.send(head, body: bytes, handler: printer)
             printer.cancelOnInterrupt(lane, request)
@@ -79,13 +79,13 @@ enum ChatCommand {
 /// Prints one answer, then ends the program.
 final class AnswerPrinter: AnswerHandler, @unchecked Sendable {
     private let isJSON: Bool
-    private let client: SluiceClient
+    private let client: LaneClient
     private var text: [UInt8] = []
     private var tools: [JSONValue] = []
     private var isOnNewLine = true
     private var signals: Signals?
 
-    init(isJSON: Bool, client: SluiceClient) {
+    init(isJSON: Bool, client: LaneClient) {
         self.isJSON = isJSON
         self.client = client
     }
@@ -150,8 +150,8 @@ final class AnswerPrinter: AnswerHandler, @unchecked Sendable {
 
     static func exitCode(_ failure: ClientFailure) -> Int32 {
         switch failure {
-        case .unreachable, .connectionLost: return ExitCode.unavailable
-        case .timeout, .full: return ExitCode.tryLater
+        case .unreachable, .connectionLost, .closed: return ExitCode.unavailable
+        case .deadline, .full, .cancelled: return ExitCode.tryLater
         case .refused(let error):
             switch error.code {
             case .authFailed, .forbidden: return ExitCode.notAllowed

@@ -8,7 +8,7 @@ import Wire
 /// A client of a test's cluster on a lane of its own. It never repeats a request by itself.
 final class Caller: @unchecked Sendable {
     private let lane: Lane
-    private var client: SluiceClient?
+    private var client: LaneClient?
     private var chance = Chance(seed: Host.randomSeed())
 
     /// What became of one request.
@@ -37,7 +37,7 @@ final class Caller: @unchecked Sendable {
         options.connections = connections
         options.attempts = 1
         lane = try Lane.start(count: 1, name: "caller")[0]
-        lane.execute { [self, options] in client = SluiceClient(lane: lane, options: options) }
+        lane.execute { [self, options] in client = LaneClient(lane: lane, options: options) }
     }
 
     deinit {
@@ -48,7 +48,7 @@ final class Caller: @unchecked Sendable {
         lane.stop()
     }
 
-    private struct LastWord: @unchecked Sendable { let client: SluiceClient? }
+    private struct LastWord: @unchecked Sendable { let client: LaneClient? }
 
     /// Connections that are ready now.
     func readyConnections() async -> Int {

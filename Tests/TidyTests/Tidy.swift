@@ -25,7 +25,7 @@ enum Tidy {
         "Net": ["Core", "Telemetry", "CLinux", "COpenSSL", "Glibc", "Dispatch", "Synchronization"],
         "Store": ["Core", "Policy", "Telemetry", "Net", "CHiredis"],
         "Providers": ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net"],
-        "Client": ["Core", "Wire", "Telemetry", "Net"],
+        "Client": ["Core", "Wire", "Telemetry", "Net", "Synchronization"],
         "Node": [
             "Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Providers", "Client", "Dispatch",
             "Synchronization",

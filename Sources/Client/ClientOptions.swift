@@ -1,0 +1,38 @@
+// How a client connects, waits and repeats.
+public import Net
+
+/// Where a cluster is, how to prove who asks, and the limits of one client.
+public struct ClientOptions: Sendable {
+    /// Where the cluster listens: the balancer.
+    public var endpoint: Endpoint
+    /// How to verify it.
+    public var tls: TLSContext
+    /// The name that its certificate must hold.
+    public var serverName: String
+    /// The API key, `slk_…`, at most 512 bytes; empty to be known by the TLS certificate alone.
+    public var apiKey: [UInt8]
+    /// Connections kept open, at least 1; behind a balancer they lead to different nodes. Each carries 256 requests at once.
+    public var connections = 4
+    /// What this client is, for the cluster's logs; the first 64 bytes count.
+    public var name = "sluice-client"
+    /// Attempts of one request, the first included.
+    public var attempts = 3
+    /// How often requests may be repeated, all together.
+    public var retryBudget = RetryBudget()
+    /// The longest pause that is waited out here before a repetition; a longer one is told to the caller.
+    public var longestPause = Duration.seconds(2)
+    /// How long a request waits while no connection is ready; then it fails as unreachable.
+    public var patience = Duration.seconds(10)
+    /// Requests that may wait for a connection or for stream credit.
+    public var waiting = 65_536
+    /// Bytes of the bodies of requests that wait.
+    public var waitingBytes = 64 << 20
+
+    /// A client of the cluster at `endpoint`.
+    public init(endpoint: Endpoint, tls: TLSContext, serverName: String, apiKey: [UInt8]) {
+        self.endpoint = endpoint
+        self.tls = tls
+        self.serverName = serverName
+        self.apiKey = apiKey
+    }
+}
