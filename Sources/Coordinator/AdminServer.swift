@@ -8,7 +8,7 @@ import Wire
 
 /// Serves `sluice` and operators. Bind it to a private address.
 final class AdminServer {
-    private unowned let coordinator: Coordinator
+    unowned let coordinator: Coordinator
     private var listener: Listener<HTTPServerConnection>?
 
     init(_ coordinator: Coordinator) { self.coordinator = coordinator }
@@ -60,15 +60,14 @@ final class AdminServer {
         default: break
         }
         guard request.isAllowed else { return problem(channel, 401, "the admin secret is missing or wrong") }
+        if request.path == "/v1/keys" || request.path.hasPrefix("/v1/keys/"),
+            answerKeys(request.method, request.path, request.body, channel)
+        {
+            return
+        }
         switch (request.method, request.path) {
         case ("GET", "/v1/status"): reply(channel, 200, status)
         case ("POST", "/v1/apply"): apply(request.body, channel)
-        case ("GET", "/v1/keys"):
-            let list = coordinator.keys.records.values.sorted { $0.id < $1.id }.map(AdminServer.json)
-            reply(channel, 200, .object([.init("keys", .array(list))]))
-        case ("POST", "/v1/keys"): create(request.body, channel)
-        case ("POST", let path) where path.hasPrefix("/v1/keys/") && path.hasSuffix("/revoke"):
-            revoke(String(path.dropFirst(9).dropLast(7)), channel)
         default: problem(channel, 404, "no \(request.method) \(request.path) here")
         }
     }
@@ -97,58 +96,6 @@ final class AdminServer {
             ]))
     }
 
-    private func create(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
-        guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4)) else {
-            return problem(channel, 400, "the body is not JSON")
-        }
-        var draft = KeyRecord(id: "draft")
-        draft.org = value["org"]?.text ?? ""
-        draft.team = value["team"]?.text ?? ""
-        draft.label = String((value["label"]?.text ?? "").filter { !$0.isNewline && $0 != "#" }.prefix(64))
-        draft.models = (value["models"]?.elements ?? []).compactMap(\.text)
-        if let seconds = value["expires_in_seconds"]?.integer {
-            let now = coordinator.lane.wallClockMicroseconds / 1_000_000
-            draft.expiresAtSeconds = now + min(max(0, seconds), 36_500 * 86_400)
-        }
-        let cluster = coordinator.configuration.published
-        guard cluster.teams["\(draft.org)/\(draft.team)"] != nil else {
-            let known = cluster.teams.keys.sorted().joined(separator: ", ")
-            return problem(channel, 422, "there is no team '\(draft.org)/\(draft.team)'; known: \(known)")
-        }
-        for model in draft.models where model != "*" && cluster.routes[model] == nil {
-            let known = cluster.routes.keys.sorted().joined(separator: ", ")
-            return problem(channel, 422, "there is no route '\(model)'; known: \(known), or * for all")
-        }
-        coordinator.keys.create(draft) { [self] result in
-            switch result {
-            case .success(let made):
-                reply(
-                    channel, 201, .object([.init("id", .string(made.record.id)), .init("key", .string(made.text))]))
-            case .failure: problem(channel, 503, "Redis cannot keep the key at present; nothing was made")
-            }
-        }
-    }
-
-    private func revoke(_ id: String, _ channel: Channel<HTTPServerConnection>) {
-        coordinator.keys.revoke(id) { [self] result in
-            switch result {
-            case .success: reply(channel, 200, .object([.init("id", .string(id)), .init("revoked", .bool(true))]))
-            case .failure(.unknown): problem(channel, 404, "there is no key '\(id)'")
-            case .failure(.conflict): problem(channel, 409, "the key was changed at the same time; try again")
-            case .failure(.store): problem(channel, 503, "Redis cannot be reached; the key still works")
-            }
-        }
-    }
-
-    private static func json(_ record: KeyRecord) -> JSONValue {
-        .object([
-            .init("id", .string(record.id)), .init("org", .string(record.org)), .init("team", .string(record.team)),
-            .init("label", .string(record.label)), .init("models", .array(record.models.map { .string($0) })),
-            .init("expires", record.expiresAtSeconds.map { .integer($0) } ?? .null),
-            .init("revoked", .bool(record.isRevoked)),
-        ])
-    }
-
     private var status: JSONValue {
         let now = coordinator.lane.now
         let nodes = coordinator.members.nodes.values.sorted { $0.number < $1.number }.map { member -> JSONValue in
@@ -171,7 +118,7 @@ final class AdminServer {
             .init("cluster", .string(coordinator.configuration.name)),
             .init("coordinator", .string(coordinator.own.name)), .init("epoch", .integer(coordinator.epoch)),
             .init("sequence", .integer(coordinator.sequence)), .init("redis", .bool(coordinator.redisIsReady)),
-            .init("keys", .integer(coordinator.keys.records.count)),
+            .init("keys", .integer(coordinator.allKeys.count)),
             .init("routes", .array(coordinator.published.routes.keys.sorted().map { .string($0) })),
             .init("nodes", .array(nodes)),
             .init("warnings", .array(coordinator.warnings.map { .string($0) })),
@@ -186,7 +133,7 @@ final class AdminServer {
         page.gauge(
             "sluice_nodes_connected", help: "Nodes subscribed.",
             value: .signed(Int64(coordinator.members.connectedCount)))
-        page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.keys.records.count)))
+        page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.allKeys.count)))
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
@@ -194,11 +141,11 @@ final class AdminServer {
         channel.machine.respond(status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)
     }
 
-    private func problem(_ channel: Channel<HTTPServerConnection>, _ status: Int, _ text: String) {
+    func problem(_ channel: Channel<HTTPServerConnection>, _ status: Int, _ text: String) {
         reply(channel, status, .object([.init("error", .string(text))]))
     }
 
-    private func reply(_ channel: Channel<HTTPServerConnection>, _ status: Int, _ value: JSONValue) {
+    func reply(_ channel: Channel<HTTPServerConnection>, _ status: Int, _ value: JSONValue) {
         guard channel.isOpen else { return }
         var body = ByteBuffer()
         value.write(into: &body)

@@ -30,6 +30,12 @@ final class Coordinator: @unchecked Sendable {
     private var subscribers: [ObjectIdentifier: Subscriber] = [:]
     private(set) var members = Membership()
 
+    private var publishTimer: LaneTimer?
+    private var publishedAt = Instant(nanoseconds: 0)
+    private var afterPublishing: [() -> Void] = []
+
+    /// The shortest time between two changes of keys on the wire.
+    private static let pause = Duration.milliseconds(100)
     /// How often everything is published again, whether or not it changed: the same work on a good and on a bad day.
     private static let interval = Duration.seconds(5)
 
@@ -82,7 +88,8 @@ final class Coordinator: @unchecked Sendable {
         guard let listen = SocketAddress.parse(own.listen), let adminAddress = SocketAddress.parse(own.admin) else {
             throw ConfigurationSource.Problems(list: ["listen and admin must be numeric addresses"])
         }
-        keys.onChange = { [unowned self] in publishChange() }
+        keys.onChange = { [unowned self] in publishSoon() }
+        keys.onProblem = { [unowned self] text in note(.error, "keys", text) }
         redis.onReady = { [unowned self] _ in keys.refresh() }
         redis.start()
         keys.loadSaved()
@@ -156,10 +163,34 @@ final class Coordinator: @unchecked Sendable {
         note(.error, "routes_held", problem)
     }
 
+    /// All keys: those of Redis, and those of the file, which win.
+    var allKeys: [String: KeyRecord] { keys.records.merging(configuration.published.keys) { _, file in file } }
+
+    /// Publishes a change of keys: the first at once, those that follow closely together, at most ten times a second.
+    private func publishSoon() {
+        guard publishTimer == nil else { return }
+        let pause = Coordinator.pause - (lane.now - publishedAt)
+        guard pause > .zero else { return publishChange() }
+        publishTimer = lane.schedule(after: pause) { [self] in publishChange() }
+    }
+
+    /// Calls back when all changes that were made so far are published.
+    func whenPublished(_ then: @escaping () -> Void) {
+        if publishTimer == nil { then() } else { afterPublishing.append(then) }
+    }
+
     /// Publishes what differs from what was published before, at once.
     private func publishChange() {
+        publishTimer?.cancel()
+        publishTimer = nil
+        publishedAt = lane.now
+        defer {
+            let waiting = afterPublishing
+            afterPublishing = []
+            for then in waiting { then() }
+        }
         var fresh = configuration.published
-        fresh.keys.merge(keys.records) { file, _ in file }
+        fresh.keys = allKeys
         switch publication.offer(fresh) {
         case .same: break
         case .tooLarge(let bytes):

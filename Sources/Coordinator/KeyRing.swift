@@ -6,7 +6,11 @@ import Policy
 import Store
 
 /// All keys. Confined to the coordinator's lane.
+///
+/// Revoking is for ever and therefore does not wait: it is published first, then written, and written again after Redis was away.
+/// Everything else is written first.
 final class KeyRing {
+    private let lane: Lane
     private let directory: KeyDirectory
     private let path: String
     private let disk = DispatchQueue(label: "sluice.keys")
@@ -14,38 +18,86 @@ final class KeyRing {
     private(set) var records: [String: KeyRecord] = [:]
     /// Called after a change.
     var onChange: () -> Void = {}
+    /// Called with what an operator should know.
+    var onProblem: (String) -> Void = { _ in }
 
     /// Why a change was not made.
     enum Failure: Error {
+        /// There is no such key.
         case unknown
+        /// It was revoked: for ever.
+        case revoked
+        /// Somebody else changed it at the same time.
         case conflict
+        /// There are as many keys as a coordinator takes.
+        case full
         case store(StoreError)
     }
 
+    /// A key, and its text, which is shown once; nil when it has no secret.
+    typealias Made = (record: KeyRecord, text: String?)
+
     init(lane: Lane, redis: RedisConnection, path: String) {
+        self.lane = lane
         directory = KeyDirectory(redis)
         self.path = path
     }
 
     /// Begins with what is on disk.
     func loadSaved() {
-        guard let bytes = try? FileAccess.read(path) else { return }
+        guard FileAccess.exists(path) else { return }
+        guard let bytes = try? FileAccess.read(path, limit: ClusterSnapshot.sizeLimit) else {
+            return onProblem("the keys at \(path) cannot be read; they come from Redis")
+        }
         let (snapshot, problems) = ClusterSnapshot.read(String(decoding: bytes, as: UTF8.self), file: path)
-        if problems.isEmpty { records = snapshot.keys }
+        if let problem = problems.first { return onProblem("the keys at \(path) were not used: \(problem)") }
+        records = snapshot.keys
     }
 
     /// Changes made here; a listing that was under way meanwhile is older than they are.
     private var changes = 0
+    private var damaged: Set<String> = []
+    private var isRestoring = false
 
-    /// Reads all keys from Redis. Records are never deleted there by us, so an empty listing means a Redis that lost
-    /// its memory: the keys known here stay valid.
+    /// Reads all keys from Redis. Records are never deleted, so one that is missing there was lost with Redis' memory: it stays valid
+    /// and is written back.
     func refresh() {
         let before = changes
         directory.list { [self] result in
-            guard case .success(let entries) = result, changes == before, !entries.isEmpty else { return }
+            guard case .success(let entries) = result, changes == before else { return }
             var fresh: [String: KeyRecord] = [:]
-            for entry in entries { fresh[entry.id] = KeyRecord.decode(id: entry.id, entry.record) }
+            var unreadable: Set<String> = []
+            for entry in entries {
+                if let record = KeyRecord.decode(id: entry.id, entry.record) {
+                    fresh[entry.id] = record
+                } else {
+                    unreadable.insert(entry.id)
+                }
+            }
+            if unreadable != damaged, !unreadable.isEmpty {
+                let names = unreadable.sorted().prefix(8).joined(separator: ", ")
+                onProblem("\(unreadable.count) keys in Redis cannot be read and have no rights: \(names)")
+            }
+            damaged = unreadable
+            // A key that was revoked here while Redis was away, or before Redis was restored from a copy, stays revoked.
+            for (id, known) in records where known.isRevoked && fresh[id]?.isRevoked == false {
+                fresh[id]?.isRevoked = true
+                write(revocationOf: id)
+            }
+            let lost = records.values.filter { fresh[$0.id] == nil && !unreadable.contains($0.id) }
+            for record in lost { fresh[record.id] = record }
+            restore(lost)
             take(fresh)
+        }
+    }
+
+    /// Writes lost records back, some at each refresh.
+    private func restore(_ lost: [KeyRecord]) {
+        guard !lost.isEmpty else { return }
+        if !isRestoring { onProblem("\(lost.count) keys were lost in Redis; they stay valid and are written back") }
+        isRestoring = true
+        for record in lost.prefix(256) {
+            directory.create(id: record.id, record: record.encoded) { [self] _ in isRestoring = false }
         }
     }
 
@@ -59,55 +111,113 @@ final class KeyRing {
         onChange()
     }
 
-    /// Makes a key with these rights; hands over the text that is shown once.
-    func create(_ draft: KeyRecord, then: @escaping (Result<(record: KeyRecord, text: String), Failure>) -> Void) {
+    private func took(_ record: KeyRecord) {
+        changes += 1
+        var fresh = records
+        fresh[record.id] = record
+        take(fresh)
+    }
+
+    // MARK: - Changes
+
+    private static func word(_ count: Int) -> String {
+        // 32 letters: five bits of each random byte, evenly spread.
         let alphabet = Array("abcdefghijkmnpqrstuvwxyz23456789".utf8)
-        func word(_ count: Int) -> String {
-            // 32 letters: five bits of each random byte, evenly spread.
-            String(decoding: Host.randomBytes(count).map { alphabet[Int($0 & 31)] }, as: UTF8.self)
+        return String(decoding: Host.randomBytes(count).map { alphabet[Int($0 & 31)] }, as: UTF8.self)
+    }
+
+    /// A secret of 200 bits: far too many to guess, so that one fast hash is enough.
+    private static func secret() -> (text: String, hash: String) {
+        let text = word(40)
+        return (text, Hexadecimal.text(Digest.sha256(Array(text.utf8))))
+    }
+
+    /// Makes a key with these rights.
+    func create(
+        _ draft: KeyRecord, withSecret: Bool, then: @escaping (Result<Made, Failure>) -> Void
+    ) {
+        guard records.count < KeyDirectory.countLimit else { return then(.failure(.full)) }
+        var record = draft
+        record.id = KeyRing.word(12)
+        var text: String?
+        if withSecret {
+            let secret = KeyRing.secret()
+            record.secrets = [KeySecret(hash: secret.hash)]
+            text = APIKeyText.text(id: record.id, secret: secret.text)
         }
-        var record = KeyRecord(id: word(12))
-        let secret = word(40)
-        record.hash = Hexadecimal.text(Digest.sha256(Array(secret.utf8)))
-        record.org = draft.org
-        record.team = draft.team
-        record.label = draft.label
-        record.models = draft.models
-        record.expiresAtSeconds = draft.expiresAtSeconds
-        directory.create(id: record.id, record: record.encoded) { [self] result in
+        let made = record
+        directory.create(id: made.id, record: made.encoded) { [self] result in
             switch result {
             case .success(.written):
-                changes += 1
-                var fresh = records
-                fresh[record.id] = record
-                take(fresh)
-                then(.success((record, APIKeyText.text(id: record.id, secret: secret))))
+                took(made)
+                then(.success((made, text)))
             case .success(.conflict): then(.failure(.conflict))
             case .failure(let error): then(.failure(.store(error)))
             }
         }
     }
 
-    /// Takes a key's rights away, on every node at once.
-    func revoke(_ id: String, then: @escaping (Result<Void, Failure>) -> Void) {
-        directory.get(id: id) { [self] result in
-            guard case .success(let found) = result else {
-                if case .failure(let error) = result { then(.failure(.store(error))) }
-                return
+    /// Gives a key a new secret; the others stay valid for `overlap` seconds, or for the less that they had left.
+    func rotate(_ id: String, overlap: Int64, then: @escaping (Result<Made, Failure>) -> Void) {
+        let secret = KeyRing.secret()
+        let now = lane.wallClockMicroseconds / 1_000_000
+        change(id) { record in
+            // The oldest go first when there are too many at once.
+            let kept = record.secrets.filter { overlap > 0 && $0.isValid(atSeconds: now) }
+                .prefix(KeyRecord.secretLimit - 1)
+            record.secrets = [KeySecret(hash: secret.hash)]
+            for old in kept {
+                let until = min(old.validUntilSeconds ?? .max, now + overlap)
+                record.secrets.append(KeySecret(hash: old.hash, validUntilSeconds: until))
             }
-            guard let found, var record = KeyRecord.decode(id: id, found) else { return then(.failure(.unknown)) }
-            record.isRevoked = true
-            directory.replace(id: id, expected: found, record: record.encoded) { [self] result in
-                switch result {
-                case .success(.written):
-                    changes += 1
-                    var fresh = records
-                    fresh[id] = record
-                    take(fresh)
-                    then(.success(()))
-                case .success(.conflict): then(.failure(.conflict))
-                case .failure(let error): then(.failure(.store(error)))
+        } then: { result in
+            then(result.map { ($0, APIKeyText.text(id: id, secret: secret.text)) })
+        }
+    }
+
+    /// Gives a key other rights. `edit` says what is different.
+    func change(
+        _ id: String, _ edit: @escaping (inout KeyRecord) -> Void,
+        then: @escaping (Result<KeyRecord, Failure>) -> Void
+    ) {
+        directory.get(id: id) { [self] result in
+            switch result {
+            case .failure(let error): then(.failure(.store(error)))
+            case .success(let found):
+                guard let found, var record = KeyRecord.decode(id: id, found) else { return then(.failure(.unknown)) }
+                guard !record.isRevoked, records[id]?.isRevoked != true else { return then(.failure(.revoked)) }
+                edit(&record)
+                let changed = record
+                directory.replace(id: id, expected: found, record: changed.encoded) { [self] result in
+                    switch result {
+                    case .success(.written):
+                        took(changed)
+                        then(.success(changed))
+                    case .success(.conflict): then(.failure(.conflict))
+                    case .failure(let error): then(.failure(.store(error)))
+                    }
                 }
+            }
+        }
+    }
+
+    /// Takes a key's rights away on every node, at once. The answer says whether Redis has it, too: if not it is written later.
+    func revoke(_ id: String, then: @escaping (Result<Bool, Failure>) -> Void) {
+        guard var record = records[id] else { return then(.failure(.unknown)) }
+        record.isRevoked = true
+        took(record)
+        write(revocationOf: id) { then(.success($0)) }
+    }
+
+    private func write(revocationOf id: String, then: @escaping (Bool) -> Void = { _ in }) {
+        directory.get(id: id) { [self] result in
+            guard case .success(let found?) = result, var record = KeyRecord.decode(id: id, found) else {
+                return then(false)
+            }
+            if record.isRevoked { return then(true) }
+            record.isRevoked = true
+            directory.replace(id: id, expected: found, record: record.encoded) { result in
+                if case .success(.written) = result { then(true) } else { then(false) }
             }
         }
     }

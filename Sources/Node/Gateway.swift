@@ -84,6 +84,8 @@ final class Gateway: @unchecked Sendable {
             targets[name] = nil
             target.close()
         }
+        // What was taken away is taken from running requests, too.
+        for session in sessions.values { session.review() }
     }
 
     /// The provider as this lane reaches it; nil when its settings cannot be used, which is logged.

@@ -171,7 +171,9 @@ final class Node: @unchecked Sendable {
         var masked = cluster
         masked.keys = cluster.keys.mapValues { record in
             var record = record
-            record.hash = String(repeating: "0", count: 64)
+            record.secrets = record.secrets.map { secret in
+                KeySecret(hash: String(repeating: "0", count: 64), validUntilSeconds: secret.validUntilSeconds)
+            }
             return record
         }
         return "# snapshot \(snapshotEpoch).\(snapshotSequence); key hashes are masked\n" + masked.text

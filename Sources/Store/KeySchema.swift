@@ -13,7 +13,7 @@ import Policy
 /// | `q:{org}:f:<team>/<feature>` | hash | counters of a feature | the same |
 /// | `<one of these>:<field>` | sorted set | log of a sliding window | its period and a minute |
 /// | `q:{org}:r:<id>` | string | one reservation or settlement | 15 min |
-/// | `meta:{keys}:keys` | hash | API key records, JSON by key id | none: deleted by people only |
+/// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: never deleted, and written back by a coordinator when lost |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
     static func appendScope(_ scope: LimitScope, of tenant: Tenant, to output: inout ByteBuffer) {

@@ -21,7 +21,7 @@ enum ExitCode {
         usage: sluice COMMAND [options]
 
           chat      send a prompt and print the answer as it comes
-          keys      create, list, revoke API keys
+          keys      create, change, rotate, revoke, list, show API keys
           status    show the cluster, its nodes and their load
           apply     let the coordinator read cluster.conf again
           check     tell everything that is wrong in a cluster.conf

@@ -25,15 +25,20 @@ final class Caller: @unchecked Sendable {
     }
 
     /// A client of the balancer, or of one node.
-    init(_ cluster: TestCluster, key: String? = nil, connections: Int = 1, node: Int? = nil) throws {
+    init(
+        _ cluster: TestCluster, key: String? = nil, connections: Int = 1, node: Int? = nil, certificate: String? = nil
+    ) throws {
         let port = node.map { cluster.at("node") + $0 } ?? cluster.at("balancer")
         guard let endpoint = Endpoint.parse("127.0.0.1:\(port)") else {
             throw ClusterFailure(description: "\(port) is no port")
         }
         var options = ClientOptions(
             endpoint: endpoint,
-            tls: try TLSContext.client(trust: .file(cluster.path("state/pki/ca.pem")), protocols: ["sluice/1"]),
-            serverName: "localhost", apiKey: Array((key ?? cluster.key).utf8))
+            tls: try TLSContext.client(
+                trust: .file(cluster.path("state/pki/ca.pem")),
+                certificate: certificate.map { cluster.path("state/pki/\($0).pem") },
+                key: certificate.map { cluster.path("state/pki/\($0).key") }, protocols: ["sluice/1"]),
+            serverName: "localhost", apiKey: certificate == nil ? Array((key ?? cluster.key).utf8) : [])
         options.connections = connections
         options.attempts = 1
         lane = try Lane.start(count: 1, name: "caller")[0]
@@ -66,15 +71,19 @@ final class Caller: @unchecked Sendable {
         throw ClusterFailure(description: "\(wanted) connections are not ready after 5 s")
     }
 
-    /// Asks and waits for the outcome.
-    func ask(_ prompt: String, timeout: Duration = .seconds(20)) async -> Outcome {
+    /// Asks and waits for the outcome; `edit` changes the request's head.
+    func ask(
+        _ prompt: String, timeout: Duration = .seconds(20),
+        _ edit: @escaping @Sendable (inout RequestHead) -> Void = { _ in }
+    ) async -> Outcome {
         await withCheckedContinuation { continuation in
             lane.execute { [self] in
                 var body = ChatBodyWriter()
                 body.message(.user, prompt)
-                let head = RequestHead(
+                var head = RequestHead(
                     idempotencyKey: chance.identifier(), model: "chat-default",
                     timeoutMilliseconds: UInt32(timeout.milliseconds))
+                edit(&head)
                 let listener = Listener(continuation)
                 client?.send(head, body: body.finish().array(), handler: listener)
             }

@@ -40,7 +40,8 @@ final class SnapshotKeeperTests {
         cluster.orgs["acme"] = TenantRecord(org: "acme", team: nil)
         cluster.teams["acme/search"] = TenantRecord(org: "acme", team: "search")
         var key = KeyRecord(id: "k1")
-        (key.hash, key.org, key.team) = (String(repeating: "0f", count: 32), "acme", "search")
+        (key.org, key.team) = ("acme", "search")
+        key.secrets = [KeySecret(hash: String(repeating: "0f", count: 32))]
         key.isRevoked = revoked
         cluster.keys["k1"] = key
         cluster.confirmedRouteCount = confirmed
@@ -126,6 +127,58 @@ final class SnapshotKeeperTests {
         #expect(keeper.current?.sequence == 1)
         take(5, 3, cluster(routes: 4))
         #expect(keeper.current?.sequence == 3 && keeper.refusal == nil)
+    }
+
+    @Test func `a key that this version cannot read has no rights, and holds nothing else back`() throws {
+        var records = records(cluster(routes: 4))
+        records.append(
+            SnapshotRecord(kind: 5, name: "k2", body: try #require(records.last { $0.kind == 5 }).body))
+        records[records.count - 1].body += Array("\ncolour = red".utf8)
+        keeper.take(Snapshot(epoch: 5, sequence: 1, records: records))
+        #expect(keeper.current?.grants.keys.sorted() == ["k1"])
+        #expect(keeper.current?.cluster.routes.count == 4 && keeper.refusal == nil)
+        #expect(complaints.count == 1 && complaints[0].contains("'k2'") && complaints[0].contains("colour"))
+        keeper.take(Update(epoch: 5, sequence: 2, removed: [.init(kind: 5, name: "k2")]))
+        #expect(complaints.count == 1)
+    }
+
+    @Test func `a change of one key leaves the grants of the others as they are`() throws {
+        var many = cluster(routes: 2)
+        for number in 0..<100 {
+            var key = KeyRecord(id: "n\(number)")
+            (key.org, key.team) = ("acme", number < 50 ? "search" : "ads")
+            key.secrets = [KeySecret(hash: String(repeating: "1f", count: 32))]
+            many.keys[key.id] = key
+        }
+        many.teams["acme/ads"] = TenantRecord(org: "acme", team: "ads")
+        take(5, 1, many)
+        let before = try #require(keeper.current)
+        many.keys["n7"]?.isRevoked = true
+        many.teams["acme/ads"]?.limits = [try Limit.parse("5 concurrent", scope: .team)]
+        take(5, 2, many)
+        let after = try #require(keeper.current)
+        #expect(after.grants["n8"] === before.grants["n8"])
+        #expect(after.grants["n7"] !== before.grants["n7"])
+        #expect(after.grants["n60"] !== before.grants["n60"], "the team has another limit")
+        #expect(after.grants["n60"]?.limits?.limits.count == 1)
+        many.teams["acme/ads"] = nil
+        take(5, 3, many)
+        #expect(keeper.current?.grants["n60"]?.limits == nil, "without its team a key has no rights")
+    }
+
+    @Test func `an identity that two keys claim opens neither`() {
+        var two = cluster(routes: 2)
+        two.keys["k1"]?.identity = "spiffe://example.org/a"
+        take(5, 1, two)
+        #expect(keeper.current?.identities["spiffe://example.org/a"]?.record.id == "k1")
+        var other = KeyRecord(id: "k2")
+        (other.org, other.team, other.identity) = ("acme", "search", "spiffe://example.org/a")
+        two.keys["k2"] = other
+        take(5, 2, two)
+        #expect(keeper.current?.identities.isEmpty == true)
+        two.keys["k2"]?.isRevoked = true
+        take(5, 3, two)
+        #expect(keeper.current?.identities["spiffe://example.org/a"]?.record.id == "k1")
     }
 
     @Test func `a node starts from its disk, and hears the coordinator's changes at once after that`() throws {

@@ -4,21 +4,47 @@ import Policy
 import Wire
 
 extension Pipeline {
-    /// Finds the key's rights and the route. A key that was revoked or expired since the connection began is refused here.
+    /// Finds the key's rights and the route. A key that lost its rights since the connection began is refused here.
     static func authenticate(_ exchange: Exchange) throws(Refusal) {
-        let snapshot = exchange.snapshot
-        guard let grant = exchange.session.grant(in: snapshot) else {
-            throw .forbidden("the API key is revoked, expired or unknown")
+        do throws(KeyRefusal) {
+            // The rights of this moment, also when the request came a moment before they changed.
+            let grant = try exchange.session.grant()
+            exchange.grant = grant
+            // The key's rights first: who may not name a model does not learn whether there is one.
+            let route = exchange.snapshot.route(alias: exchange.head.model, number: exchange.head.modelID)
+            if let refusal = grant.record.refusal(of: exchange.question(model: route?.name ?? exchange.head.model)) {
+                throw refusal
+            }
+            exchange.route = route
+        } catch {
+            throw .forbidden(error)
         }
-        exchange.grant = grant
-        guard let route = snapshot.route(alias: exchange.head.model, number: exchange.head.modelID) else {
-            throw .unknownModel(exchange.head.model)
-        }
-        exchange.route = route
-        guard grant.record.allows(model: route.name) else {
-            throw .forbidden("this API key may not use '\(route.name)'")
-        }
+        guard exchange.route != nil else { throw .unknownModel(exchange.head.model) }
         guard exchange.head.operation == .chat else { throw .unsupported(exchange.head.operation) }
         guard !exchange.gateway.isDrained else { throw .draining }
+    }
+}
+
+extension Exchange {
+    /// What the request wants, as its key's rights see it.
+    func question(model: String) -> KeyQuestion {
+        let operation: KeyOperation =
+            switch head.operation {
+            case .chat: .chat
+            case .embeddings: .embeddings
+            }
+        let priority: PriorityClass =
+            switch head.priority {
+            case .interactive: .interactive
+            case .background: .background
+            case .batch: .batch
+            }
+        return KeyQuestion(model: model, operation: operation, feature: head.feature, priority: priority)
+    }
+
+    /// The key's rights changed: a request that they no longer cover ends here; limits count from the next request on.
+    func review(_ grant: KeyGrant) {
+        guard let route, let refusal = grant.record.refusal(of: question(model: route.name)) else { return }
+        stop(.forbidden(refusal))
     }
 }

@@ -10,7 +10,7 @@ import Wire
 indirect enum Refusal: Error {
     case body(BodyError)
     case unknownModel(String)
-    case forbidden(String)
+    case forbidden(KeyRefusal)
     case unsupported(Operation)
     case duplicate(QuotaRecord)
     case overLimit(QuotaDenial)
@@ -34,7 +34,8 @@ indirect enum Refusal: Error {
         switch self {
         case .body(let error): return error.streamError
         case .unknownModel(let name): return StreamError(code: .unknownModel, text: "no route is named '\(name)'")
-        case .forbidden(let reason): return StreamError(code: .forbidden, text: reason)
+        case .forbidden(let refusal):
+            return StreamError(code: .forbidden, text: refusal.description, field: refusal.field)
         case .unsupported(let operation):
             return StreamError(code: .invalidRequest, text: "no route serves \(operation)", field: "operation")
         case .duplicate(let record):

@@ -18,6 +18,7 @@ extension Pipeline {
         guard let grant = exchange.grant, let route = exchange.route else {
             preconditionFailure("a request is authenticated before it is reserved")
         }
+        guard let limits = grant.limits else { throw .forbidden(.tenantGone) }
         let gateway = exchange.gateway
         guard let target = route.pick(&gateway.chance) else {
             throw .noRoute("no target of '\(route.name)' has a weight")
@@ -36,6 +37,6 @@ extension Pipeline {
         return ReserveCall(
             id: exchange.head.idempotencyKey, tenant: tenant,
             estimate: QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount),
-            holdMilliseconds: exchange.timeout.milliseconds + 60_000, limits: grant.limits)
+            holdMilliseconds: exchange.timeout.milliseconds + 60_000, limits: limits)
     }
 }

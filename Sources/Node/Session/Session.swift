@@ -12,10 +12,24 @@ final class Session: @unchecked Sendable {
     let channel: Channel<ServerConnection>
     let number: UInt64
     private var exchanges: [UInt32: Exchange] = [:]
-    private var keyID: String?
-    private var keyHash: [UInt8] = []
+    /// How the client proved who it is; nil before it did.
+    private var proof: Proof?
+    /// What the snapshot `source` says of it: the key's rights, which of its secrets was presented, and what refuses it whatever the time.
+    private var source: ActiveSnapshot?
     private var knownGrant: KeyGrant?
-    private var grantSource: ActiveSnapshot?
+    private var presented: KeySecret?
+    private var standingRefusal: KeyRefusal?
+    private var reviewTimer: LaneTimer?
+    /// True when the key lost its rights: the connection ends with its last request.
+    private var isRefused = false
+
+    /// What a client presented.
+    private enum Proof {
+        /// A key's id, and the SHA-256 of the secret.
+        case secret(id: String, hash: [UInt8])
+        /// The URI of its certificate.
+        case certificate(String)
+    }
 
     init(_ gateway: Gateway, _ channel: Channel<ServerConnection>, number: UInt64) {
         self.gateway = gateway
@@ -51,43 +65,116 @@ final class Session: @unchecked Sendable {
     }
 
     /// Checks the key against the snapshot: nothing else is asked, so that connections begin while everything else is away.
+    ///
+    /// The client learns nothing but that it was refused; the node's log has the reason when the proof itself was right.
     private func greet(_ hello: Hello) {
         let now = gateway.lane.now
-        guard hello.role != .node, hello.authentication == .apiKey, let key = APIKeyText(hello.apiKey),
-            let grant = gateway.snapshot.grants[key.id],
-            Digest.constantTimeEquals(Digest.sha256(key.secret), grant.hash), isValid(grant)
-        else {
+        proof = Session.proof(hello, channel.peer)
+        do throws(KeyRefusal) {
+            _ = try grant()
+        } catch {
             gateway.metrics.authenticationFailures.add()
+            if error != .unknown, let id = knownGrant?.record.id {
+                gateway.note(.warning, "key_refused", "key \(id) from \(channel.peer.address): \(error)")
+            }
             return channel.machine.reject(.authFailed, at: now)
         }
-        keyID = key.id
-        keyHash = grant.hash
         let models = gateway.snapshot.aliases.enumerated().map { HelloOK.Model(id: UInt16($0 + 1), name: $1) }
         channel.machine.accept(
             HelloOK(
                 session: number, node: UInt32(gateway.settings.index),
                 tableVersion: UInt32(truncatingIfNeeded: gateway.snapshot.sequence), models: models), at: now)
         tableSnapshot = gateway.snapshot
+        scheduleReview()
         if gateway.isDraining { drain() }
     }
 
     /// The numbers of HELLO_OK's table stay those of the snapshot that was told.
     private var tableSnapshot: ActiveSnapshot?
 
-    private func isValid(_ grant: KeyGrant) -> Bool {
-        let now = gateway.lane.wallClockMicroseconds / 1_000_000
-        return !grant.record.isRevoked && (grant.record.expiresAtSeconds ?? .max) > now
+    private static func proof(_ hello: Hello, _ peer: PeerIdentity) -> Proof? {
+        guard hello.role != .node else { return nil }
+        switch hello.authentication {
+        case .apiKey:
+            return APIKeyText(hello.apiKey).map { .secret(id: $0.id, hash: Digest.sha256($0.secret)) }
+        case .certificate:
+            guard peer.isVerified, let uri = peer.uri else { return nil }
+            return .certificate(uri)
+        }
     }
 
-    /// The rights of this connection's key in a snapshot; nil when it lost them.
-    func grant(in snapshot: ActiveSnapshot) -> KeyGrant? {
-        if grantSource !== snapshot {
-            grantSource = snapshot
-            knownGrant = keyID.flatMap { snapshot.grants[$0] }
-            if let known = knownGrant, known.hash != keyHash { knownGrant = nil }
-        }
-        guard let grant = knownGrant, isValid(grant) else { return nil }
+    // MARK: - Rights
+
+    private var seconds: Int64 { gateway.lane.wallClockMicroseconds / 1_000_000 }
+
+    /// The rights of this connection's key at present.
+    ///
+    /// - Throws: why it has none.
+    func grant() throws(KeyRefusal) -> KeyGrant {
+        if source !== gateway.snapshot { resolve(in: gateway.snapshot) }
+        guard let grant = knownGrant else { throw .unknown }
+        if let standingRefusal { throw standingRefusal }
+        let now = seconds
+        if let refusal = grant.record.refusal(atSeconds: now) { throw refusal }
+        if let presented, !presented.isValid(atSeconds: now) { throw .secretRetired }
         return grant
+    }
+
+    private func resolve(in snapshot: ActiveSnapshot) {
+        source = snapshot
+        presented = nil
+        standingRefusal = nil
+        switch proof {
+        case .secret(let id, let hash):
+            knownGrant = snapshot.grants[id]
+            guard let grant = knownGrant else { return }
+            guard let place = grant.place(ofHash: hash) else {
+                // Before it was shown that the secret is the key's own, nothing is told about the key.
+                standingRefusal = tableSnapshot == nil ? .unknown : grant.record.isRevoked ? .revoked : .secretRetired
+                return
+            }
+            presented = grant.record.secrets[place]
+        case .certificate(let uri): knownGrant = snapshot.identities[uri]
+        case nil: knownGrant = nil
+        }
+        guard let grant = knownGrant else { return }
+        standingRefusal =
+            grant.limits == nil ? .tenantGone : grant.record.refusal(from: channel.peer.address.number)
+    }
+
+    /// The rights may have changed: requests that lost theirs end at once, and so does the connection when its key opens nothing.
+    func review() {
+        guard tableSnapshot != nil, !isRefused, channel.isOpen else { return }
+        let before = knownGrant
+        do throws(KeyRefusal) {
+            let grant = try grant()
+            scheduleReview()
+            guard grant !== before else { return }
+            for exchange in exchanges.values { exchange.review(grant) }
+        } catch {
+            isRefused = true
+            let id = before?.record.id ?? "?"
+            gateway.note(.info, "key_ended", "key \(id): \(error); \(exchanges.count) requests end")
+            stopAll(.forbidden(error))
+            leaveWhenIdle()
+        }
+    }
+
+    /// Rights that end at a known time are looked at again then.
+    private func scheduleReview() {
+        reviewTimer?.cancel()
+        reviewTimer = nil
+        guard let next = knownGrant?.record.nextChange(afterSeconds: seconds) else { return }
+        // Connections do not grow older than a day; a clock that was set meanwhile is noticed within a minute.
+        let pause = min(60, next - seconds)
+        reviewTimer = gateway.lane.schedule(after: .seconds(pause)) { [weak self] in self?.review() }
+    }
+
+    /// Says why, behind the last terminal frame, and closes.
+    private func leaveWhenIdle() {
+        guard isRefused, exchanges.isEmpty, channel.isOpen, channel.machine.isUsable else { return }
+        channel.machine.reject(.authFailed, at: gateway.lane.now)
+        channel.wake()
     }
 
     private func begin(_ stream: UInt32, _ head: RequestHead, _ bytes: ByteSlice, _ isComplete: Bool) {
@@ -113,6 +200,7 @@ final class Session: @unchecked Sendable {
     /// Writes the terminal frame, if there is still somebody to tell.
     func finish(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
         exchanges[exchange.stream] = nil
+        defer { leaveWhenIdle() }
         guard channel.isOpen, channel.machine.isOpen(stream: exchange.stream) else { return }
         let now = gateway.lane.now
         let provider = exchange.target.flatMap { exchange.snapshot.providerNumbers[$0.provider] } ?? 0
@@ -174,7 +262,20 @@ final class Session: @unchecked Sendable {
     func stopAll(_ reason: Refusal) { for exchange in exchanges.values { exchange.stop(reason) } }
 
     private func closed() {
+        reviewTimer?.cancel()
+        reviewTimer = nil
         stopAll(.connectionLost)
         gateway.remove(self)
+    }
+}
+
+extension SocketAddress {
+    /// The address as a network's 128 bits; nil for a Unix path.
+    fileprivate var number: UInt128? {
+        switch self {
+        case .ipv4(let address, _): Network.mapped(address)
+        case .ipv6(let bytes, _): bytes.reduce(0) { $0 << 8 | UInt128($1) }
+        case .unix: nil
+        }
     }
 }

@@ -1,24 +1,6 @@
 // A published configuration in the form that requests use: immutable, shared by all lanes, swapped by reference.
 import Core
 import Policy
-import Store
-
-/// What an API key may do, resolved once a snapshot.
-final class KeyGrant: Sendable {
-    let record: KeyRecord
-    /// SHA-256 of the secret.
-    let hash: [UInt8]
-    let limits: LimitSet
-    /// True when a budget applies: then a model without a price cannot be used.
-    let hasBudget: Bool
-
-    init(_ record: KeyRecord, limits: LimitSet) {
-        self.record = record
-        self.limits = limits
-        hash = Hexadecimal.bytes(record.hash) ?? []
-        hasBudget = limits.limits.contains { $0.unit == .microUSD }
-    }
-}
 
 /// Everything that a request needs to know of the cluster.
 final class ActiveSnapshot: Sendable {
@@ -26,27 +8,36 @@ final class ActiveSnapshot: Sendable {
     let sequence: UInt64
     let cluster: ClusterSnapshot
     let grants: [String: KeyGrant]
+    /// Grants by the identity of the client certificate that opens them. One that two keys claim opens neither.
+    let identities: [String: KeyGrant]
     /// Numbers of providers in END and ACCEPTED frames, from 1, in the order of their names.
     let providerNumbers: [String: UInt16]
     /// Aliases in the order of HELLO_OK's model table; the number of an alias is its place + 1.
     let aliases: [String]
 
-    init(_ cluster: ClusterSnapshot, epoch: UInt64, sequence: UInt64) {
-        self.cluster = cluster
+    /// The snapshot in use next. Grants whose key, org and team stay as they are in `previous` are taken over: a change of one key
+    /// costs little among a hundred thousand, and sessions see by identity that nothing changed for them.
+    init(_ cluster: ClusterSnapshot, epoch: UInt64, sequence: UInt64, previous: ActiveSnapshot? = nil) {
         self.epoch = epoch
         self.sequence = sequence
+        self.cluster = cluster
         aliases = cluster.routes.keys.sorted()
         providerNumbers = Dictionary(
             uniqueKeysWithValues: cluster.providers.keys.sorted().enumerated().map { ($1, UInt16(clamping: $0 + 1)) })
-        grants = cluster.keys.compactMapValues { record in
-            let org = cluster.orgs[record.org]
-            let team = cluster.teams["\(record.org)/\(record.team)"]
-            // A key whose org is gone has no limits to be held to, so it has no rights either.
-            guard let org else { return nil }
-            let limits = org.limits + (team?.limits ?? []) + org.keyLimits + (team?.keyLimits ?? [])
-            guard let set = try? LimitSet(version: epoch &* 1_000_003 &+ sequence, limits: limits) else { return nil }
-            return KeyGrant(record, limits: set)
+        var granting = Granting(cluster, version: epoch &* 1_000_003 &+ sequence, previous: previous)
+        grants = cluster.keys.mapValues { granting.grant($0) }
+        var identities: [String: KeyGrant] = [:]
+        var claimed: Set<String> = []
+        for grant in grants.values {
+            guard let identity = grant.record.identity, !grant.record.isRevoked else { continue }
+            identities[identity] = claimed.insert(identity).inserted ? grant : nil
         }
+        // A revoked one is found only so that the refusal can say so.
+        for grant in grants.values where grant.record.isRevoked {
+            guard let identity = grant.record.identity, !claimed.contains(identity) else { continue }
+            identities[identity] = grant
+        }
+        self.identities = identities
     }
 
     /// The route of a request that names it by alias or by number.
@@ -54,5 +45,45 @@ final class ActiveSnapshot: Sendable {
         if number == 0 { return cluster.routes[alias] }
         let place = Int(number) - 1
         return aliases.indices.contains(place) ? cluster.routes[aliases[place]] : nil
+    }
+}
+
+/// Makes grants; keys of one team without limits of their own share one set of limits, and so its layout in Redis' scripts.
+private struct Granting {
+    private let cluster: ClusterSnapshot
+    private let version: UInt64
+    private let previous: ActiveSnapshot?
+    private var shared: [String: LimitSet?] = [:]
+    /// Whether a team and its org are the same as in the previous snapshot.
+    private var isSame: [String: Bool] = [:]
+
+    init(_ cluster: ClusterSnapshot, version: UInt64, previous: ActiveSnapshot?) {
+        self.cluster = cluster
+        self.version = version
+        self.previous = previous
+    }
+
+    mutating func grant(_ record: KeyRecord) -> KeyGrant {
+        let name = "\(record.org)/\(record.team)"
+        if let known = previous?.grants[record.id], known.record == record, isSame(record.org, name) { return known }
+        return KeyGrant(record, limits: limits(record, name))
+    }
+
+    private mutating func isSame(_ org: String, _ team: String) -> Bool {
+        if let known = isSame[team] { return known }
+        let old = previous?.cluster
+        let answer = old?.orgs[org] == cluster.orgs[org] && old?.teams[team] == cluster.teams[team]
+        isSame[team] = answer
+        return answer
+    }
+
+    /// A key whose team or org is gone has no limits to be held to, so it has no rights either.
+    private mutating func limits(_ record: KeyRecord, _ name: String) -> LimitSet? {
+        guard let org = cluster.orgs[record.org], let team = cluster.teams[name] else { return nil }
+        if !record.limits.isEmpty { return try? record.limitSet(version: version, org: org, team: team) }
+        if let known = shared[name] { return known }
+        let made = try? record.limitSet(version: version, org: org, team: team)
+        shared[name] = .some(made)
+        return made
     }
 }

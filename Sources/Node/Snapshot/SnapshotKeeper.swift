@@ -82,8 +82,13 @@ final class SnapshotKeeper: @unchecked Sendable {
             holdsRoutes = false
             refusal = nil
         }
+        if cluster.unreadableKeys != current?.cluster.unreadableKeys ?? [:] {
+            for (id, reason) in cluster.unreadableKeys.sorted(by: { $0.key < $1.key }).prefix(8) {
+                complain("the key '\(id)' cannot be read and has no rights: \(reason)")
+            }
+        }
         let isChanged = current?.cluster != used
-        let active = ActiveSnapshot(used, epoch: epoch, sequence: sequence)
+        let active = ActiveSnapshot(used, epoch: epoch, sequence: sequence, previous: current)
         current = active
         publish(active)
         if isChanged { disk.async { [store] in store.save(active) } }

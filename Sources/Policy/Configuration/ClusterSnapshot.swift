@@ -15,6 +15,8 @@ public struct ClusterSnapshot: Sendable, Equatable {
     public var keys: [String: KeyRecord] = [:]
     /// Prices by model.
     public var prices: [String: ModelPrice] = [:]
+    /// Published keys that this version cannot read, with the reason: they have no rights, the others go on.
+    public internal(set) var unreadableKeys: [String: String] = [:]
     /// How many routes an operator confirmed to be left, after most of them were taken away on purpose.
     public var confirmedRouteCount: Int?
 
@@ -110,7 +112,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
             case 2: orgs[name] = nil
             case 3: teams[name] = nil
             case 4: prices[name] = nil
-            case 5: keys[name] = nil
+            case 5: (keys[name], unreadableKeys[name]) = (nil, nil)
             default: confirmedRouteCount = nil
             }
         }
@@ -120,6 +122,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         teams.merge(fresh.teams) { $1 }
         prices.merge(fresh.prices) { $1 }
         keys.merge(fresh.keys) { $1 }
+        unreadableKeys.merge(fresh.unreadableKeys) { $1 }
         if let count = fresh.confirmedRouteCount { confirmedRouteCount = count }
         return []
     }
@@ -167,26 +170,6 @@ extension ModelPrice {
             ]
         }
         return lines
-    }
-}
-
-extension KeyRecord {
-    var lines: [String] {
-        var lines = ["hash = \(hash)", "org = \(org)", "team = \(team)"]
-        if !label.isEmpty { lines.append("label = \(label)") }
-        lines += models.map { "model = \($0)" }
-        if let expiresAtSeconds { lines.append("expires = \(expiresAtSeconds)") }
-        if isRevoked { lines.append("revoked = yes") }
-        return lines
-    }
-
-    /// The record as it is kept.
-    public var encoded: [UInt8] { Array(lines.joined(separator: "\n").utf8) }
-
-    /// Reads a kept record; nil when it is damaged.
-    public static func decode(id: String, _ bytes: [UInt8]) -> KeyRecord? {
-        let (snapshot, problems) = ClusterSnapshot.decode([ClusterSnapshot.Record(kind: 5, name: id, body: bytes)])
-        return problems.isEmpty ? snapshot.keys[id] : nil
     }
 }
 

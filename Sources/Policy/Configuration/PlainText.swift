@@ -34,6 +34,30 @@ enum PlainText {
         return text
     }
 
+    /// A route's alias, or `*` for all.
+    static func aliasOrAll(_ text: String) throws(ValueProblem) -> String { text == "*" ? text : try alias(text) }
+
+    /// What people call something: one line of at most 64 bytes, without what would begin a comment.
+    static func label(_ text: String) throws(ValueProblem) -> String {
+        guard (1...64).contains(text.utf8.count), !text.hasPrefix("#"), !text.contains(" #"),
+            text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }),
+            text.first != " ", text.last != " "
+        else { throw ValueProblem("expected a label of one line, at most 64 bytes, without ' #', found '\(text)'") }
+        return text
+    }
+
+    /// The URI of a client's certificate, such as `spiffe://example.org/search`; at most 255 bytes.
+    static func identity(_ text: String) throws(ValueProblem) -> String {
+        let isPlain = text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "#") }
+        guard (1...255).contains(text.utf8.count), isPlain, text.contains("://"), !text.hasPrefix("://") else {
+            throw ValueProblem("expected a URI such as spiffe://example.org/search, found '\(text)'")
+        }
+        for program in ["node", "coordinator"] where "\(text)/".hasPrefix("spiffe://sluice/\(program)/") {
+            throw ValueProblem("'\(text)' is an identity of the cluster's own programs")
+        }
+        return text
+    }
+
     private static func isMade(_ text: String, of marks: String, limit: Int) -> Bool {
         (1...limit).contains(text.utf8.count)
             && text.utf8.allSatisfy { byte in

@@ -3,12 +3,12 @@ import Core
 
 struct SnapshotReader {
     let file: String
-    private(set) var snapshot = ClusterSnapshot()
-    private(set) var problems: [ConfigurationProblem] = []
+    var snapshot = ClusterSnapshot()
+    var problems: [ConfigurationProblem] = []
     /// Where each target is named.
     private(set) var targetPlaces: [ClusterConfiguration.TargetPlace] = []
     /// True for what a coordinator published, false for what people wrote.
-    private let isPublished: Bool
+    let isPublished: Bool
     private var headings: [String: ConfigurationPosition] = [:]
 
     init(file: String, isPublished: Bool) {
@@ -35,7 +35,7 @@ struct SnapshotReader {
         case "route": route(&reader)
         case "org", "team": tenant(&reader)
         case "price": price(&reader)
-        case "key": key(&reader)
+        case "key": return key(&reader)
         default: snapshot.confirmedRouteCount = reader.number("routes", in: 0...1_000_000)
         }
         reader.finish()
@@ -154,18 +154,6 @@ struct SnapshotReader {
             threshold: Int64(threshold), input: input, output: output, cachedInput: cached)
     }
 
-    private mutating func key(_ reader: inout SectionReader) {
-        var record = KeyRecord(id: reader.name(PlainText.keyID) ?? "")
-        record.hash = reader.required("hash", SnapshotReader.hash) ?? ""
-        record.org = reader.required("org", PlainText.name) ?? ""
-        record.team = reader.required("team", PlainText.name) ?? ""
-        record.label = reader.optional("label", PlainText.any) ?? ""
-        record.models = reader.list("model", PlainText.any).map(\.value)
-        record.expiresAtSeconds = reader.number("expires", in: 0...KeyRecord.latestExpiry).map(Int64.init)
-        record.isRevoked = reader.optional("revoked", ConfigurationValue.flag) ?? false
-        snapshot.keys[record.id] = record
-    }
-
     /// Reports what sections say of each other and what is not so. Keys of Redis may outlive their team: they are then refused.
     mutating func checkReferences() {
         for place in targetPlaces where snapshot.providers[place.target.provider] == nil {
@@ -183,18 +171,19 @@ struct SnapshotReader {
                 continue
             }
             do {
-                _ = try LimitSet(version: 0, limits: org.limits + team.limits + org.keyLimits + team.keyLimits)
+                let all = org.limits + team.limits + org.keyLimits + team.keyLimits
+                _ = try LimitSet(version: 0, limits: all)
+                let most = LimitSet.maximumCount - KeyRecord.limitLimit
+                if all.count > most {
+                    let text = "\(all.count) limits apply to a request; at most \(most), beside a key's own"
+                    report(text, atHeading: "team \(name)")
+                }
             } catch {
                 report("together with the limits of [org \(team.org)]: \(error.description)", atHeading: "team \(name)")
             }
         }
         for (id, key) in snapshot.keys {
-            if snapshot.teams["\(key.org)/\(key.team)"] == nil {
-                report("the team '\(key.org)/\(key.team)' does not exist", atHeading: "key \(id)")
-            }
-            for model in key.models where model != "*" && snapshot.routes[model] == nil {
-                report("the route '\(model)' does not exist", atHeading: "key \(id)")
-            }
+            for problem in snapshot.problems(of: key) { report(problem, atHeading: "key \(id)") }
         }
     }
 
@@ -243,12 +232,5 @@ struct SnapshotReader {
         let rate = try ConfigurationValue.money(words[0]).amount
         guard rate <= believable else { throw ValueProblem("\(words[0]) per million tokens cannot be believed") }
         return rate
-    }
-
-    private static func hash(_ text: String) throws(ValueProblem) -> String {
-        guard text.utf8.count == 64, text.allSatisfy(\.isHexDigit) else {
-            throw ValueProblem("expected the SHA-256 of the key's secret, 64 hexadecimal digits")
-        }
-        return text.lowercased()
     }
 }

@@ -27,9 +27,13 @@ extension ServerConnection {
     /// Every client takes payloads of this size.
     static var largestFrame: Int { 16_376 }
 
-    /// Answers HELLO with CONN_ERROR.
+    /// Answers HELLO with CONN_ERROR, or ends an open connection whose client lost its rights, behind what is ready.
     public mutating func reject(_ code: ErrorCode, at now: Instant) {
-        guard case .deciding = phase else { preconditionFailure("only a HELLO that waits can be rejected") }
+        switch phase {
+        case .deciding, .open: break
+        case .awaitingHello: preconditionFailure("a client is rejected for what it said")
+        case .failed, .finished: return
+        }
         clock = now
         _ = fail(code, code == .authFailed ? .credentials : .none)
     }

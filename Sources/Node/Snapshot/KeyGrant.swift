@@ -1,0 +1,29 @@
+// What an API key may do, resolved once a snapshot and shared with the snapshots after it while nothing about it changes.
+import Core
+import Net
+import Policy
+
+/// A key's rights, ready for requests.
+final class KeyGrant: Sendable {
+    let record: KeyRecord
+    /// The limits of its requests; nil when its org or team is gone, or when they cannot be checked together: then it has no rights.
+    let limits: LimitSet?
+    /// True when a budget applies: then a model without a price cannot be used.
+    let hasBudget: Bool
+    /// The hashes of its secrets in bytes, in the order of the record.
+    private let hashes: [[UInt8]]
+
+    init(_ record: KeyRecord, limits: LimitSet?) {
+        self.record = record
+        self.limits = limits
+        hashes = record.secrets.map { Hexadecimal.bytes($0.hash) ?? [] }
+        hasBudget = limits?.limits.contains { $0.unit == .microUSD } ?? false
+    }
+
+    /// Which of the key's secrets has this SHA-256; takes the same time whichever it is.
+    func place(ofHash hash: [UInt8]) -> Int? {
+        var found: Int?
+        for (place, known) in hashes.enumerated() where Digest.constantTimeEquals(hash, known) { found = place }
+        return found
+    }
+}
