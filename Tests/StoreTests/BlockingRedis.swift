@@ -57,6 +57,13 @@ final class BlockingRedis {
         return try QuotaReplyReader.reserve(reply, of: call)
     }
 
+    func extend(_ call: ExtendCall) throws -> ExtendReply {
+        let name = try name(.reserve)
+        let reply = try exchange { codec.write(call, script: name, into: &$0) }
+        if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
+        return try QuotaReplyReader.extend(reply, of: call)
+    }
+
     func settle(_ call: SettleCall) throws -> SettleReply {
         let name = try name(.settle)
         let reply = try exchange { codec.write(call, script: name, into: &$0) }

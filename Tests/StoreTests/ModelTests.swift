@@ -29,7 +29,10 @@ import Testing
             }
         }
         // The stream must reach every exit, with every kind of limit as the one that binds.
-        let exits = ["granted", "repeated", "duplicate", "settled", "late", "settled again", "unknown"]
+        let exits = [
+            "granted", "repeated", "duplicate", "extended", "extension denied", "extension of a settled one",
+            "extension of an unknown one", "settled", "late", "settled again", "unknown",
+        ]
         let denials = ["tokenBucket", "fixedWindow", "slidingWindow", "slidingCounter", "concurrency", "microUSD"]
         for name in exits + denials.map({ "denied by \($0)" }) {
             #expect((seen[name] ?? 0) > 10, "\(name) came \(seen[name] ?? 0) times: \(seen)")
@@ -165,6 +168,13 @@ struct Operations {
             let again = ReserveCall(
                 id: old.id, tenant: old.tenant, estimate: use(), holdMilliseconds: 10, limits: old.limits)
             return try reserve(again, on: redis)
+        case 64..<74 where !open.isEmpty: return try extend(open[chance.below(open.count)], on: redis)
+        case 74: return try extend(fresh(), on: redis)
+        case 75 where !done.isEmpty:
+            let old = done[chance.below(done.count)]
+            let call = ReserveCall(
+                id: old.id, tenant: old.tenant, estimate: use(), holdMilliseconds: 10, limits: old.limits)
+            return try extend(call, on: redis)
         case 53..<58 where !done.isEmpty: return try settle(done[chance.below(done.count)], on: redis)
         case 58..<60: return try settle(SettleCall(of: fresh(), use: use()), on: redis)
         case 60..<64 where open.count > 4:
@@ -211,6 +221,21 @@ struct Operations {
         }
         return Outcome(
             name: name, isEqual: real == expected, difference: "script \(real)\nmodel  \(expected)\ncall \(call)")
+    }
+
+    private mutating func extend(_ call: ReserveCall, on redis: BlockingRedis) throws -> Outcome {
+        let question = ExtendCall(of: call, to: use())
+        let real = try redis.extend(question)
+        let (name, now): (String, Int64) =
+            switch real {
+            case .granted(let now): ("extended", now)
+            case .denied(let denial): ("extension denied", denial.atMicroseconds)
+            case .settled(let record): ("extension of a settled one", record.atMicroseconds)
+            case .unknown(let now): ("extension of an unknown one", now)
+            }
+        let expected = model.extend(question, at: now)
+        return Outcome(
+            name: name, isEqual: real == expected, difference: "script \(real)\nmodel  \(expected)\ncall \(question)")
     }
 
     private mutating func settle(_ call: SettleCall, on redis: BlockingRedis) throws -> Outcome {

@@ -65,6 +65,26 @@ public struct ReserveCall: Sendable {
     }
 }
 
+/// May this request use more than it reserved? Asked while it runs, before it passes its reservation.
+public struct ExtendCall: Sendable {
+    /// The id under which it was reserved.
+    public let id: Identifier128
+    /// Whom it is counted on.
+    public let tenant: Tenant
+    /// What it will probably use now, all in all: asked twice, it counts once.
+    public let estimate: QuotaUse
+    /// The limits under which it was reserved.
+    public let limits: LimitSet
+
+    /// The question of a reserved request whose whole use will be about `estimate`.
+    public init(of call: ReserveCall, to estimate: QuotaUse) {
+        id = call.id
+        tenant = call.tenant
+        self.estimate = estimate
+        limits = call.limits
+    }
+}
+
 /// What the request really used. Ends its reservation, once.
 public struct SettleCall: Sendable {
     /// The id under which it was reserved.

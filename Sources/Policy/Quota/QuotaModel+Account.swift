@@ -102,6 +102,14 @@ extension QuotaModel.Account {
         buckets[bucket] = (held.requests + 1, held.money + money)
     }
 
+    /// Holds more money for a request that holds some; false when its hold had expired and was swept.
+    mutating func raiseHold(by money: Int64, in bucket: Int64) -> Bool {
+        guard let held = buckets[bucket] else { return false }
+        moneyHeld += money
+        buckets[bucket] = (held.requests, held.money + money)
+        return true
+    }
+
     /// Gives a hold back; false when it had expired and was swept.
     mutating func release(_ money: Int64, from bucket: Int64) -> Bool {
         guard let held = buckets[bucket] else { return false }
@@ -129,8 +137,10 @@ extension QuotaModel.Account {
     }
 
     /// Charges one limit; `wait` is nil when there was room. `left` is after the charge, or before it when there was none.
+    /// `known` is what the request reserved before, when it is extended.
     mutating func charge(
-        _ rule: LimitRule, field: String, cost: Int64, id: Identifier128, at now: Int64
+        _ rule: LimitRule, field: String, cost: Int64, id: Identifier128, known: (amount: Int64, reservedAt: Int64)? = nil,
+        at now: Int64
     ) -> (left: Int64, wait: Int64?) {
         let (a, b, _, d) = rule.numbers
         let state = counters[field] ?? (0, 0, 0)
@@ -161,7 +171,12 @@ extension QuotaModel.Account {
             if left < 0 { return (left + cost, cost > a ? QuotaRetry.neverNumber : leaves(field, -left, b, now)) }
             counters[field] = (0, state.count + cost, 0)
             if cost > 0 {
-                insert(QuotaModel.LogEntry(at: now, id: id, weight: cost), into: field)
+                // What an extension adds belongs to the request's entry, as long as that counts.
+                if let known, known.amount > 0, remove(known.amount, of: id, from: field) {
+                    add(known.amount + cost, of: id, at: known.reservedAt, into: field)
+                } else {
+                    add(cost, of: id, at: now, into: field)
+                }
                 logExpires[field] = now / 1000 + b / 1000 + 60_000
             }
             till = max(till, now + b)
@@ -211,6 +226,20 @@ extension QuotaModel.Account {
             if need <= 0 { break }
         }
         return max(1, at + period - now)
+    }
+
+    /// A new entry; one of the same id and weight is the same member of the sorted set, and is taken along.
+    private mutating func add(_ weight: Int64, of id: Identifier128, at score: Int64, into field: String) {
+        var weight = weight
+        while remove(weight, of: id, from: field) { weight += weight }
+        insert(QuotaModel.LogEntry(at: score, id: id, weight: weight), into: field)
+    }
+
+    private mutating func remove(_ weight: Int64, of id: Identifier128, from field: String) -> Bool {
+        let entries = logs[field] ?? []
+        guard let place = entries.firstIndex(where: { $0.id == id && $0.weight == weight }) else { return false }
+        logs[field]?.remove(at: place)
+        return true
     }
 
     private mutating func insert(_ entry: QuotaModel.LogEntry, into field: String) {
@@ -266,17 +295,12 @@ extension QuotaModel.Account {
     }
 
     private mutating func correctLog(_ field: String, by step: QuotaModel.Correction, at now: Int64) {
-        let change = step.new - step.old
-        let isEntry = { (entry: QuotaModel.LogEntry) in entry.id == step.id && entry.weight == step.old }
-        if let index = (logs[field] ?? []).firstIndex(where: isEntry) {
-            logs[field]?.remove(at: index)
-            counters[field, default: (0, 0, 0)].count += change
-            if step.new > 0 {
-                insert(QuotaModel.LogEntry(at: step.reservedAt, id: step.id, weight: step.new), into: field)
-            }
-        } else if change > 0 {
-            counters[field, default: (0, 0, 0)].count += change
-            insert(QuotaModel.LogEntry(at: now, id: step.id, weight: change), into: field)
+        if step.old > 0, remove(step.old, of: step.id, from: field) {
+            counters[field, default: (0, 0, 0)].count += step.new - step.old
+            if step.new > 0 { add(step.new, of: step.id, at: step.reservedAt, into: field) }
+        } else if step.new > step.old {
+            counters[field, default: (0, 0, 0)].count += step.new - step.old
+            add(step.new - step.old, of: step.id, at: now, into: field)
         }
     }
 }

@@ -30,25 +30,7 @@ public struct QuotaModel: Sendable {
         var holders: Set<LimitScope> = []
         for group in call.limits.layout.groups {
             let place = AccountKey(tenant: call.tenant, scope: group.scope)
-            var account = openAccount(place, at: now)
-            var kept = account.swept
-            if group.isHeld {
-                let today = now / times.bucketMicroseconds
-                let cleared = account.sweep(today: today)
-                lost += cleared
-                // Looking through empty buckets is not worth a write of its own; a grant stores how far it came.
-                if cleared > 0 || account.swept != today { kept = account.swept }
-            }
-            for index in group.range {
-                let rule = call.limits.layout.rules[index]
-                let field = call.limits.limits[index].field
-                // What had expired is cleared even when the call is denied later: it is true either way.
-                guard rule.kind == .log else { continue }
-                account.expire(log: field, at: now)
-                account.clear(log: field, before: now - rule.numbers.b)
-            }
-            accounts[place] = account
-            accounts[place]?.swept = kept
+            var account = open(place, for: group, of: call.limits, at: now)
             for index in group.range {
                 let rule = call.limits.layout.rules[index]
                 let field = call.limits.limits[index].field
@@ -119,7 +101,31 @@ public struct QuotaModel: Sendable {
         return (account.requestsHeld, account.moneyHeld)
     }
 
-    private func record(_ key: RecordKey, at now: Int64) -> Record? {
+    /// A scope's account with what had expired cleared, which is true whatever is decided; of logs, those that the call costs something.
+    mutating func open(
+        _ place: AccountKey, for group: LimitLayout.Group, of limits: LimitSet, at now: Int64,
+        costs: (LimitUnit) -> Bool = { _ in true }
+    ) -> Account {
+        var account = openAccount(place, at: now)
+        var kept = account.swept
+        if group.isHeld {
+            let today = now / times.bucketMicroseconds
+            let cleared = account.sweep(today: today)
+            lost += cleared
+            // Looking through empty buckets is not worth a write of its own; a grant stores how far it came.
+            if cleared > 0 || account.swept != today { kept = account.swept }
+        }
+        for index in group.range where limits.layout.rules[index].kind == .log && costs(limits.limits[index].unit) {
+            let field = limits.limits[index].field
+            account.expire(log: field, at: now)
+            account.clear(log: field, before: now - limits.layout.rules[index].numbers.b)
+        }
+        accounts[place] = account
+        accounts[place]?.swept = kept
+        return account
+    }
+
+    func record(_ key: RecordKey, at now: Int64) -> Record? {
         guard let record = records[key], record.expires > now / 1000 else { return nil }
         return record
     }

@@ -12,6 +12,18 @@ public enum ReserveReply: Hashable, Sendable {
     case duplicate(QuotaRecord)
 }
 
+/// The answer to an `ExtendCall`.
+public enum ExtendReply: Hashable, Sendable {
+    /// All limits had room for what was added. Redis' clock at the decision, in µs since the Unix epoch.
+    case granted(atMicroseconds: Int64)
+    /// One limit had no room; the reservation is as it was.
+    case denied(QuotaDenial)
+    /// The request was settled already; nothing was written.
+    case settled(QuotaRecord)
+    /// No reservation is known under this id (older than the record's life, or Redis lost it); nothing was written.
+    case unknown(atMicroseconds: Int64)
+}
+
 /// The answer to a `SettleCall`.
 public enum SettleReply: Hashable, Sendable {
     /// The reservation is settled now.

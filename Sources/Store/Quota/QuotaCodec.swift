@@ -34,20 +34,27 @@ struct QuotaCodec: ~Copyable {
 
     /// The command that reserves; `name` is the script's digest with EVALSHA, or its source with EVAL.
     mutating func write(_ call: ReserveCall, script: ScriptName, into output: inout ByteBuffer) {
-        let head = Head(use: call.estimate, hold: call.holdMilliseconds, requests: nil)
+        let head = Head(use: call.estimate, hold: call.holdMilliseconds, mark: nil)
+        write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
+    }
+
+    /// The command that extends: the script that reserves, told so by one byte more.
+    mutating func write(_ call: ExtendCall, script: ScriptName, into output: inout ByteBuffer) {
+        let head = Head(use: call.estimate, hold: 0, mark: 1)
         write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
     }
 
     /// The command that settles.
     mutating func write(_ call: SettleCall, script: ScriptName, into output: inout ByteBuffer) {
-        let head = Head(use: call.use, hold: 0, requests: call.countsRequest ? 1 : 0)
+        let head = Head(use: call.use, hold: 0, mark: call.countsRequest ? 1 : 0)
         write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
     }
 
     private struct Head {
         let use: QuotaUse
         let hold: Int64
-        let requests: UInt8?
+        /// The last byte of the head: requests to count when it settles, 1 when it extends, absent when it reserves.
+        let mark: UInt8?
     }
 
     private mutating func write(
@@ -72,7 +79,7 @@ struct QuotaCodec: ~Copyable {
         scratch.append(UInt8(layout.groups.count))
         scratch.append(integer: id.high)
         scratch.append(integer: id.low)
-        if let requests = head.requests { scratch.append(requests) }
+        if let mark = head.mark { scratch.append(mark) }
         flushPart(into: &output)
         output.append(plan.arguments)
     }
@@ -167,18 +174,31 @@ struct QuotaReplyReader {
             remaining.reserveCapacity(rules.count)
             for rule in rules { remaining.append(rule.remaining(reader.double())) }
             return .granted(QuotaGrant(atMicroseconds: now, remaining: remaining))
-        case UInt8(ascii: "D"):
-            guard reader.bytes.count == 26, reader.bytes[25] < rules.count else { throw misfit(reply) }
-            let (now, left, wait) = (reader.double(), reader.double(), reader.double())
-            let index = Int(reader.bytes[25])
-            return .denied(
-                QuotaDenial(
-                    atMicroseconds: now, index: index, limit: call.limits.limits[index],
-                    remaining: rules[index].remaining(left), retry: QuotaRetry(wait: wait)))
+        case UInt8(ascii: "D"): return .denied(try reader.denial(reply, call.limits))
         case UInt8(ascii: "R"): return .repeated(try reader.record())
         case UInt8(ascii: "S"): return .duplicate(try reader.record())
         default: throw misfit(reply)
         }
+    }
+
+    static func extend(_ reply: RedisReply, of call: ExtendCall) throws(StoreError) -> ExtendReply {
+        var reader = try QuotaReplyReader(reply)
+        switch (reader.code, reader.bytes.count) {
+        case (UInt8(ascii: "G"), 9): return .granted(atMicroseconds: reader.double())
+        case (UInt8(ascii: "U"), 9): return .unknown(atMicroseconds: reader.double())
+        case (UInt8(ascii: "D"), _): return .denied(try reader.denial(reply, call.limits))
+        case (UInt8(ascii: "S"), _): return .settled(try reader.record())
+        default: throw misfit(reply)
+        }
+    }
+
+    private mutating func denial(_ reply: RedisReply, _ limits: LimitSet) throws(StoreError) -> QuotaDenial {
+        guard bytes.count == 26, bytes[25] < limits.limits.count else { throw Self.misfit(reply) }
+        let (now, left, wait) = (double(), double(), double())
+        let index = Int(bytes[25])
+        return QuotaDenial(
+            atMicroseconds: now, index: index, limit: limits.limits[index],
+            remaining: limits.layout.rules[index].remaining(left), retry: QuotaRetry(wait: wait))
     }
 
     static func settle(_ reply: RedisReply) throws(StoreError) -> SettleReply {

@@ -22,6 +22,19 @@ public final class QuotaStore {
         connection.send(Reservation(call, self, then))
     }
 
+    /// May this request use more? Safe to repeat: it names the whole estimate, not what is added.
+    public func extend(_ call: ExtendCall, then: @escaping (Result<ExtendReply, StoreError>) -> Void) {
+        connection.send(
+            WrittenCall(.reserve) { [self] name, output in
+                codec.write(call, script: name, into: &output)
+            } then: { result in
+                then(
+                    result.flatMap { reply in
+                        Result { () throws(StoreError) in try QuotaReplyReader.extend(reply, of: call) }
+                    })
+            })
+    }
+
     /// Ends a reservation with its real use. Safe to repeat after any failure: it counts once.
     public func settle(_ call: SettleCall, then: @escaping (Result<SettleReply, StoreError>) -> Void) {
         connection.send(Settlement(call, self, then))

@@ -1,11 +1,13 @@
 #!lua
 -- Checks all limits of a request on its path org → team → key (and feature) and writes all of them, or none.
+-- Extends a reservation in the same way: then the use is the new total, and only what it adds is checked and charged.
 --
 -- KEYS[1]            the record of the request id
 -- KEYS[2 … 1+g]      the hash of each scope that has limits, in the order of the plan
 -- KEYS[2+g …]        the log of each sliding-window limit, in the order of the plan
 -- ARGV[1]            head: six doubles (input tokens, output tokens, micro-USD, hold in µs, bucket width in µs, life of the
---                    record in ms), g (1 byte), request id (16 bytes)
+--                    record in ms), g (1 byte), request id (16 bytes); one byte more: extend
+--                    (then hold and bucket width are those of the reservation, and the width says where sweeping stands)
 -- ARGV[2]            plan: per scope: scope, limits, fields, holds (1 byte each; holds ≠ 0: requests and money are held),
 --                    then per limit: kind, unit (1 byte each), four doubles (Policy/Limits/LimitRule.swift)
 -- ARGV[3 …]          names of the counter fields, in the order of the plan; none for concurrency
@@ -15,21 +17,33 @@
 --                    R now record[2…20]                  reserved before, not settled; nothing was written
 --                    S the same, with the real use       settled before; nothing was written
 --                    left is in units of the limit; of a token bucket, µs of its burst
+--                    extending: G now, D as above, S as above, U now when no reservation is known
 -- Record, big-endian: R or S, reserved at(7), input(3), output(3), micro-USD(6), bucket(6), mask of the scopes that hold(1):
 --                    27 bytes, the most that share one allocation with Redis' object.
 -- An absent record: the id is new. What had expired before the call is cleared even when the call is denied.
 
-local record = call('GET', KEYS[1])
-if record then return string.sub(record, 1, 1) .. write('<d', now) .. string.sub(record, 2, 20) end
+local record, extends = call('GET', KEYS[1]), #ARGV[1] > 65
+if record and not (extends and string.sub(record, 1, 1) == 'R') then
+  return string.sub(record, 1, 1) .. write('<d', now) .. string.sub(record, 2, 20)
+end
 
 local input, output, micro, hold, width, life, groups, id = read('<ddddddBc16', ARGV[1])
-local cost = {1, input, output, input + output, 1, micro}
-local bucket = floor((now + hold) / width) + 1
+local reserved, bucket, mask = now, floor((now + hold) / width) + 1, 0
+local cost, estimate, places = {1, input, output, input + output, 1, micro}, nil, 1
+if extends then
+  if not record then return 'U' .. write('<d', now) end
+  local old_input, old_output, old_micro
+  reserved, old_input, old_output, old_micro, bucket, mask = read('>I7I3I3I6I6B', record, 2)
+  input, output, micro = max(input, old_input), max(output, old_output), max(micro, old_micro)
+  estimate, places = {1, old_input, old_output, old_input + old_output, 1, old_micro}, 0
+  cost = {0, input - old_input, output - old_output, input + output - estimate[4], 0, micro - old_micro}
+end
+local added = cost[6]
 local today = floor(now / width)
 local held = 'b' .. bucket
 local plan, at, field, log = ARGV[2], 1, 3, 2 + groups
 local index, worst, worst_wait, worst_left = 0, 0, -1, 0
-local left, hashes, logs, mask = {}, {}, {}, 0
+local left, hashes, logs = {}, {}, {}
 
 for s = 2, groups + 1 do
   local scope, limits, fields, holds
@@ -63,10 +77,16 @@ for s = 2, groups + 1 do
     elseif swept < today then
       swept, h = today, 0
     end
-    mask = mask + 2 ^ scope
     local requests, money = 0, 0
     if v[2] then requests, money = read('<dd', v[2]) end
-    out[4], out[5], size = held, write('<dd', requests + 1, money + micro), 5
+    if not extends then
+      mask = mask + 2 ^ scope
+      out[4], out[5], size = held, write('<dd', requests + 1, money + micro), 5
+    elseif v[2] and bucket > swept and floor(mask / 2 ^ scope) % 2 == 1 then
+      out[4], out[5], size = held, write('<dd', requests, money + added), 5
+    else
+      holds = 0 -- the hold had expired, or the limit is younger than the reservation: there is nothing to add to
+    end
     till = bucket * width
   end
 
@@ -75,7 +95,10 @@ for s = 2, groups + 1 do
     local kind, unit, a, b, c, d
     kind, unit, a, b, c, d, at = read('<BBdddd', plan, at)
     local want, state, room, wait, fresh = cost[unit], v[value]
-    if kind == 1 then
+    if extends and want == 0 then
+      room = 0 -- nothing is asked of it
+      if kind == 5 then value = value - 1 elseif kind == 4 then log = log + 1 end
+    elseif kind == 1 then
       local tat = state and max(read('<d', state), now) or now
       local long = refill(want, a, b, c)
       tat = tat + long
@@ -160,7 +183,7 @@ for s = 2, groups + 1 do
         room = room + want
       end
       fresh = write('<d', sum + want)
-      if want > 0 then logs[#logs + 1] = {key, want, floor(b / 1000) + 60000} end
+      if want > 0 then logs[#logs + 1] = {key, want, floor(b / 1000) + 60000, extends and estimate[unit]} end
       log = log + 1
       till = max(till, now + b)
     end
@@ -180,20 +203,31 @@ for s = 2, groups + 1 do
     expires = till + 60000
     out.expires = expires
   end
-  out[3] = holds > 0 and write('<dddd', expires, swept, n + 1, h + micro) or write('<dddd', expires, swept, n, h)
-  hashes[s - 1] = out
+  out[3] = holds > 0 and write('<dddd', expires, swept, n + places, h + added) or write('<dddd', expires, swept, n, h)
+  hashes[s - 1] = (size > 3 or not extends) and out
 end
 
 if worst_wait >= 0 then return write('<c1dddB', 'D', now, worst_left, worst_wait, worst - 1) end
 
 for s = 1, groups do
   local out = hashes[s]
-  call('HSET', unpack(out))
-  if out.expires then call('PEXPIREAT', out[1], out.expires) end
+  if out then
+    call('HSET', unpack(out))
+    if out.expires then call('PEXPIREAT', out[1], out.expires) end
+  end
 end
 for i = 1, #logs do
-  call('ZADD', logs[i][1], now, id .. write('>I3', logs[i][2]))
-  call('PEXPIRE', logs[i][1], logs[i][3])
+  local key, weight, lasts, old = unpack(logs[i])
+  local at = now
+  -- One entry a request, as long as it counts.
+  if old and old > 0 and call('ZREM', key, id .. write('>I3', old)) == 1 then at, weight = reserved, old + weight end
+  -- Entries of one id and weight would be one member: the second takes the first along.
+  while call('ZADD', key, 'NX', at, id .. write('>I3', weight)) == 0 do
+    call('ZREM', key, id .. write('>I3', weight))
+    weight = weight + weight
+  end
+  call('PEXPIRE', key, lasts)
 end
-call('SET', KEYS[1], write('>c1I7I3I3I6I6B', 'R', now, input, output, micro, bucket, mask), 'PX', life)
+call('SET', KEYS[1], write('>c1I7I3I3I6I6B', 'R', reserved, input, output, micro, bucket, mask), 'PX', life)
+if extends then return 'G' .. write('<d', now) end
 return write('<c1d' .. string.rep('d', index), 'G', now, unpack(left))

@@ -106,12 +106,16 @@ for s = 2, groups + 1 do
       else
         local sum, key = state and read('<d', state) or 0, KEYS[log]
         if not state then call('UNLINK', key) elseif sum > 0 and call('EXISTS', key) == 0 then sum = 0 end
+        local weight, when = new, reserved
         if old > 0 and call('ZREM', key, id .. write('>I3', old)) == 1 then
           sum = sum + new - old
-          if new > 0 then call('ZADD', key, reserved, id .. write('>I3', new)) end
-        elseif new > old then
-          sum = sum + new - old
-          call('ZADD', key, now, id .. write('>I3', new - old))
+        else
+          weight, when = max(0, new - old), now
+          sum = sum + weight
+        end
+        while weight > 0 and call('ZADD', key, 'NX', when, id .. write('>I3', weight)) == 0 do
+          call('ZREM', key, id .. write('>I3', weight)) -- as in reserve.lua
+          weight = weight + weight
         end
         call('PEXPIRE', key, floor(b / 1000) + 60000) -- also after ZREM: an emptied log lost its lifetime
         fresh = write('<d', sum)
