@@ -20,8 +20,8 @@ final class Gateway: @unchecked Sendable {
     private(set) var sessions: [UInt64: Session] = [:]
     private var targets: [String: UpstreamTarget] = [:]
     private var sessionNumber: UInt64 = 0
-    /// Learned per route.
-    var estimates: [String: TokenEstimate] = [:]
+    /// Learned from answers.
+    var estimates = TokenEstimates()
     var chance: Chance
     var metrics = NodeMetrics()
     /// Log lines that were not handed to the writer yet.

@@ -24,6 +24,9 @@ struct NodeMetrics: Sendable {
         .timeToFirstToken, help: "From the request's arrival to its first delta.",
         labels: [GenAILabel.requestModel], blank: Histogram())
     var reserve = Histogram()
+    /// Streams that asked for more than was reserved, and those for which a limit had no room.
+    var extensions = Counter()
+    var extensionsDenied = Counter()
     var authenticationFailures = Counter()
     var connectionErrors = MetricFamily<Counter>(
         "sluice_connection_errors_total", help: "Connections that ended with an error.", labels: ["code"],
@@ -90,6 +93,8 @@ struct NodeMetrics: Sendable {
         duration.merge(other.duration)
         firstToken.merge(other.firstToken)
         reserve.merge(other.reserve)
+        extensions.merge(other.extensions)
+        extensionsDenied.merge(other.extensionsDenied)
         authenticationFailures.merge(other.authenticationFailures)
         connectionErrors.merge(other.connectionErrors)
     }
@@ -161,6 +166,10 @@ struct LaneReading: Sendable {
         page.add(metrics.firstToken)
         page.add(
             "sluice_reserve_duration_seconds", help: "From a request's arrival to its reservation.", metrics.reserve)
+        page.add("sluice_extensions_total", help: "Reservations extended in a stream.", metrics.extensions)
+        page.add(
+            "sluice_extensions_denied_total", help: "Streams ended because a limit had no room for more.",
+            metrics.extensionsDenied)
         page.add(
             "sluice_authentication_failures_total", help: "Connections refused for their key.",
             metrics.authenticationFailures)

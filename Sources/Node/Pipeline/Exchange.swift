@@ -27,6 +27,8 @@ final class Exchange: @unchecked Sendable {
     /// When quota answered.
     private(set) var reservedAt: Instant?
     private var quotaRefusal: Refusal?
+    /// Compares a stream with what is reserved for it; nil for answers that come whole.
+    var watch: OutputWatch?
     var firstDeltaAt: Instant?
     private(set) var outcome: UpstreamOutcome?
     private var call: UpstreamCall?
@@ -141,8 +143,11 @@ final class Exchange: @unchecked Sendable {
         try checkGoesOn()
     }
 
-    /// The client may take more: the provider is read on.
-    func resume() { call?.resume() }
+    /// The client may take more, or more is reserved: the provider is read on, unless the other still has to come.
+    func resume() { if watch?.mustWait != true { call?.resume() } }
+
+    /// Leaves the provider unread until `resume`.
+    func pause() { call?.pause() }
 
     /// The last step: nothing wakes the request any more.
     func finish() {
@@ -157,14 +162,15 @@ extension Exchange: AnswerSink {
         guard begin() else { return }
         let goesOn = session.channel.machine.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes)
         session.channel.wake()
-        if !goesOn { call?.pause() }
+        if !goesOn { pause() }
+        if let step = watch?.pass(bytes.byteCount), step != .goOn { Pipeline.extend(self, step) }
     }
 
     func answerEvent(_ event: StreamEvent) {
         guard begin() else { return }
         let goesOn = session.channel.machine.sendEvent(stream: stream, event)
         session.channel.wake()
-        if !goesOn { call?.pause() }
+        if !goesOn { pause() }
     }
 
     /// Notes the first sign of the answer. False when nobody listens any more.

@@ -26,14 +26,15 @@ extension Pipeline {
         exchange.target = target
         let price = exchange.snapshot.cluster.prices[target.model]
         if price == nil, grant.hasBudget { throw .unpriced(target.model) }
-        let estimate = gateway.estimates[route.name, default: TokenEstimate()]
         let asked = Int64(exchange.head.maxOutputTokens)
         let most = asked == 0 ? route.maximumOutputTokens : min(asked, route.maximumOutputTokens)
-        let input = estimate.inputTokens(bodyBytes: Int(exchange.head.bodyLength))
-        let output = estimate.outputTokens(limit: most)
+        let feature = exchange.head.feature
+        let input = gateway.estimates.inputTokens(model: target.model, bodyBytes: Int(exchange.head.bodyLength))
+        let output = gateway.estimates.outputTokens(model: target.model, feature: feature, limit: most)
+        if exchange.head.flags.contains(.stream) { exchange.watch = OutputWatch(reserved: output, most: most) }
         let cost = price?.cost(inputTokens: input, outputTokens: output) ?? .zero
         let tenant = Tenant(
-            org: grant.record.org, team: grant.record.team, key: grant.record.id, feature: exchange.head.feature)
+            org: grant.record.org, team: grant.record.team, key: grant.record.id, feature: feature)
         return ReserveCall(
             id: exchange.head.idempotencyKey, tenant: tenant,
             estimate: QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount),

@@ -38,10 +38,10 @@ extension Pipeline {
     /// Hands the settlement to Redis' connection; stream credit returns to the client when it is done or kept for later.
     static func settle(_ exchange: Exchange, _ bill: Bill) {
         let gateway = exchange.gateway
-        if bill.source == .provider, let route = exchange.route {
-            gateway.estimates[route.name, default: TokenEstimate()].observe(
-                bodyBytes: Int(exchange.head.bodyLength), inputTokens: bill.usage.inputTokens,
-                outputTokens: bill.usage.outputTokens)
+        if bill.source == .provider, let target = exchange.target {
+            gateway.estimates.observe(
+                model: target.model, feature: exchange.head.feature, bodyBytes: Int(exchange.head.bodyLength),
+                inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
         }
         guard exchange.isReserved, let reservation = exchange.reservation else {
             return exchange.session.release(exchange.stream)

@@ -233,7 +233,10 @@ final class Session: @unchecked Sendable {
             if bill.source != nil { error.flags.insert(.billed) }
             if outcome.hasContent { error.flags.insert(.partialOutput) }
             // Once a provider was asked, nothing is safe to repeat unless its own answer says so.
-            if [.deadline, .draining, .slowConsumer].contains(error.code) { error.retry = .unsafe }
+            switch error.code {
+            case .deadline, .draining, .slowConsumer, .quotaTokens, .budgetExhausted: error.retry = .unsafe
+            default: break
+            }
         } else if error.code == .deadline {
             error.retry = .safeElsewhere
         }

@@ -139,7 +139,8 @@ extension QuotaModel.Account {
     /// Charges one limit; `wait` is nil when there was room. `left` is after the charge, or before it when there was none.
     /// `known` is what the request reserved before, when it is extended.
     mutating func charge(
-        _ rule: LimitRule, field: String, cost: Int64, id: Identifier128, known: (amount: Int64, reservedAt: Int64)? = nil,
+        _ rule: LimitRule, field: String, cost: Int64, id: Identifier128,
+        known: (amount: Int64, reservedAt: Int64)? = nil,
         at now: Int64
     ) -> (left: Int64, wait: Int64?) {
         let (a, b, _, d) = rule.numbers
