@@ -31,6 +31,12 @@ func tests(_ name: String, of rooms: [String], beside files: [String] = []) -> T
         name: name, dependencies: rooms.map { .target(name: $0) }, exclude: files, swiftSettings: testing)
 }
 
+/// What several test targets share.
+func props(_ name: String, of rooms: [String]) -> Target {
+    .target(
+        name: name, dependencies: rooms.map { .target(name: $0) }, path: "Tests/\(name)", swiftSettings: testing)
+}
+
 let package = Package(
     name: "sluice",
     products: [
@@ -82,7 +88,9 @@ let package = Package(
         tests("HTTPTests", of: ["Core", "HTTP"]),
         tests("ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
         tests("WireTests", of: ["Core", "Wire"], beside: ["Vectors"]),
-        tests("ClientTests", of: ["Client", "Core", "Net", "Wire"]),
+        props("TestServer", of: ["Core", "Net", "Wire"]),
+        tests("ClientTests", of: ["Client", "Core", "Net", "TestServer", "Wire"]),
+        tests("ToolTests", of: ["Tool", "Core", "Net", "TestServer", "Wire"]),
         tests("TidyTests", of: []),
     ]
 )

@@ -12,18 +12,27 @@ enum AdminCall {
 
         """
 
+    /// The cluster's description that is meant.
+    static func file(_ arguments: Arguments) -> String {
+        arguments.value("--config") ?? Host.environment("SLUICE_CONFIG") ?? "cluster.conf"
+    }
+
     /// Calls `method path` and hands the answer over; ends the program when there is none.
     static func send(
         _ arguments: Arguments, _ method: String, _ path: String, body: JSONValue? = nil,
         then: @escaping @Sendable (Int, JSONValue) -> Void
     ) throws(UsageProblem) {
-        let file = arguments.value("--config") ?? Host.environment("SLUICE_CONFIG") ?? "cluster.conf"
+        let file = file(arguments)
         let configuration = try ConfigurationFile.read(file)
         guard let own = configuration.coordinators.first, let endpoint = Endpoint.parse(own.admin) else {
-            throw UsageProblem(text: "\(file) names no coordinator with an admin address")
+            throw UsageProblem(
+                text: "\(file) names no coordinator with an admin address",
+                hint: "give its [coordinator] section: admin = HOST:PORT")
         }
         guard let secret = ConfigurationFile.secret(own.adminSecret, beside: file) else {
-            throw UsageProblem(text: "the admin secret at \(own.adminSecret) cannot be read")
+            throw UsageProblem(
+                text: "the admin secret at \(own.adminSecret) cannot be read",
+                hint: "\(file) names it; run this where the coordinator runs, or copy the secret there")
         }
         let text = body?.json ?? ""
         Program.onLane { lane in
@@ -32,7 +41,8 @@ enum AdminCall {
                 then: { (result: Result<Channel<HTTPClientConnection>, ConnectFailure>) in
                     switch result {
                     case .failure(let failure):
-                        Program.fail(ExitCode.unavailable, "the coordinator at \(endpoint): \(failure)")
+                        Program.fail(
+                            ExitCode.unavailable, "the coordinator at \(endpoint): \(failure)", hint: hint(file))
                     case .success(let channel):
                         channel.machine.send(
                             head: { output in
@@ -46,9 +56,14 @@ enum AdminCall {
                     }
                 })
             lane.schedule(after: .seconds(10)) {
-                Program.fail(ExitCode.unavailable, "the coordinator at \(endpoint) does not answer")
+                Program.fail(
+                    ExitCode.unavailable, "the coordinator at \(endpoint) does not answer", hint: hint(file))
             }
         }
+    }
+
+    private static func hint(_ file: String) -> String {
+        "is it running? its address is the one in \(file); name another file with --config"
     }
 
     private static func read(
@@ -63,7 +78,9 @@ enum AdminCall {
             case .end:
                 let value = (try? JSONValue.parse(body)) ?? .null
                 if status == 401 {
-                    Program.fail(ExitCode.notAllowed, value["error"]?.text ?? "the admin secret was refused")
+                    Program.fail(
+                        ExitCode.notAllowed, value["error"]?.text ?? "the admin secret was refused",
+                        hint: "the coordinator began with another admin secret than the one read here")
                 }
                 then(status, value)
             case .failed(let failure): Program.fail(ExitCode.unavailable, "the coordinator's answer: \(failure)")
@@ -87,8 +104,13 @@ enum ConfigurationFile {
             let bytes = try FileAccess.read(file, limit: ConfigurationDocument.sizeLimit)
             return try ClusterConfiguration.parse(String(decoding: bytes, as: UTF8.self), file: file)
         } catch {
-            throw UsageProblem(text: "\(error)")
+            throw problem(file, "\(error)")
         }
+    }
+
+    private static func problem(_ file: String, _ text: String) -> UsageProblem {
+        let isThere = FileAccess.exists(file)
+        return UsageProblem(text: text, hint: isThere ? "see: sluice check \(file)" : "name the file of your cluster")
     }
 
     /// The file together with the price list that it names: everything that the coordinator would complain about.
@@ -102,7 +124,7 @@ enum ConfigurationFile {
                 }
             }
         } catch {
-            throw UsageProblem(text: "\(error)")
+            throw problem(file, "\(error)")
         }
     }
 

@@ -1,7 +1,10 @@
 // Command lines: options with values, flags, and the words that are left.
 
-/// Why a command line is refused: one sentence.
-struct UsageProblem: Error { let text: String }
+/// Why a command line is refused: one sentence, and what to do when that is not simply to read the command's help.
+struct UsageProblem: Error {
+    let text: String
+    var hint: String?
+}
 
 /// A parsed command line. Options that nobody asked for are reported.
 struct Arguments {
@@ -9,24 +12,41 @@ struct Arguments {
     private var flags: Set<String> = []
     private(set) var words: [String] = []
 
-    /// Reads `arguments`; `valued` and `plain` are the options that exist.
-    init(_ arguments: [String], valued: Set<String>, plain: Set<String>) throws(UsageProblem) {
+    /// Reads `arguments`; `valued` and `plain` are the options that exist, `most` how many words may be left.
+    /// A value stands behind its option, or joined to it by `=`.
+    init(
+        _ arguments: [String], valued: Set<String> = [], plain: Set<String> = [], most: Int = .max
+    ) throws(UsageProblem) {
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             if argument == "--" {
                 words += rest
-                return
+                break
             } else if valued.contains(argument) {
-                guard let value = rest.popFirst() else { throw UsageProblem(text: "\(argument) needs a value") }
+                guard let value = rest.popFirst(), !value.hasPrefix("--") else {
+                    throw UsageProblem(text: "\(argument) needs a value")
+                }
                 values[argument, default: []].append(value)
             } else if plain.contains(argument) {
                 flags.insert(argument)
             } else if argument.hasPrefix("-"), argument.count > 1 {
-                throw UsageProblem(text: "unknown option '\(argument)'")
+                try take(joined: argument, valued, plain)
             } else {
                 words.append(argument)
             }
         }
+        if words.count > most { throw UsageProblem(text: "unexpected word '\(words[most])'") }
+    }
+
+    private mutating func take(joined argument: String, _ valued: Set<String>, _ plain: Set<String>)
+        throws(UsageProblem)
+    {
+        let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, valued.contains(parts[0]) else {
+            let isFlag = parts.count == 2 && plain.contains(parts[0])
+            throw UsageProblem(text: isFlag ? "\(parts[0]) takes no value" : "unknown option '\(argument)'")
+        }
+        values[parts[0], default: []].append(parts[1])
     }
 
     func has(_ flag: String) -> Bool { flags.contains(flag) }

@@ -5,7 +5,7 @@ import HTTP
 import Net
 
 /// One connection that asks again and again.
-final class HTTPCaller {
+final class HTTPCaller: BenchCaller {
     private let bench: Bench
     private let endpoint: Endpoint
     private let tls: TLSContext?
@@ -16,6 +16,10 @@ final class HTTPCaller {
     private var firstAt: Instant?
     private var events: Int64 = 0
     private var status = 0
+    private var channel: Channel<HTTPClientConnection>?
+    /// Asked for while there was no connection.
+    private var mustAsk = false
+    private var isUnderWay = false
     private var decoder = EventStreamDecoder()
 
     init(_ bench: Bench, _ endpoint: Endpoint, _ path: String, _ tls: TLSContext?, _ serverName: String) {
@@ -41,28 +45,36 @@ final class HTTPCaller {
         body = Array(JSONValue.object(members).json.utf8)
     }
 
-    func connect() {
+    /// Connects, also again when the server closes; `then` is called for the first connection.
+    func connect(_ then: @escaping () -> Void = {}) {
         Connector.connect(
             on: bench.lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(10),
             machine: { _ in HTTPClientConnection() },
             then: { [self] (result: Result<Channel<HTTPClientConnection>, ConnectFailure>) in
                 switch result {
-                case .failure(let failure): Program.fail(ExitCode.unavailable, "\(endpoint): \(failure)")
+                case .failure(let failure):
+                    Program.fail(ExitCode.unavailable, "\(endpoint): \(failure)", hint: "is --target right?")
                 case .success(let channel):
                     channel.onEvent = { [self] channel, event in handle(event, channel) }
-                    channel.onClose = { [self] channel, _ in
+                    channel.onClose = { [self] channel, reason in
                         bench.httpBytes.sent += channel.transport.bytesSent
                         bench.httpBytes.received += channel.transport.bytesReceived
+                        self.channel = nil
                         connect()
+                        if isUnderWay { ended(0, "\(reason)") }
                     }
-                    ask(channel)
+                    self.channel = channel
+                    then()
+                    if mustAsk { ask() }
                 }
             })
     }
 
-    private func ask(_ channel: Channel<HTTPClientConnection>) {
-        guard bench.takeTurn() else { return }
-        began = bench.lane.now
+    func ask() {
+        guard let channel, channel.isOpen else { return mustAsk = true }
+        mustAsk = false
+        isUnderWay = true
+        began = Host.monotonicNow()
         firstAt = nil
         events = 0
         decoder = EventStreamDecoder()
@@ -87,12 +99,16 @@ final class HTTPCaller {
             }
         case .end(let reusable):
             // Beside one event a token there are the role, the finish, the usage and the end mark.
-            bench.counted(
-                deltas: max(0, events - 4), began: began, firstAt: firstAt, failure: status == 200 ? nil : "\(status)")
-            if reusable { ask(channel) } else { channel.close() }
+            if !reusable { channel.close() }
+            ended(max(0, events - 4), status == 200 ? nil : "\(status)")
         case .failed(let failure):
-            bench.counted(deltas: 0, began: began, firstAt: firstAt, failure: "\(failure)")
+            ended(0, "\(failure)")
         }
+    }
+
+    private func ended(_ tokens: Int64, _ failure: String?) {
+        isUnderWay = false
+        bench.counted(self, deltas: tokens, began: began, firstAt: firstAt, failure: failure)
     }
 }
 
@@ -140,6 +156,7 @@ final class IdleConnections {
     }
 
     private func watch(since: Instant) {
+        Screen.progress("\(count) of \(wanted) connections")
         if count >= wanted || lane.now - since > .seconds(60) { return then() }
         lane.schedule(after: .milliseconds(20)) { [self] in watch(since: since) }
     }

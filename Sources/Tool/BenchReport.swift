@@ -34,21 +34,18 @@ struct BenchReport {
 
 /// Processor time and memory of a process.
 struct ProcessUsage {
-    let cpuMicroseconds: Int64
+    let cpuNanoseconds: Int64
     let residentBytes: Int64
 
-    /// Reads `/proc`; nil when there is no such process.
+    /// Asks the kernel; nil when there is no such process.
     init?(_ pid: Int) {
-        guard let bytes = try? FileAccess.read("/proc/\(pid)/stat", limit: 4_096) else { return nil }
-        let text = String(decoding: bytes, as: UTF8.self)
-        // The name stands in parentheses and may hold blanks; everything behind it is numbers.
-        guard let close = text.lastIndex(of: ")") else { return nil }
-        let fields = text[text.index(after: close)...].split(separator: " ")
-        guard fields.count > 21, let user = Int64(fields[11]), let system = Int64(fields[12]),
-            let pages = Int64(fields[21])
+        // The process' clock counts nanoseconds; /proc/PID/stat only hundredths of a second, too coarse for short runs.
+        guard let process = Int32(exactly: pid), let time = Host.processorNanoseconds(of: process),
+            let bytes = try? FileAccess.read("/proc/\(pid)/statm", limit: 4_096)
         else { return nil }
-        // The kernel counts processor time in hundredths of a second (USER_HZ).
-        cpuMicroseconds = (user + system) * 10_000
+        let fields = String(decoding: bytes, as: UTF8.self).split(separator: " ")
+        guard fields.count > 1, let pages = Int64(fields[1]) else { return nil }
+        cpuNanoseconds = time
         residentBytes = pages * 4_096
     }
 }

@@ -5,6 +5,8 @@ import Net
 import Wire
 
 enum ChatCommand {
+    static let command = Command("chat", "send a prompt and print the answer as it comes", help: help, run: run)
+
     static let help = """
         usage: sluice chat [options] PROMPT…        (without PROMPT: read it from standard input)
 
@@ -22,7 +24,6 @@ enum ChatCommand {
         """
 
     static func run(_ words: [String]) throws(UsageProblem) {
-        Signals.blockAllFirst()
         let valued: Set<String> = [
             "--model", "--system", "--priority", "--deadline", "--feature", "--max-output",
         ]
@@ -30,26 +31,35 @@ enum ChatCommand {
             words, valued: valued.union(ClusterAccess.options), plain: ["--no-stream", "--json"])
         var options = try ClusterAccess.client(arguments)
         options.connections = 1
+        let head = try head(arguments)
         let prompt = try prompt(arguments)
+        // From here on Ctrl-C is the lane's; until here it ends the program as usual.
+        Signals.blockAllFirst()
         var body = ChatBodyWriter()
         if let system = arguments.value("--system") { body.message(.system, system) }
         body.message(.user, prompt)
-        let head = try head(arguments)
         let bytes = body.finish().array()
         let isJSON = arguments.has("--json")
         let settings = options
         Program.onLane { lane in
             let client = LaneClient(lane: lane, options: settings)
-            let printer = AnswerPrinter(isJSON: isJSON, client: client)
+            let printer = AnswerPrinter(isJSON: isJSON)
             let request = client.send(head, body: bytes, handler: printer)
-            printer.cancelOnInterrupt(lane, request)
+            printer.watch(lane, request)
         }
     }
 
     private static func prompt(_ arguments: Arguments) throws(UsageProblem) -> String {
         if !arguments.words.isEmpty { return arguments.words.joined(separator: " ") }
-        guard let bytes = try? FileAccess.read("/dev/stdin", limit: 1 << 20), !bytes.isEmpty else {
-            throw UsageProblem(text: "say something: sluice chat PROMPT, or give it on standard input")
+        if Host.isTerminal(0) { Screen.note("reading the prompt; end it with Ctrl-D") }
+        let bytes: [UInt8]
+        do {
+            bytes = try FileAccess.read("/dev/stdin", limit: 1 << 20)
+        } catch {
+            throw UsageProblem(text: "\(error)", hint: "a prompt on standard input has at most 1 MiB")
+        }
+        guard !bytes.isEmpty else {
+            throw UsageProblem(text: "no prompt: sluice chat PROMPT, or give it on standard input")
         }
         return String(decoding: bytes, as: UTF8.self)
     }
@@ -78,48 +88,84 @@ enum ChatCommand {
 
 /// Prints one answer, then ends the program.
 final class AnswerPrinter: AnswerHandler, @unchecked Sendable {
-    private let isJSON: Bool
-    private let client: LaneClient
-    private var text: [UInt8] = []
-    private var tools: [JSONValue] = []
-    private var isOnNewLine = true
-    private var signals: Signals?
+    private struct ToolCall {
+        let id: String
+        let name: String
+        var arguments: [UInt8] = []
 
-    init(isJSON: Bool, client: LaneClient) {
-        self.isJSON = isJSON
-        self.client = client
+        var json: JSONValue {
+            .object([
+                .init("id", .string(id)), .init("name", .string(name)),
+                .init("arguments", .string(String(decoding: arguments, as: UTF8.self))),
+            ])
+        }
     }
 
-    func cancelOnInterrupt(_ lane: Lane, _ request: PendingRequest) {
-        signals = try? Signals(lane: lane) { _ in request.cancel() }
+    private let isJSON: Bool
+    private var text: [UInt8] = []
+    private var tools: [ToolCall] = []
+    private var isOnNewLine = true
+    private var signals: Signals?
+    private var signal: Int32?
+
+    init(isJSON: Bool) { self.isJSON = isJSON }
+
+    /// The first signal cancels and waits a second for the last word; the next one ends the program.
+    func watch(_ lane: Lane, _ request: PendingRequest) {
+        signals = try? Signals(lane: lane) { [self] number in
+            guard signal == nil else { Host.exit(128 + number) }
+            signal = number
+            lane.schedule(after: .seconds(1)) { [self] in interrupted("no word from the cluster within a second") }
+            request.cancel()
+        }
+    }
+
+    private func interrupted(_ text: String) -> Never {
+        Program.fail(128 + (signal ?? 2), "cancelled: \(text)")
     }
 
     func received(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
         guard choice == 0, kind == .text || kind == .refusal || kind == .toolArguments else { return }
         let piece = bytes.array(0..<bytes.byteCount)
-        if isJSON {
-            text += piece
-        } else {
-            Host.write(String(decoding: piece, as: UTF8.self))
+        if !isJSON {
+            // As bytes: a piece may end inside a character.
+            Screen.print(bytes: piece)
             isOnNewLine = piece.last == 10
+        } else if kind == .toolArguments, !tools.isEmpty {
+            tools[tools.count - 1].arguments += piece
+        } else {
+            text += piece
         }
     }
 
     func received(_ event: StreamEvent) {
-        guard case .toolCallStart(_, _, let id, let name) = event else { return }
-        if isJSON {
-            tools.append(.object([.init("id", .string(id)), .init("name", .string(name))]))
-        } else {
-            Host.write("\(isOnNewLine ? "" : "\n")[tool \(name)] ")
+        switch event {
+        case .toolCallStart(0, _, let id, let name):
+            tools.append(ToolCall(id: id, name: name))
+            if !isJSON { line("[tool \(name)] ") }
+        case .restart(0, let attempt):
+            text = []
+            tools = []
+            if !isJSON { line("[attempt \(attempt)] ") }
+        default: break
         }
     }
 
+    /// Something of our own between the pieces, on a line that it begins.
+    private func line(_ words: String) {
+        Screen.print("\(isOnNewLine ? "" : "\n")\(words)")
+        isOnNewLine = false
+    }
+
     func finished(_ result: Result<End, ClientFailure>) {
-        if !isOnNewLine { Host.write("\n") }
+        if !isOnNewLine { Screen.print("\n") }
         switch result {
         case .success(let end): succeeded(end)
-        case .failure(let failure):
-            Program.fail(AnswerPrinter.exitCode(failure), "\(failure)")
+        case .failure(.refused(let error)) where signal != nil && error.code == .cancelled:
+            let cost = MicroUSD(Int64(clamping: error.costMicroUSD))
+            interrupted("\(error.inputTokens) tokens in, \(error.outputTokens) out, \(cost)")
+        case .failure where signal != nil: interrupted("nothing was sent")
+        case .failure(let failure): Program.fail(failure)
         }
     }
 
@@ -127,7 +173,8 @@ final class AnswerPrinter: AnswerHandler, @unchecked Sendable {
         let cost = MicroUSD(Int64(clamping: end.costMicroUSD))
         if isJSON {
             let value = JSONValue.object([
-                .init("text", .string(String(decoding: text, as: UTF8.self))), .init("tool_calls", .array(tools)),
+                .init("text", .string(String(decoding: text, as: UTF8.self))),
+                .init("tool_calls", .array(tools.map(\.json))),
                 .init("finish_reason", .string("\(end.finish)")),
                 .init("input_tokens", .integer(end.inputTokens)), .init("output_tokens", .integer(end.outputTokens)),
                 .init("cached_tokens", .integer(end.cachedTokens)),
@@ -136,28 +183,14 @@ final class AnswerPrinter: AnswerHandler, @unchecked Sendable {
                 .init("first_token_ms", .integer(end.timeToFirstTokenMilliseconds)),
                 .init("total_ms", .integer(end.totalMilliseconds)),
             ])
-            Host.write(value.json + "\n")
+            Screen.print(value.json + "\n")
         } else {
             let text = """
                 \(end.finish): \(end.inputTokens) tokens in, \(end.outputTokens) out, \(cost), \
                 first after \(end.timeToFirstTokenMilliseconds) ms, \(end.totalMilliseconds) ms in all
-
                 """
-            Host.write(text, toError: true)
+            Screen.note(text)
         }
         Host.exit(0)
-    }
-
-    static func exitCode(_ failure: ClientFailure) -> Int32 {
-        switch failure {
-        case .unreachable, .connectionLost, .closed: return ExitCode.unavailable
-        case .deadline, .full, .cancelled: return ExitCode.tryLater
-        case .refused(let error):
-            switch error.code {
-            case .authFailed, .forbidden: return ExitCode.notAllowed
-            case _ where error.retry == .safeHere || error.retry == .safeElsewhere: return ExitCode.tryLater
-            default: return ExitCode.failed
-            }
-        }
     }
 }

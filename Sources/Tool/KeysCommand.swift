@@ -3,6 +3,9 @@ import Core
 import Net
 
 enum KeysCommand {
+    static let command = Command(
+        "keys", "create, change, rotate, revoke, list, show API keys", help: help, run: run)
+
     static let help = """
         usage: sluice keys create --org ORG --team TEAM --model ALIAS [rights] [--with-secret] [--json]
                sluice keys change ID [rights] [--json]
@@ -48,11 +51,11 @@ enum KeysCommand {
         case "change":
             let id = try id(arguments)
             let members = try rights(arguments)
-            guard !members.isEmpty else { throw UsageProblem(text: "nothing to change; see sluice help keys") }
+            guard !members.isEmpty else { throw UsageProblem(text: "nothing to change") }
             try AdminCall.send(arguments, "POST", "/v1/keys/\(id)/change", body: .object(members)) { status, value in
                 guard status == 200 else { AdminCall.fail(status, value) }
                 let record = value["record"] ?? .null
-                Host.write(isJSON ? record.json + "\n" : KeyText.page(record))
+                Screen.print(isJSON ? record.json + "\n" : KeyText.page(record))
                 Host.exit(0)
             }
         case "rotate": try rotate(arguments, isJSON)
@@ -64,17 +67,17 @@ enum KeysCommand {
                 let keys = (value["keys"]?.elements ?? []).filter { key in
                     (org == nil || key["org"]?.text == org) && (team == nil || key["team"]?.text == team)
                 }
-                Host.write(isJSON ? JSONValue.object([.init("keys", .array(keys))]).json + "\n" : KeyText.table(keys))
+                Screen.print(isJSON ? JSONValue.object([.init("keys", .array(keys))]).json + "\n" : KeyText.table(keys))
                 Host.exit(0)
             }
         case "show":
             try AdminCall.send(arguments, "GET", "/v1/keys/\(try id(arguments))") { status, value in
                 guard status == 200 else { AdminCall.fail(status, value) }
-                Host.write(isJSON ? value.json + "\n" : KeyText.page(value))
+                Screen.print(isJSON ? value.json + "\n" : KeyText.page(value))
                 Host.exit(0)
             }
         default:
-            throw UsageProblem(text: "sluice keys create, change, rotate, revoke, list or show; see sluice help keys")
+            throw UsageProblem(text: "expected: sluice keys create, change, rotate, revoke, list or show")
         }
     }
 
@@ -151,8 +154,8 @@ enum KeysCommand {
         let id = try id(arguments)
         try AdminCall.send(arguments, "POST", "/v1/keys/\(id)/revoke") { status, value in
             guard status == 200 else { AdminCall.fail(status, value) }
-            Host.write("\(id) is revoked on every node\n")
-            if let warning = value["warning"]?.text { Host.write("warning: \(warning)\n", toError: true) }
+            Screen.print("\(id) is revoked on every node\n")
+            if let warning = value["warning"]?.text { Screen.note("warning: \(warning)") }
             Host.exit(0)
         }
     }
@@ -161,18 +164,18 @@ enum KeysCommand {
     private static func shown(_ value: JSONValue, _ isJSON: Bool) -> Never {
         let id = value["id"]?.text ?? ""
         if isJSON {
-            Host.write(value.json + "\n")
+            Screen.print(value.json + "\n")
         } else if let key = value["key"]?.text {
-            Host.write("\(key)\n")
-            Host.write("Keep it now: it is not shown again. Its id is \(id).\n", toError: true)
+            Screen.print("\(key)\n")
+            Screen.note("Keep it now: it is not shown again. Its id is \(id).")
             for secret in (value["record"]?["secrets"]?.elements ?? []).dropFirst() {
                 guard let until = secret["valid_until"]?.integer else { continue }
-                Host.write("An old secret stays valid until \(UTCDate.text(until)).\n", toError: true)
+                Screen.note("An old secret stays valid until \(UTCDate.text(until)).")
             }
         } else {
-            Host.write("\(id)\n")
+            Screen.print("\(id)\n")
             let identity = value["record"]?["identity"]?.text ?? ""
-            Host.write("It has no secret: certificates of \(identity) open it.\n", toError: true)
+            Screen.note("It has no secret: certificates of \(identity) open it.")
         }
         Host.exit(0)
     }

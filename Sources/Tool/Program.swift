@@ -1,7 +1,8 @@
-// `sluice`: the tool for people; each command stands in a file of its own.
+// `sluice`: the tool for people; finds the command and runs it.
+import Client
 import Core
 import Net
-import Policy
+import Wire
 
 /// What a command ends with; documented in the help text.
 enum ExitCode {
@@ -10,65 +11,92 @@ enum ExitCode {
     static let unavailable: Int32 = 69
     static let tryLater: Int32 = 75
     static let notAllowed: Int32 = 77
+    static let interrupted: Int32 = 130
 }
 
 @main struct Program {
     static let version = "0.1.0"
 
-    static let help = """
-        sluice: talk to a Sluice cluster, and look after it
+    /// Every command, in the order of the help text. A new one is a file of its own and a line here.
+    static let commands: [Command] = [
+        ChatCommand.command, KeysCommand.command, StatusCommand.command, ApplyCommand.command, CheckCommand.command,
+        ConfigCommand.command, BenchCommand.command, DumpCommand.command,
+        Command("version", "print the version", help: "usage: sluice version\n") { words throws(UsageProblem) in
+            _ = try Arguments(words, most: 0)
+            Screen.print("sluice \(version)\n")
+        },
+    ]
 
-        usage: sluice COMMAND [options]
+    static var help: String {
+        let width = commands.map(\.name.count).max() ?? 0
+        let rows = commands.map { command in
+            "  \(command.name)\(String(repeating: " ", count: width - command.name.count))   \(command.summary)"
+        }
+        return """
+            sluice: talk to a Sluice cluster, and look after it
 
-          chat      send a prompt and print the answer as it comes
-          keys      create, change, rotate, revoke, list, show API keys
-          status    show the cluster, its nodes and their load
-          apply     let the coordinator read cluster.conf again
-          check     tell everything that is wrong in a cluster.conf
-          config    print one setting of a cluster.conf
-          bench     load the cluster, or any server of OpenAI's API, and measure
-          dump      show frames of the wire protocol in words
-          version   print the version
-          help      this text; sluice help COMMAND for one command
+            usage: sluice COMMAND [options]
 
-        exit codes: 0 done, 1 failed, 64 bad command line or configuration, 69 the cluster cannot be reached,
-                    75 refused for now (the time to retry is printed), 77 not allowed.
+            \(rows.joined(separator: "\n"))
 
-        """
+            sluice help COMMAND tells all about one command.
+
+            exit codes: 0 done, 1 failed, 64 bad command line or configuration, 69 the cluster cannot be reached,
+                        75 refused for now (the time to retry is printed), 77 not allowed, 130 interrupted.
+
+            """
+    }
 
     static func main() {
         Host.prepareForThreads()
+        Signals.ignoreBrokenPipes()
         var words = Array(CommandLine.arguments.dropFirst())
-        guard !words.isEmpty else { return Host.write(help) }
-        var command = words.removeFirst()
-        if ["help", "--help", "-h"].contains(command) {
-            guard let wanted = words.first else { return Host.write(help) }
-            command = wanted
+        guard !words.isEmpty else { return Screen.print(help) }
+        var name = words.removeFirst()
+        if ["help", "--help", "-h"].contains(name) {
+            guard let wanted = words.first else { return Screen.print(help) }
+            name = wanted
             words = ["--help"]
         }
-        let wantsHelp = words.contains("--help") || words.contains("-h")
+        if name == "--version" { name = "version" }
+        guard let command = commands.first(where: { $0.name == name }) else {
+            fail(ExitCode.usage, "unknown command '\(name)'", hint: guess(name))
+        }
+        let options = words.prefix { $0 != "--" }
+        if options.contains("--help") || options.contains("-h") { return Screen.print(command.help) }
         do throws(UsageProblem) {
-            switch command {
-            case "chat": wantsHelp ? Host.write(ChatCommand.help) : try ChatCommand.run(words)
-            case "keys": wantsHelp ? Host.write(KeysCommand.help) : try KeysCommand.run(words)
-            case "status": wantsHelp ? Host.write(StatusCommand.help) : try StatusCommand.run(words)
-            case "apply": wantsHelp ? Host.write(ApplyCommand.help) : try ApplyCommand.run(words)
-            case "check": wantsHelp ? Host.write(CheckCommand.help) : try CheckCommand.run(words)
-            case "config": wantsHelp ? Host.write(ConfigCommand.help) : try ConfigCommand.run(words)
-            case "bench": wantsHelp ? Host.write(BenchCommand.help) : try BenchCommand.run(words)
-            case "dump": wantsHelp ? Host.write(DumpCommand.help) : try DumpCommand.run(words)
-            case "version", "--version": Host.write("sluice \(version)\n")
-            default: throw UsageProblem(text: "unknown command '\(command)'; see sluice help")
-            }
+            try command.run(words)
         } catch {
-            fail(ExitCode.usage, error.text)
+            fail(ExitCode.usage, error.text, hint: error.hint ?? "see: sluice help \(name)")
         }
     }
 
-    /// Says what is wrong, on standard error, and ends.
-    static func fail(_ code: Int32, _ text: String) -> Never {
-        Host.write("sluice: \(text)\n", toError: true)
+    /// The command that was probably meant: the same letters in another order, or a beginning.
+    private static func guess(_ name: String) -> String {
+        let meant = commands.first { $0.name.sorted() == name.sorted() || ($0.name.hasPrefix(name) && !name.isEmpty) }
+        return meant.map { "did you mean: sluice \($0.name)" } ?? "see: sluice help"
+    }
+
+    /// Says what is wrong and what to do, on standard error, and ends.
+    static func fail(_ code: Int32, _ text: String, hint: String? = nil) -> Never {
+        Screen.clearProgress()
+        Host.write("sluice: \(text)\n\(hint.map { "  \($0)\n" } ?? "")", toError: true)
         Host.exit(code)
+    }
+
+    /// Says why a request has no answer, and ends.
+    static func fail(_ failure: ClientFailure) -> Never {
+        let code: Int32
+        switch failure {
+        case .unreachable, .connectionLost, .closed: code = ExitCode.unavailable
+        case .full, .cancelled: code = ExitCode.tryLater
+        case .deadline: code = ExitCode.failed
+        case .refused(let error) where error.code == .authFailed || error.code == .forbidden: code = ExitCode.notAllowed
+        case .refused(let error):
+            let isForNow = error.retry == .safeHere || error.retry == .safeElsewhere
+            code = isForNow ? ExitCode.tryLater : ExitCode.failed
+        }
+        fail(code, "\(failure)", hint: ClusterAccess.hint(failure))
     }
 
     /// Runs `body` on a lane; the program goes on until something there ends it.

@@ -3,6 +3,7 @@ import Client
 import Core
 import Foundation
 import Net
+import TestServer
 import Testing
 import Wire
 

@@ -4,6 +4,7 @@ import Core
 import Foundation
 import Net
 import Synchronization
+import TestServer
 import Testing
 import Wire
 
@@ -31,7 +32,7 @@ import Wire
         task.cancel()
         #expect(await task.value == .cancelled)
         try await server.wait("CANCEL") { $0.cancels == [.unwanted] }
-        #expect(ContinuousClock.now - began < .seconds(1))
+        #expect(ContinuousClock.now - began < .seconds(8), "long before the deadline of 20 s")
         await client.close()
     }
 

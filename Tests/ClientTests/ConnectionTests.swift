@@ -3,6 +3,7 @@ import Client
 import Core
 import Foundation
 import Net
+import TestServer
 import Testing
 import Wire
 
@@ -131,11 +132,15 @@ import Wire
 
     @Test func theNewConnectionIsReadyBeforeTheOldOneIsLeft() async throws {
         let gate = Gate()
+        let mayGreet = Gate()
         let server = try ScriptedServer(
             onHello: { connection, _ in
-                // The second greeting is answered late.
-                if connection.number == 1 { return connection.accept() }
-                connection.channel.lane.schedule(after: .milliseconds(200)) { connection.accept() }
+                // The second greeting is answered when the test says so.
+                func greet() {
+                    if connection.number == 1 || mayGreet.isOpen { return connection.accept() }
+                    connection.channel.lane.schedule(after: .milliseconds(5)) { greet() }
+                }
+                greet()
             },
             onRequest: { request in
                 request.accepted()
@@ -146,6 +151,7 @@ import Wire
         server.onLive { $0.first?.goAway() }
         try await server.wait("the second greeting") { $0.hellos.count == 2 }
         #expect(server.seen.goAways == 0, "the client says goodbye to the old one later")
+        mayGreet.open()
         try await server.wait("the client left the old one") { $0.goAways == 1 }
         #expect(await client.readyConnections() == 1, "and the new one is ready by then")
         gate.open()

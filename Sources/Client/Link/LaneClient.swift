@@ -21,9 +21,11 @@ public final class LaneClient {
     private var turn = 0
     private var serials = 0
     private var isClosed = false
-    private var lastProblem = "no answer yet"
+    /// Why there was no connection the last time, for people.
+    public private(set) var lastProblem = "no answer yet"
     /// Why the last greeting was refused for good; nil once one was accepted.
-    private var refusal: StreamError?
+    public var refusal: ClientFailure? { refusalWord.map { .refused($0) } }
+    private var refusalWord: StreamError?
     private var sweepTimer: LaneTimer?
     private var sweepDue = Instant.distantFuture
     /// Bytes on the wire over all connections that ended.
@@ -88,7 +90,7 @@ public final class LaneClient {
         guard !isClosed else { return .closed }
         look(at: request.deadline)
         if let link = choose(avoiding: request.avoid), link.send(request) { return nil }
-        if let refusal, readyConnections == 0 { return .refused(refusal) }
+        if let refusal, readyConnections == 0 { return refusal }
         guard waitingBytes + request.body.count <= options.waitingBytes, waiting.append(request) else { return .full }
         request.waitingSince = lane.now
         waitingBytes += request.body.count
@@ -252,7 +254,7 @@ public final class LaneClient {
 
     /// A connection is ready.
     func isReady() {
-        refusal = nil
+        refusalWord = nil
         pump()
     }
 
@@ -273,7 +275,7 @@ public final class LaneClient {
     func refused(_ error: ConnectionError) {
         let text = error.code == .authFailed ? "the API key was refused" : error.description
         let word = StreamError(code: error.code, text: text)
-        refusal = word
+        refusalWord = word
         lastProblem = text
         guard readyConnections == 0 else { return }
         for _ in 0..<waiting.count {

@@ -61,6 +61,17 @@ public enum Host {
         return Int64(seconds) * 1_000_000 + Int64(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
     }
 
+    /// User and system time that another process used so far, in nanoseconds; nil when there is no such process.
+    public static func processorNanoseconds(of process: Int32) -> Int64? {
+        var clock = clockid_t()
+        var time = timespec()
+        // Safe: both calls fill local values only.
+        guard unsafe clock_getcpuclockid(process, &clock) == 0, unsafe clock_gettime(clock, &time) == 0 else {
+            return nil
+        }
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+
     /// Bytes of memory resident at present; 0 when the kernel does not tell.
     public static func residentBytes() -> Int64 {
         guard let text = try? FileAccess.read("/proc/self/statm", limit: 4_096) else { return 0 }
@@ -91,6 +102,15 @@ public enum Host {
         bytes.append(text)
         FileAccess.writeAll(&bytes, to: toError ? 2 : 1)
     }
+
+    /// Writes bytes to standard output; false when nobody reads them any more.
+    public static func write(bytes: [UInt8]) -> Bool {
+        var buffer = ByteBuffer(bytes)
+        return FileAccess.writeAll(&buffer, to: 1) == 0
+    }
+
+    /// True when standard input (0), output (1) or error (2) is a person's terminal.
+    public static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
     /// Gives unused heap pages back to the system.
     public static func trimMemory() { clinux_trim_memory() }

@@ -12,8 +12,11 @@ public final class Signals {
         var set = handled()
         // Safe: the set is a local value.
         unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
-        signal(SIGPIPE, SIG_IGN)
+        ignoreBrokenPipes()
     }
+
+    /// Lets a write to a reader that is gone fail with an error instead of ending the process.
+    public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
     /// Calls `onSignal` on the lane for each signal that arrives.
     ///

@@ -1,25 +1,27 @@
 // A server whose every answer the test writes, over real sockets and TLS, on the real machine of the accepting side.
 import Core
-import Foundation
-import Net
+package import Net
 import Synchronization
-import Wire
+package import Wire
 
-struct TestFailure: Error, CustomStringConvertible { let description: String }
+package struct TestFailure: Error, CustomStringConvertible {
+    package let description: String
+    package init(description: String) { self.description = description }
+}
 
 /// One request as the server sees it. Used on the server's lane.
-struct ServedRequest {
-    let connection: ServedConnection
-    let stream: UInt32
-    let head: RequestHead
+package struct ServedRequest {
+    package let connection: ServedConnection
+    package let stream: UInt32
+    package let head: RequestHead
 
-    func accepted() { connection.say { $0.sendAccepted(stream: stream, Accepted(provider: 1)) } }
+    package func accepted() { connection.say { $0.sendAccepted(stream: stream, Accepted(provider: 1)) } }
 
-    @discardableResult func text(_ text: String, choice: UInt8 = 0, kind: DeltaKind = .text) -> Bool {
+    @discardableResult package func text(_ text: String, choice: UInt8 = 0, kind: DeltaKind = .text) -> Bool {
         bytes(Array(text.utf8), choice: choice, kind: kind)
     }
 
-    @discardableResult func bytes(_ bytes: [UInt8], choice: UInt8 = 0, kind: DeltaKind = .text) -> Bool {
+    @discardableResult package func bytes(_ bytes: [UInt8], choice: UInt8 = 0, kind: DeltaKind = .text) -> Bool {
         var goesOn = true
         connection.say {
             goesOn = $0.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes.span.raw)
@@ -27,9 +29,9 @@ struct ServedRequest {
         return goesOn
     }
 
-    func event(_ event: StreamEvent) { connection.say { $0.sendEvent(stream: stream, event) } }
+    package func event(_ event: StreamEvent) { connection.say { $0.sendEvent(stream: stream, event) } }
 
-    func end(_ end: End = End(inputTokens: 3, outputTokens: 5)) {
+    package func end(_ end: End = End(inputTokens: 3, outputTokens: 5)) {
         connection.say {
             guard $0.isOpen(stream: stream) else { return }
             $0.end(stream: stream, end)
@@ -37,7 +39,7 @@ struct ServedRequest {
         }
     }
 
-    func fail(_ error: StreamError) {
+    package func fail(_ error: StreamError) {
         connection.say {
             guard $0.isOpen(stream: stream) else { return }
             $0.fail(stream: stream, error)
@@ -46,47 +48,47 @@ struct ServedRequest {
     }
 
     /// Ends the connection without a word.
-    func cut() { connection.channel.abort() }
+    package func cut() { connection.channel.abort() }
 }
 
 /// One accepted connection. Used on the server's lane.
-final class ServedConnection {
-    let number: Int
-    let channel: Channel<ServerConnection>
+package final class ServedConnection {
+    package let number: Int
+    package let channel: Channel<ServerConnection>
     /// Called when the client's credit lets a stream go on.
-    var onWritable: ((UInt32) -> Void)?
+    package var onWritable: ((UInt32) -> Void)?
 
-    init(_ number: Int, _ channel: Channel<ServerConnection>) {
+    package init(_ number: Int, _ channel: Channel<ServerConnection>) {
         self.number = number
         self.channel = channel
     }
 
-    func say(_ body: (inout ServerConnection) -> Void) {
+    package func say(_ body: (inout ServerConnection) -> Void) {
         body(&channel.machine)
         channel.wake()
     }
 
     /// Sends bytes that the machine would never send.
-    func inject(_ bytes: [UInt8]) {
+    package func inject(_ bytes: [UInt8]) {
         channel.transport.output.append(bytes)
         channel.wake()
     }
 
-    func goAway(drain: Duration = .seconds(60)) { say { $0.sendGoAway(reason: .drain, drain: drain) } }
+    package func goAway(drain: Duration = .seconds(60)) { say { $0.sendGoAway(reason: .drain, drain: drain) } }
 }
 
 /// Accepts clients on a lane of its own and lets the test answer.
-final class ScriptedServer: @unchecked Sendable {
+package final class ScriptedServer: @unchecked Sendable {
     /// What a test reads from its own thread.
-    struct Seen: Sendable {
-        var hellos: [Hello] = []
-        var requests: [RequestHead] = []
+    package struct Seen: Sendable {
+        package var hellos: [Hello] = []
+        package var requests: [RequestHead] = []
         /// The connection of each request, counted from 1.
-        var connections: [Int] = []
-        var cancels: [CancelReason] = []
-        var goAways = 0
-        var closed = 0
-        var failures: [ConnectionError] = []
+        package var connections: [Int] = []
+        package var cancels: [CancelReason] = []
+        package var goAways = 0
+        package var closed = 0
+        package var failures: [ConnectionError] = []
     }
 
     private let lane: Lane
@@ -96,10 +98,10 @@ final class ScriptedServer: @unchecked Sendable {
     private var count = 0
     private let onHello: (ServedConnection, Hello) -> Void
     private let onRequest: (ServedRequest) -> Void
-    let port: UInt16
+    package let port: UInt16
 
     /// A server that accepts every greeting unless `onHello` says otherwise.
-    init(
+    package init(
         tls: TLSContext? = nil, limits: WireLimits = .standard,
         onHello: @escaping (ServedConnection, Hello) -> Void = { connection, _ in connection.accept() },
         onRequest: @escaping (ServedRequest) -> Void
@@ -132,13 +134,15 @@ final class ScriptedServer: @unchecked Sendable {
         let live: [ServedConnection]
     }
 
-    var seen: Seen { log.withLock { $0 } }
+    package var seen: Seen { log.withLock { $0 } }
 
     /// Runs `body` on the lane with the connections that are open.
-    func onLive(_ body: @escaping @Sendable ([ServedConnection]) -> Void) { lane.execute { [self] in body(live) } }
+    package func onLive(_ body: @escaping @Sendable ([ServedConnection]) -> Void) {
+        lane.execute { [self] in body(live) }
+    }
 
     /// Waits until what was seen fulfils the condition.
-    func wait(_ what: String, seconds: Double = 10, _ condition: (Seen) -> Bool) async throws {
+    package func wait(_ what: String, seconds: Double = 10, _ condition: (Seen) -> Bool) async throws {
         let end = ContinuousClock.now + .seconds(seconds)
         while !condition(seen) {
             guard ContinuousClock.now < end else {
@@ -190,54 +194,8 @@ final class ScriptedServer: @unchecked Sendable {
 }
 
 extension ServedConnection {
-    func accept() {
+    package func accept() {
         say { $0.accept(HelloOK(session: UInt64(number), node: 1, tableVersion: 1), at: channel.lane.now) }
     }
-    func reject(_ code: ErrorCode) { say { $0.reject(code, at: channel.lane.now) } }
-}
-
-/// A certificate authority with a server's certificate in a temporary folder, made once for all tests.
-struct TestAuthority {
-    static let shared = Result { try TestAuthority() }
-
-    let folder: String
-
-    init() throws {
-        folder = NSTemporaryDirectory() + "sluice-client-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let newKey = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-        try openssl("req -x509 \(newKey) -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem")
-        try openssl("req -x509 \(newKey) -days 2 -subj /CN=other-ca -keyout other.key -out other.pem")
-        try openssl("req \(newKey) -subj /CN=server -keyout server.key -out server.csr")
-        try Data("subjectAltName=DNS:localhost\n".utf8).write(to: URL(fileURLWithPath: "\(folder)/server.ext"))
-        try openssl(
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext -out server.pem"
-        )
-    }
-
-    private func openssl(_ arguments: String) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
-        process.arguments = arguments.split(separator: " ").map(String.init)
-        process.currentDirectoryURL = URL(fileURLWithPath: folder)
-        process.standardError = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw TestFailure(description: "openssl \(arguments)") }
-    }
-
-    func server() throws -> TLSContext {
-        try .server(certificate: "\(folder)/server.pem", key: "\(folder)/server.key", protocols: ["sluice/1"])
-    }
-
-    /// Trusts the authority that signed the server's certificate, or another one.
-    func client(trusting ca: String = "ca") throws -> TLSContext {
-        try .client(trust: .file("\(folder)/\(ca).pem"), protocols: ["sluice/1"])
-    }
-}
-
-extension Result where Success == TestAuthority {
-    func server() throws -> TLSContext { try get().server() }
-    func client(trusting ca: String = "ca") throws -> TLSContext { try get().client(trusting: ca) }
+    package func reject(_ code: ErrorCode) { say { $0.reject(code, at: channel.lane.now) } }
 }

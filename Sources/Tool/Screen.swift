@@ -1,0 +1,31 @@
+// What people see: output, notes beside it, and progress where a person looks on.
+import Net
+
+enum Screen {
+    /// Writes to standard output. A reader that went away (`sluice … | head`) has seen enough: the program ends, and nothing is wrong.
+    static func print(_ text: String) {
+        print(bytes: Array(text.utf8))
+    }
+
+    /// Writes to standard output what may end inside a character.
+    static func print(bytes: [UInt8]) {
+        if !Host.write(bytes: bytes) { Host.exit(0) }
+    }
+
+    /// Writes a line beside the output, on standard error.
+    static func note(_ text: String) {
+        clearProgress()
+        Host.write(text + "\n", toError: true)
+    }
+
+    /// True when progress is worth showing.
+    static let isWatched = Host.isTerminal(2)
+
+    /// Replaces the line of progress; nothing where standard error is a file.
+    static func progress(_ text: String) {
+        if isWatched { Host.write("\r\u{1B}[K\(text)", toError: true) }
+    }
+
+    /// Removes the line of progress.
+    static func clearProgress() { progress("") }
+}

@@ -1,0 +1,49 @@
+// `sluice status`: the cluster, its nodes and their load.
+import Core
+import Net
+
+enum StatusCommand {
+    static let command = Command("status", "show the cluster, its nodes and their load", help: help, run: run)
+
+    static let help = """
+        usage: sluice status [--json]
+
+        \(AdminCall.help)
+        """
+
+    static func run(_ words: [String]) throws(UsageProblem) {
+        let arguments = try Arguments(words, valued: AdminCall.options, plain: ["--json"], most: 0)
+        let isJSON = arguments.has("--json")
+        try AdminCall.send(arguments, "GET", "/v1/status") { status, value in
+            guard status == 200 else { AdminCall.fail(status, value) }
+            Screen.print(isJSON ? value.json + "\n" : text(value))
+            Host.exit(0)
+        }
+    }
+
+    private static func text(_ value: JSONValue) -> String {
+        let redis = value["redis"]?.bool == true ? "reachable" : "NOT REACHABLE"
+        var text = """
+            cluster \(value["cluster"]?.text ?? ""), coordinator \(value["coordinator"]?.text ?? ""), Redis \(redis)
+            configuration \(value["epoch"]?.integer ?? 0).\(value["sequence"]?.integer ?? 0), \
+            \(value["keys"]?.integer ?? 0) keys, routes: \
+            \((value["routes"]?.elements ?? []).compactMap(\.text).joined(separator: ", "))
+
+            """
+        for warning in (value["warnings"]?.elements ?? []).compactMap(\.text) { text += "WARNING: \(warning)\n" }
+        text += "\n"
+        let rows = (value["nodes"]?.elements ?? []).map { node -> [String] in
+            func number(_ key: String) -> String { String(node[key]?.integer ?? 0) }
+            let state =
+                node["connected"]?.bool != true ? "gone" : node["draining"]?.bool == true ? "draining" : "serving"
+            let memory = "\((node["resident_bytes"]?.integer ?? 0) >> 20) MiB"
+            return [
+                number("node"), state, node["address"]?.text ?? "", number("connections"), number("streams"),
+                number("requests"), memory, "\(number("epoch")).\(number("sequence"))",
+            ]
+        }
+        let heading = ["NODE", "STATE", "ADDRESS", "CONNECTIONS", "STREAMS", "REQUESTS", "MEMORY", "CONFIGURATION"]
+        text += Table.text(heading, rows)
+        return text
+    }
+}
