@@ -24,10 +24,10 @@ enum BenchCommand {
           --pid P              also measure the processor time and memory of process P; repeatable
           --json               print one JSON object
 
-        Requests are asked in a closed loop: as many as --concurrency says are under way all the time. A time runs from the
-        moment a request is handed to its connection to the moment its last byte is read. own_cpu_us_per_request is this
-        program's processor time: where it shares processors with what it measures and comes near the time between two
-        requests, it is the load that is measured.
+        Requests are asked in a closed loop: as many as --concurrency says are under way all the time. A time
+        runs from the moment a request is handed to its connection to the moment its last byte is read.
+        own_cpu_us_per_request is this program's own processor time: where it shares processors with what it
+        measures and comes near the time between two requests, it is the load that is measured.
 
         \(ClusterAccess.help)
         """

@@ -19,7 +19,7 @@ import Wire
             #expect(found?.code == .authFailed && found?.retry == .never && found?.scope == .connection)
             #expect(found?.description == "AUTH_FAILED: the API key was refused")
         }
-        #expect(ContinuousClock.now - began < .seconds(5), "nobody waits for the deadline")
+        #expect(ContinuousClock.now - began < .seconds(15), "nobody waits for the deadline of 20 s")
         await client.close()
     }
 
@@ -59,7 +59,7 @@ import Wire
         let began = ContinuousClock.now
         let found = await failure { () async throws(ClientFailure) in try await client.answer(ask()) }
         guard case .unreachable? = found else { throw TestFailure(description: "\(String(describing: found))") }
-        #expect(ContinuousClock.now - began < .seconds(5))
+        #expect(ContinuousClock.now - began < .seconds(15), "nobody waits for the deadline of 20 s")
         await client.close()
     }
 
@@ -84,7 +84,7 @@ import Wire
         let client = try SluiceClient(try options(server))
         try await Task.sleep(for: .seconds(2))
         // Pauses below 100, 200, 400, 800 and 1,600 ms: a server that always refuses is not hammered.
-        #expect((2...40).contains(server.seen.hellos.count), "\(server.seen.hellos.count) attempts in two seconds")
+        #expect((1...40).contains(server.seen.hellos.count), "\(server.seen.hellos.count) attempts in two seconds")
         await client.close()
     }
 

@@ -20,7 +20,7 @@ import Wire
         return try RunningTool(words, in: folder.path, input: input, environment: environment)
     }
 
-    @Test func anAnswerGoesToOutputAndItsCostBesideIt() throws {
+    @Test func anAnswerGoesToOutputAndItsCostBesideIt() async throws {
         let server = try ScriptedServer { request in
             request.accepted()
             // A character in two frames.
@@ -29,7 +29,7 @@ import Wire
             request.bytes([0xBC])
             request.end(End(inputTokens: 3, outputTokens: 5, totalMilliseconds: 12, costMicroUSD: 1_500))
         }
-        let run = try start(server, ["chat", "why", "so", "blue?"]).end()
+        let run = try await start(server, ["chat", "why", "so", "blue?"]).end()
         #expect(run.status == 0)
         #expect(run.output == "blü\n")
         #expect(
@@ -37,14 +37,14 @@ import Wire
             "\(run.error)")
     }
 
-    @Test func jsonHoldsTextToolsAndUsage() throws {
+    @Test func jsonHoldsTextToolsAndUsage() async throws {
         let server = try ScriptedServer { request in
             request.text("one moment")
             request.event(.toolCallStart(choice: 0, index: 0, id: "call_1", name: "sum"))
             request.text("{\"a\":1}", kind: .toolArguments)
             request.end(End(finish: .toolCalls, inputTokens: 3, outputTokens: 5))
         }
-        let run = try start(server, ["chat", "--json", "--no-stream"], input: "from standard input").end()
+        let run = try await start(server, ["chat", "--json", "--no-stream"], input: "from standard input").end()
         #expect(run.status == 0 && run.error.isEmpty)
         let value = try JSONValue.parse(Array(run.output.utf8))
         #expect(value["text"]?.text == "one moment" && value["output_tokens"]?.integer == 5)
@@ -74,19 +74,19 @@ import Wire
             hint: "\n"),
     ]
 
-    @Test(arguments: refusals.indices) func aRefusalHasItsExitCodeAndSaysWhatToDo(_ index: Int) throws {
+    @Test(arguments: refusals.indices) func aRefusalHasItsExitCodeAndSaysWhatToDo(_ index: Int) async throws {
         let refusal = ChatTests.refusals[index]
         let server = try ScriptedServer { $0.fail(refusal.error) }
-        let run = try start(server, ["chat", "hi"]).end()
+        let run = try await start(server, ["chat", "hi"]).end()
         #expect(run.status == refusal.status && run.output.isEmpty)
         #expect(run.error.hasPrefix(refusal.says) && run.error.contains(refusal.hint), "\(run.error)")
     }
 
-    @Test func aRefusedKeyIsToldAtOnce() throws {
+    @Test func aRefusedKeyIsToldAtOnce() async throws {
         let server = try ScriptedServer(
             onHello: { connection, _ in connection.reject(.authFailed) }, onRequest: { _ in })
         for words in [["chat", "hi"], ["bench", "--requests", "10"]] {
-            let run = try start(server, words).end()
+            let run = try await start(server, words).end()
             #expect(run.status == 77 && run.output.isEmpty)
             #expect(
                 run.error == "sluice: AUTH_FAILED: the API key was refused\n"
@@ -94,17 +94,17 @@ import Wire
         }
     }
 
-    @Test func aClusterThatIsNotThereIsToldWithinSeconds() throws {
+    @Test func aClusterThatIsNotThereIsToldWithinSeconds() async throws {
         var server: ScriptedServer? = try ScriptedServer { _ in }
         let there = try #require(server)
         for words in [["chat", "hi"], ["bench", "--requests", "10"]] {
-            let run = try start(there, words, ca: "other").end()
+            let run = try await start(there, words, ca: "other").end()
             #expect(run.status == 69)
             #expect(run.error.contains("certificate refused") && run.error.contains("--ca"), "\(run.error)")
         }
         let tool = try start(there, ["chat", "--address", "127.0.0.1:1", "hi"])
         server = nil
-        let run = tool.end()
+        let run = await tool.end()
         #expect(run.status == 69 && run.error.hasPrefix("sluice: the cluster cannot be reached: "))
         #expect(run.error.contains("refused") && run.error.contains("--address"), "\(run.error)")
     }
@@ -115,9 +115,9 @@ import Wire
             request.text("and so on")
         }
         let tool = try start(server, ["chat", "tell me"])
-        try tool.wait(for: "and so on")
+        try await tool.wait(for: "and so on")
         tool.signal(SIGINT)
-        let run = tool.end()
+        let run = await tool.end()
         #expect(run.status == 130 && !run.wasKilled)
         #expect(run.error == "sluice: cancelled: 7 tokens in, 0 out, $0.00\n", "\(run.error)")
         try await server.wait("CANCEL") { $0.cancels == [.unwanted] }
@@ -128,7 +128,7 @@ import Wire
         let tool = try start(server, ["chat", "tell me"])
         try await server.wait("the request") { $0.requests.count == 1 }
         tool.signal(SIGTERM)
-        let run = tool.end()
+        let run = await tool.end()
         #expect(run.status == 143 && !run.wasKilled)
         #expect(run.error.contains("no word from the cluster"), "\(run.error)")
     }
@@ -138,7 +138,7 @@ import Wire
         let tool = try start(server, ["chat", "tell me"])
         try await server.wait("the greeting") { $0.hellos.count == 1 }
         tool.signal(SIGINT)
-        let run = tool.end()
+        let run = await tool.end()
         #expect(run.status == 130 && run.error == "sluice: cancelled: nothing was sent\n", "\(run.error)")
     }
 
@@ -153,23 +153,23 @@ import Wire
             more()
         }
         let tool = try start(server, ["chat", "tell me"])
-        try tool.wait(for: "first")
+        try await tool.wait(for: "first")
         try tool.closeOutput()
-        let run = tool.end(readsOutput: false)
+        let run = await tool.end(readsOutput: false)
         #expect(run.status == 0 && !run.wasKilled && run.error.isEmpty, "\(run)")
         try await server.wait("the connection is closed") { $0.closed == 1 }
     }
 
     // MARK: - bench
 
-    @Test func benchReportsWhatItMeasured() throws {
+    @Test func benchReportsWhatItMeasured() async throws {
         let server = try ScriptedServer { request in
             request.text("word")
             request.end(End(inputTokens: 3, outputTokens: 16))
         }
         let pid = "\(ProcessInfo.processInfo.processIdentifier)"
         let words = ["bench", "--requests", "400", "--warmup", "50", "--stream", "--concurrency", "16", "--pid", pid]
-        let run = try start(server, words + ["--json"]).end()
+        let run = try await start(server, words + ["--json"]).end()
         #expect(run.status == 0, "\(run.error)")
         let value = try JSONValue.parse(Array(run.output.utf8))
         #expect(value["requests"]?.integer == 400 && value["errors"]?.integer == 0 && value["tokens"]?.integer == 6_400)
@@ -182,17 +182,19 @@ import Wire
         #expect(figure("requests_per_second") > 0 && figure("cpu_us_per_request_\(pid)") >= 0)
         #expect(figure("own_cpu_us_per_request") > 0)
         #expect(server.seen.requests.count == 450)
-        let table = try start(server, words).end()
+        let table = try await start(server, words).end()
         #expect(table.status == 0 && table.output.hasPrefix("FIGURE"))
         #expect(!(run.output + table.output).lowercased().contains("nan"))
     }
 
-    @Test func benchCountsErrorsByTheirCode() throws {
+    @Test func benchCountsErrorsByTheirCode() async throws {
         let server = try ScriptedServer { request in
             request.stream % 4 == 0 ? request.fail(StreamError(code: .overloaded)) : request.end()
         }
-        let run = try start(server, ["bench", "--requests", "100", "--warmup", "0", "--connections", "1", "--json"])
-            .end()
+        let run = try await start(
+            server, ["bench", "--requests", "100", "--warmup", "0", "--connections", "1", "--json"]
+        )
+        .end()
         #expect(run.status == 1)
         let value = try JSONValue.parse(Array(run.output.utf8))
         #expect(value["errors"]?.integer == 25 && value["error_codes"]?["OVERLOADED"]?.integer == 25)

@@ -5,10 +5,10 @@ import Testing
 @Suite struct CommandLineTests {
     static let commands = ["chat", "keys", "status", "apply", "check", "config", "bench", "dump", "version"]
 
-    @Test func theListNamesEveryCommandAndEveryExitCode() throws {
+    @Test func theListNamesEveryCommandAndEveryExitCode() async throws {
         let folder = try ToolFolder()
         for words in [[], ["help"], ["--help"], ["-h"]] {
-            let run = try RunningTool(words, in: folder.path).end()
+            let run = try await RunningTool(words, in: folder.path).end()
             #expect(run.status == 0 && run.error.isEmpty)
             for name in CommandLineTests.commands { #expect(run.output.contains("\n  \(name) "), "\(name)") }
             for code in ["0 done", "1 failed", "64 ", "69 ", "75 ", "77 ", "130 "] {
@@ -17,10 +17,11 @@ import Testing
         }
     }
 
-    @Test(arguments: commands) func everyCommandHasAPageOfHelp(_ name: String) throws {
+    @Test(arguments: commands) func everyCommandHasAPageOfHelp(_ name: String) async throws {
         let folder = try ToolFolder()
-        let pages = try [["help", name], [name, "--help"], [name, "-h"]].map {
-            try RunningTool($0, in: folder.path).end()
+        var pages: [ToolRun] = []
+        for words in [["help", name], [name, "--help"], [name, "-h"]] {
+            pages.append(try await RunningTool(words, in: folder.path).end())
         }
         #expect(Set(pages.map(\.output)).count == 1)
         for page in pages {
@@ -84,22 +85,22 @@ import Testing
         Mistake(words: ["version", "now"], says: "unexpected word 'now'"),
     ]
 
-    @Test(arguments: mistakes.indices) func everyMistakeIsToldWithWhatToDo(_ index: Int) throws {
+    @Test(arguments: mistakes.indices) func everyMistakeIsToldWithWhatToDo(_ index: Int) async throws {
         let folder = try ToolFolder()
         try folder.writeAccess()
         try folder.write("empty", "\n")
         try folder.write("long", String(repeating: "k", count: 600))
         let mistake = CommandLineTests.mistakes[index]
-        let run = try RunningTool(mistake.words, in: folder.path).end()
+        let run = try await RunningTool(mistake.words, in: folder.path).end()
         #expect(run.status == 64 && run.output.isEmpty)
         #expect(run.error.hasPrefix("sluice: ") && run.error.contains(mistake.says), "\(run.error)")
         let lines = run.error.split(separator: "\n")
         #expect(lines.count == 2 && lines[1].hasPrefix("  ") && lines[1].contains(mistake.hint), "\(run.error)")
     }
 
-    @Test func whatStandsBehindTwoDashesIsThePrompt() throws {
+    @Test func whatStandsBehindTwoDashesIsThePrompt() async throws {
         let folder = try ToolFolder()
-        let run = try folder.run("chat", "--", "--help")
+        let run = try await folder.run("chat", "--", "--help")
         #expect(run.status == 64 && run.error.contains("state/pki/ca.pem"), "it went on to connect: \(run.error)")
     }
 
@@ -139,35 +140,36 @@ import Testing
 
         """
 
-    @Test func checkTellsEveryMistakeWithItsPlaceAndOtherwiseWhatItFound() throws {
+    @Test func checkTellsEveryMistakeWithItsPlaceAndOtherwiseWhatItFound() async throws {
         let folder = try ToolFolder()
         try folder.write("cluster.conf", CommandLineTests.good)
-        let fine = try folder.run("check")
+        let fine = try await folder.run("check")
         #expect(fine.status == 0, "\(fine.error)")
         #expect(fine.output == "cluster.conf is valid: 1 routes, 1 providers, 1 orgs, 1 teams\n")
         let bad = CommandLineTests.good.replacingOccurrences(of: "base-port = 7500", with: "base-prot = 7500")
             .replacingOccurrences(of: "target = sim/m", with: "target = nobody/m")
         try folder.write("bad.conf", bad)
-        let run = try folder.run("check", "bad.conf")
+        let run = try await folder.run("check", "bad.conf")
         #expect(run.status == 64 && run.output.isEmpty)
         let lines = run.error.split(separator: "\n")
         #expect(lines.contains { $0.hasPrefix("bad.conf:16:1: ") && $0.contains("base-prot") }, "\(run.error)")
         #expect(lines.contains { $0.hasPrefix("bad.conf:27:") && $0.contains("nobody") }, "\(run.error)")
     }
 
-    @Test func configPrintsOneSettingForScripts() throws {
+    @Test func configPrintsOneSettingForScripts() async throws {
         let folder = try ToolFolder()
         try folder.write("other.conf", CommandLineTests.good)
         let environment = ["SLUICE_CONFIG": "other.conf"]
-        #expect(try folder.run("config", "get", "nodes.base-port", environment: environment).output == "7500\n")
-        #expect(try folder.run("config", "get", "redis.address", "--config=other.conf").output == "unix:redis.sock\n")
-        let run = try folder.run("config", "get", "nodes.colour", environment: environment)
+        #expect(try await folder.run("config", "get", "nodes.base-port", environment: environment).output == "7500\n")
+        #expect(
+            try await folder.run("config", "get", "redis.address", "--config=other.conf").output == "unix:redis.sock\n")
+        let run = try await folder.run("config", "get", "nodes.colour", environment: environment)
         #expect(run.status == 64 && run.error.contains("no setting 'nodes.colour'"))
     }
 
     // MARK: - dump
 
-    @Test func dumpNamesEveryGoldenFrame() throws {
+    @Test func dumpNamesEveryGoldenFrame() async throws {
         let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "WireTests/Vectors/frames.txt")
         let blocks = try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n\n")
@@ -187,27 +189,27 @@ import Testing
         }
         #expect(wanted.count > 20)
         let folder = try ToolFolder()
-        let run = try folder.run("dump", input: hex)
+        let run = try await folder.run("dump", input: hex)
         #expect(run.status == 0)
         #expect(run.output.split(separator: "\n").map(String.init) == wanted)
         try folder.write("frames.hex", hex)
-        #expect(try folder.run("dump", "frames.hex").output == run.output)
+        #expect(try await folder.run("dump", "frames.hex").output == run.output)
     }
 
-    @Test func dumpTellsWhereTheTextIsNoHexadecimal() throws {
+    @Test func dumpTellsWhereTheTextIsNoHexadecimal() async throws {
         let folder = try ToolFolder()
-        #expect(try folder.run("dump", input: "00 0x").error.contains("byte 5 is none"))
-        #expect(try folder.run("dump", input: "000").error.contains("the last one is half"))
+        #expect(try await folder.run("dump", input: "00 0x").error.contains("byte 5 is none"))
+        #expect(try await folder.run("dump", input: "000").error.contains("the last one is half"))
     }
 
     // MARK: - Ends
 
-    @Test func aReaderThatGoesAwayIsNoCrash() throws {
+    @Test func aReaderThatGoesAwayIsNoCrash() async throws {
         let folder = try ToolFolder()
         let frame = "0008030000000000" + "0102030405060708"
         let tool = try RunningTool(["dump"], in: folder.path, input: String(repeating: frame, count: 20_000))
         try tool.closeOutput()
-        let run = tool.end(readsOutput: false)
+        let run = await tool.end(readsOutput: false)
         #expect(!run.wasKilled && run.status == 0 && run.error.isEmpty)
     }
 }

@@ -1,5 +1,6 @@
 // The built program as a process: what it printed, what it complained about, how it ended.
 import Foundation
+import TestServer
 
 struct ToolFailure: Error, CustomStringConvertible { let description: String }
 
@@ -43,40 +44,42 @@ final class RunningTool: @unchecked Sendable {
     func closeOutput() throws { try output.fileHandleForReading.close() }
 
     /// Reads output until it holds `text`.
-    func wait(for text: String) throws {
-        var found = Data()
-        while !String(decoding: found, as: UTF8.self).contains(text) {
-            let more = output.fileHandleForReading.availableData
-            guard !more.isEmpty else { throw ToolFailure(description: "'\(text)' never came") }
-            found += more
-        }
-    }
-
-    func end(readsOutput: Bool = true) -> ToolRun {
-        let errors = Gathered(error.fileHandleForReading)
-        let text = readsOutput ? output.fileHandleForReading.readDataToEndOfFile() : Data()
-        process.waitUntilExit()
-        return ToolRun(
-            status: process.terminationStatus, wasKilled: process.terminationReason == .uncaughtSignal,
-            output: String(decoding: text, as: UTF8.self), error: errors.text())
-    }
-
-    /// Reads one pipe while another is read.
-    private final class Gathered: @unchecked Sendable {
-        private let done = DispatchSemaphore(value: 0)
-        private var bytes = Data()
-
-        init(_ handle: FileHandle) {
-            Thread.detachNewThread { [self] in
-                bytes = handle.readDataToEndOfFile()
-                done.signal()
+    func wait(for text: String) async throws {
+        let handle = output.fileHandleForReading
+        let found = await onThread { () -> Bool in
+            var found = Data()
+            while !String(decoding: found, as: UTF8.self).contains(text) {
+                let more = handle.availableData
+                if more.isEmpty { return false }
+                found += more
             }
+            return true
         }
+        guard found else { throw ToolFailure(description: "'\(text)' never came") }
+    }
 
-        func text() -> String {
-            done.wait()
-            return String(decoding: bytes, as: UTF8.self)
+    /// Reads what is left to read, and waits for the program's end.
+    func end(readsOutput: Bool = true) async -> ToolRun {
+        let (output, error) = (output.fileHandleForReading, error.fileHandleForReading)
+        async let errors = onThread { error.readDataToEndOfFile() }
+        async let text = onThread { readsOutput ? output.readDataToEndOfFile() : Data() }
+        let run = await ToolRun(
+            status: 0, wasKilled: false, output: String(decoding: text, as: UTF8.self),
+            error: String(decoding: errors, as: UTF8.self))
+        return await onThread { [process] in
+            process.waitUntilExit()
+            var ended = run
+            ended.status = process.terminationStatus
+            ended.wasKilled = process.terminationReason == .uncaughtSignal
+            return ended
         }
+    }
+}
+
+/// Runs what blocks on a thread of its own: the few threads of the concurrency runtime belong to all tests.
+private func onThread<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
+    await withCheckedContinuation { continuation in
+        Thread.detachNewThread { continuation.resume(returning: body()) }
     }
 }
 
@@ -98,24 +101,14 @@ struct ToolFolder {
 
     func run(
         _ arguments: String..., input: String = "", environment: [String: String] = [:]
-    ) throws -> ToolRun {
-        try RunningTool(arguments, in: path, input: input, environment: environment).end()
+    ) async throws -> ToolRun {
+        try await RunningTool(arguments, in: path, input: input, environment: environment).end()
     }
 
     /// A certificate authority and a key, as the local cluster has them.
     func writeAccess() throws {
         try write("state/demo.key", "slk_k1_0123456789abcdef\n")
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
-        try FileManager.default.createDirectory(atPath: "\(path)/state/pki", withIntermediateDirectories: true)
-        process.arguments = [
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-            "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", "\(path)/state/pki/ca.key", "-out",
-            "\(path)/state/pki/ca.pem",
-        ]
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw ToolFailure(description: "openssl") }
+        let authority = try TestAuthority.shared.get().folder
+        try write("state/pki/ca.pem", try String(contentsOfFile: "\(authority)/ca.pem", encoding: .utf8))
     }
 }
