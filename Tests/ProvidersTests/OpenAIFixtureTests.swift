@@ -42,6 +42,8 @@ struct Fixture: CustomTestStringConvertible {
 /// What an answer came to.
 final class Collected: AnswerSink {
     var text: [UInt8: [UInt8]] = [:]
+    var citations: [String] = []
+    var logProbabilities: [String] = []
     var reasoning: [UInt8] = []
     var refusal: [UInt8] = []
     var tools: [(id: String, name: String, arguments: [UInt8])] = []
@@ -66,6 +68,8 @@ final class Collected: AnswerSink {
             tools.append((id, name, []))
         case .toolCallResume(_, let index): open = Int(index)
         case .choiceEnd(let choice, let finish): finishes[choice] = finish
+        case .citation(_, let json): citations.append(String(decoding: json, as: UTF8.self))
+        case .logProbabilities(_, let json): logProbabilities.append(String(decoding: json, as: UTF8.self))
         default: break
         }
     }

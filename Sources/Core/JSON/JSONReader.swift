@@ -125,6 +125,21 @@ public struct JSONReader: ~Escapable {
         return start..<position
     }
 
+    /// The bytes of the next element of the array that is open; nil at its end, which is then behind.
+    @_lifetime(self: copy self) public mutating func nextElement() throws(JSONError) -> Range<Int>? {
+        skipSpace()
+        if expectation == .more, peek() == UInt8(ascii: ",") {
+            position += 1
+            skipSpace()
+            expectation = .value
+        }
+        if expectation != .value, peek() == UInt8(ascii: "]") {
+            _ = try next()
+            return nil
+        }
+        return try rawValue()
+    }
+
     private var inObject: Bool { depth > 0 && objects & (1 << UInt64(depth - 1)) != 0 }
 
     private func peek() -> UInt8? { position < bytes.byteCount ? bytes.byte(at: position) : nil }

@@ -70,6 +70,8 @@ public struct ProviderFailure: Error, Sendable, Equatable {
     public var code: String?
     /// When to come again, if the provider said so believably.
     public var retryAfter: Duration?
+    /// The provider says that the same request would fail again (`x-should-retry: false`), which counts for more than the class.
+    public var isRetryUseless = false
     /// True when a later byte of the answer, not the first, did not come in time.
     public var isStalled = false
 
@@ -97,12 +99,13 @@ public struct ProviderFailure: Error, Sendable, Equatable {
 
     /// The retry class, where the provider's documents say more than the code does.
     public var wireRetry: RetryClass {
+        guard !isRetryUseless else { return .never }
         switch kind {
         // A provider that says 429 or 503 before any answer has not processed the request.
-        case .rateLimited: .safeHere
-        case .quotaExhausted: .never
-        case .overloaded: .safeElsewhere
-        default: wireCode.retryClass
+        case .rateLimited: return .safeHere
+        case .quotaExhausted: return .never
+        case .overloaded: return .safeElsewhere
+        default: return wireCode.retryClass
         }
     }
 }

@@ -19,8 +19,8 @@ struct OpenAIAnswerDecoder: ~Copyable {
     private var begun: UInt64 = 0
     private var finished: UInt64 = 0
     /// Gateway's index of each tool call, in order of first appearance, and the one that arguments went to last.
-    private var toolCalls: [(choice: Int, index: Int)] = []
-    private var openTool = -1
+    var toolCalls: [(choice: Int, index: Int)] = []
+    var openTool = -1
 
     /// Choices that an answer may have (protocol, section 5.4: four bits).
     static let choiceLimit = 16
@@ -31,6 +31,9 @@ struct OpenAIAnswerDecoder: ~Copyable {
 
     /// True once something that a client can see was handed out.
     var hasContent: Bool { end.deltas > 0 || !toolCalls.isEmpty }
+
+    /// Grows with everything that a client can see; what does not make it grow is no progress.
+    var progress: Int64 { end.deltas + Int64(toolCalls.count) }
 
     /// True when every choice that began has its finish reason: the answer is whole, only usage may follow.
     var isWhole: Bool { begun != 0 && begun == finished }
@@ -76,9 +79,10 @@ struct OpenAIAnswerDecoder: ~Copyable {
             read(body.bytes, to: sink)
             guard failure == nil else { return }
         }
-        if begun == 0 || begun != finished {
-            // A body that ends without its terminal event is broken, whatever official clients make of it.
-            if !hasContent, !isStream { return fail(.protocolError) }
+        if begun == 0 || isStream && begun != finished {
+            // A stream that ends without its terminal event is broken, whatever official clients make of it. A whole answer is
+            // whole when its JSON is: servers that leave out the reason have nothing more to say.
+            if !isStream { return fail(.protocolError) }
             failure = ProviderFailure(.streamInterrupted, status: 200)
             return
         }
@@ -86,7 +90,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
         if let usage = end.usage, !usage.isPlausible { end.usage = nil }
     }
 
-    private mutating func fail(_ kind: FailureClass) {
+    mutating func fail(_ kind: FailureClass) {
         var failure = ProviderFailure(hasContent ? .streamInterrupted : kind, status: 200)
         if hasContent { failure.cause = kind }
         self.failure = failure
@@ -139,7 +143,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
     }
 
     /// A scalar value; arrays and objects are skipped whole and read as null.
-    private func scalar(_ reader: inout JSONReader) throws(JSONError) -> JSONReader.Event {
+    func scalar(_ reader: inout JSONReader) throws(JSONError) -> JSONReader.Event {
         let depth = reader.depth
         let event = try reader.next()
         guard reader.depth > depth else { return event }
@@ -211,7 +215,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
         }
     }
 
-    private func integer(_ reader: inout JSONReader) throws(JSONError) -> Int64? {
+    func integer(_ reader: inout JSONReader) throws(JSONError) -> Int64? {
         guard case .number(let range) = try scalar(&reader) else { return nil }
         return reader.integer(range)
     }
@@ -227,6 +231,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
         var index: Int?
         var postponed: Range<Int>?
         var finish: String?
+        var logprobs: Range<Int>?
         while case .key(let key) = try reader.next() {
             if reader.matches(key, "index") {
                 index = Int(clamping: try integer(&reader) ?? 0)
@@ -237,6 +242,8 @@ struct OpenAIAnswerDecoder: ~Copyable {
                 } else {
                     postponed = try reader.rawValue()
                 }
+            } else if reader.matches(key, "logprobs") {
+                logprobs = try reader.rawValue()
             } else if reader.matches(key, "finish_reason") {
                 if case .string(let text) = try scalar(&reader) { finish = reader.string(text) }
             } else {
@@ -251,6 +258,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
             var inner = JSONReader(reader.bytes.extracting(postponed))
             try message(&inner, choice: place, to: sink)
         }
+        if let logprobs { try logProbabilities(reader, logprobs, UInt8(place), to: sink) }
         if let finish { finishChoice(place, finish, to: sink) }
     }
 
@@ -285,13 +293,23 @@ struct OpenAIAnswerDecoder: ~Copyable {
             return
         }
         let place = UInt8(choice)
+        var hasReasoning = false
         while case .key(let key) = try reader.next() {
             if reader.matches(key, "content") {
                 try content(&reader, place, .text, to: sink)
             } else if reader.matches(key, "refusal") {
                 if try content(&reader, place, .refusal, to: sink) { hasRefusal = true }
             } else if reader.matches(key, "reasoning_content") || reader.matches(key, "reasoning") {
-                try content(&reader, place, .reasoning, to: sink)
+                // Some servers say it twice, under the old name and the new one.
+                if hasReasoning {
+                    try reader.skipValue()
+                } else {
+                    hasReasoning = try content(&reader, place, .reasoning, to: sink)
+                }
+            } else if reader.matches(key, "annotations") {
+                try annotations(&reader, place, to: sink)
+            } else if reader.matches(key, "function_call") {
+                try functionCall(&reader, choice, to: sink)
             } else if reader.matches(key, "tool_calls") {
                 guard try reader.next() == .arrayStart else { continue }
                 while try reader.next() == .objectStart { try toolCall(&reader, choice, to: sink) }
@@ -310,8 +328,9 @@ struct OpenAIAnswerDecoder: ~Copyable {
         switch try reader.next() {
         case .string(let text): return emit(reader, text, choice, kind, to: sink)
         case .arrayStart:
+            let before = end.deltas
             while try reader.next() == .objectStart { try part(&reader, choice, kind, to: sink) }
-            return true
+            return end.deltas > before
         default:
             while reader.depth > depth { _ = try reader.next() }
             return false
@@ -332,7 +351,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
         }
     }
 
-    private mutating func emit(
+    mutating func emit(
         _ reader: borrowing JSONReader, _ text: JSONText, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
     ) -> Bool {
         guard !text.range.isEmpty else { return false }
@@ -346,61 +365,6 @@ struct OpenAIAnswerDecoder: ~Copyable {
             end.deltaBytes += Int64(text.range.count)
             sink.answerDelta(choice: choice, kind: kind, reader.bytes.extracting(text.range))
         }
-        return true
-    }
-
-    // MARK: - Tool calls
-
-    private mutating func toolCall(
-        _ reader: inout JSONReader, _ choice: Int, to sink: any AnswerSink
-    ) throws(JSONError) {
-        var index: Int?
-        var (id, name) = ("", "")
-        var arguments: JSONText?
-        while case .key(let key) = try reader.next() {
-            if reader.matches(key, "index") {
-                index = Int(clamping: try integer(&reader) ?? 0)
-            } else if reader.matches(key, "id") {
-                if case .string(let text) = try scalar(&reader) { id = reader.string(text) }
-            } else if reader.matches(key, "function") || reader.matches(key, "custom") {
-                guard try reader.next() == .objectStart else { continue }
-                while case .key(let key) = try reader.next() {
-                    if reader.matches(key, "name") {
-                        if case .string(let text) = try scalar(&reader) { name = reader.string(text) }
-                    } else if reader.matches(key, "arguments") || reader.matches(key, "input") {
-                        if case .string(let text) = try scalar(&reader) { arguments = text }
-                    } else {
-                        try reader.skipValue()
-                    }
-                }
-            } else {
-                try reader.skipValue()
-            }
-        }
-        guard openToolCall(choice, index, id, name, to: sink) else { return }
-        if let arguments { _ = emit(reader, arguments, UInt8(choice), .toolArguments, to: sink) }
-    }
-
-    /// Makes the tool call that arguments belong to the open one. False when there are too many.
-    private mutating func openToolCall(
-        _ choice: Int, _ index: Int?, _ id: String, _ name: String, to sink: any AnswerSink
-    ) -> Bool {
-        // A whole answer numbers its calls by position; so does a server that sends calls whole without an index.
-        let wanted = index ?? (name.isEmpty ? max(0, toolCalls.count - 1) : 1_000 + toolCalls.count)
-        if let known = toolCalls.firstIndex(where: { $0.choice == choice && $0.index == wanted }) {
-            if known != openTool {
-                sink.answerEvent(.toolCallResume(choice: UInt8(choice), index: UInt16(known)))
-                openTool = known
-            }
-            return true
-        }
-        guard toolCalls.count < 128 else { return false }
-        openTool = toolCalls.count
-        toolCalls.append((choice, wanted))
-        sink.answerEvent(
-            .toolCallStart(
-                choice: UInt8(choice), index: UInt16(openTool), id: id.cut(to: 200),
-                name: name.cut(to: 200)))
         return true
     }
 }

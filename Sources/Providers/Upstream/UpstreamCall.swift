@@ -37,6 +37,7 @@ public final class UpstreamCall {
     private var wholeLength: Int?
     private var errorBody: [UInt8] = []
     private var retryAfter: Duration?
+    private var isRetryUseless = false
     private var outcome = UpstreamOutcome()
     private var isDecoding = false
     private var isPaused = false
@@ -44,6 +45,10 @@ public final class UpstreamCall {
     private var isReused = false
     private var hasRepeated = false
 
+    /// Where servers write their name for a request; the second and third are Azure's, the fourth is OpenRouter's.
+    private static let requestIDs: [StaticString] = [
+        "x-request-id", "apim-request-id", "x-ms-request-id", "x-generation-id",
+    ]
     /// How much of an error response is read.
     static let errorBodyLimit = 64 * 1024
 
@@ -155,11 +160,16 @@ public final class UpstreamCall {
         request.releaseIfEmpty()
         let clock = target.lane.wallClockMicroseconds
         channel.withBytes(of: head.slice) { bytes in
-            outcome.requestID = head.value(of: "x-request-id", in: bytes).map { $0.cut(to: 128) }
+            for name in UpstreamCall.requestIDs where outcome.requestID == nil {
+                outcome.requestID = head.value(of: name, in: bytes).map { $0.cut(to: 128) }
+            }
             guard status != 200 else { return }
             retryAfter = RetryAfter.parse(
                 milliseconds: head.value(of: "retry-after-ms", in: bytes),
                 seconds: head.value(of: "retry-after", in: bytes), wallClockMicroseconds: clock)
+            if let word = head.range(of: "x-should-retry", in: bytes) {
+                isRetryUseless = bytes.matchesIgnoringCase("false", in: word)
+            }
         }
         guard status == 200 else { return arm(target.lane.now + .seconds(5)) }
         let isWanted = channel.withBytes(of: head.slice) {
@@ -171,7 +181,7 @@ public final class UpstreamCall {
     }
 
     private func decode(_ slice: ByteSlice, _ channel: Channel<HTTPClientConnection>) {
-        let before = decoder.end.deltas
+        let before = decoder.progress
         isDecoding = true
         channel.withBytes(of: slice) {
             if !isStream, slice.count == wholeLength {
@@ -187,7 +197,7 @@ public final class UpstreamCall {
         // Comments and empty chunks are no progress: only what a reader can see is.
         if decoder.isComplete || decoder.isWhole {
             arm(target.lane.now + .seconds(1))
-        } else if decoder.end.deltas > before {
+        } else if decoder.progress > before {
             arm(target.lane.now + target.record.idleTimeout)
         }
     }
@@ -198,11 +208,17 @@ public final class UpstreamCall {
         if isPaused { channel.resumeReading() }
         if reusable { target.pool.giveBack(channel) } else { target.pool.discard(channel) }
         guard status == 200 else {
-            var failure = OpenAIErrorReader.classify(status: status, body: errorBody)
-            failure.retryAfter = retryAfter
-            return fail(failure)
+            return fail(errorResponse)
         }
         complete()
+    }
+
+    /// What the response said whose status was not 200, as far as it came.
+    private var errorResponse: ProviderFailure {
+        var failure = OpenAIErrorReader.classify(status: status, body: errorBody)
+        failure.retryAfter = retryAfter
+        failure.isRetryUseless = isRetryUseless
+        return failure
     }
 
     /// The body is over, or nothing that matters is missing: the decoder judges the answer.
@@ -241,9 +257,7 @@ public final class UpstreamCall {
             return arm(isPaused ? target.lane.now + target.record.idleTimeout : phaseEnds)
         }
         if status != 0, status != 200 {
-            var failure = OpenAIErrorReader.classify(status: status, body: errorBody)
-            failure.retryAfter = retryAfter
-            return fail(failure)
+            return fail(errorResponse)
         }
         if decoder.isComplete || decoder.isWhole { return complete() }
         var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .timeout, status: status)
