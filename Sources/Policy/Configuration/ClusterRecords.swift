@@ -29,6 +29,9 @@ public struct ProviderRecord: Sendable, Equatable {
     public var firstEventTimeout = Duration.seconds(30)
     /// Time between two events.
     public var idleTimeout = Duration.seconds(20)
+
+    /// A provider with the defaults of everything but its name.
+    public init(name: String) { self.name = name }
 }
 
 /// One place that can serve a route.

@@ -1,0 +1,104 @@
+// HTTPS to a provider: only the right name, signed by a trusted authority, at the right time, is spoken to.
+import Core
+import Foundation
+import Net
+import Policy
+import Testing
+
+@testable import Providers
+
+/// Answers every request with the same completion, over TLS.
+private struct CompletionMachine: Machine, ~Copyable {
+    var pending = ByteBuffer()
+    var isFinished: Bool { false }
+    var deadline: Instant? { nil }
+    var wantsInput: Bool { true }
+
+    mutating func receive(_ input: inout ByteBuffer, at now: Instant) -> Int? {
+        guard input.count > 0 else { return nil }
+        // A request of these tests ends with its JSON object.
+        let isWhole = input.byte(at: input.count - 1) == UInt8(ascii: "}")
+        guard isWhole else { return nil }
+        input.removeAll()
+        let body = #"{"choices":[{"index":0,"message":{"content":"over TLS"},"finish_reason":"stop"}]}"#
+        pending.append(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        return 1
+    }
+
+    mutating func inputEnded(at now: Instant) -> Int? { nil }
+    mutating func advance(to now: Instant) -> Int? { nil }
+    mutating func transmit(into output: inout ByteBuffer, at now: Instant) { output.append(draining: &pending) }
+}
+
+@Suite struct UpstreamTLSTests {
+    private let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-tls-\(UUID().uuidString)")
+
+    init() throws {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        for name in ["ca", "other"] {
+            try openssl(
+                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=\(name) -keyout \(name).key -out \(name).pem"
+            )
+        }
+    }
+
+    private func path(_ name: String) -> String { folder.appending(path: name).path }
+
+    private func openssl(_ arguments: String) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+        process.arguments = arguments.split(separator: " ").map(String.init)
+        process.currentDirectoryURL = folder
+        process.standardError = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw POSIXError(.EINVAL) }
+    }
+
+    /// One call to a server whose certificate holds `names` and lasts `days`; the caller trusts `trusted`.
+    private func call(names: String, days: Int = 2, trusted: String = "ca") async throws -> UpstreamHarness.Ended {
+        try Data("subjectAltName=\(names)\n".utf8).write(to: folder.appending(path: "server.ext"))
+        try openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server -keyout server.key -out server.csr"
+        )
+        try openssl(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days \(days) -extfile server.ext -out server.pem"
+        )
+        let lane = try Lane.start(count: 1, name: "provider")[0]
+        let tls = try TLSContext.server(
+            certificate: path("server.pem"), key: path("server.key"), clientCA: nil, clients: .off,
+            protocols: ["http/1.1"])
+        let listener = try Listener(
+            lane: lane, address: .ipv4(0x7F00_0001, port: 0), tls: tls, machine: { _ in CompletionMachine() },
+            onAccept: { channel in channel.onEvent = { channel, _ in channel.wake() } })
+        let ended = await
+            (try UpstreamHarness("https://localhost:\(listener.address.port)/v1", ca: path("\(trusted).pem")))
+            .call(isStream: false)
+        lane.stop()
+        lane.join()
+        try FileManager.default.removeItem(at: folder)
+        return ended
+    }
+
+    @Test func `the right server is spoken to`() async throws {
+        let ended = try await call(names: "DNS:localhost")
+        #expect(ended.failure == nil && ended.text == "over TLS")
+    }
+
+    @Test func `another name is refused before anything is sent`() async throws {
+        let ended = try await call(names: "DNS:elsewhere.example")
+        #expect(ended.failure == .connect && !ended.outcome.wasSent && ended.ends == 1)
+    }
+
+    @Test func `another authority is refused`() async throws {
+        let ended = try await call(names: "DNS:localhost", trusted: "other")
+        #expect(ended.failure == .connect && !ended.outcome.wasSent)
+    }
+
+    @Test func `a certificate that is no longer valid is refused`() async throws {
+        let ended = try await call(names: "DNS:localhost", days: -1)
+        #expect(ended.failure == .connect && !ended.outcome.wasSent)
+    }
+}
