@@ -28,7 +28,22 @@ public struct ClientOptions: Sendable {
     /// Bytes of the bodies of requests that wait.
     public var waitingBytes = 64 << 20
 
-    /// A client of the cluster at `endpoint`.
+    /// A client of the cluster at `address` (`host:port`), whose certificate holds `serverName` and was signed by `trust`.
+    ///
+    /// - Throws: `unreachable` when the address is none or the trusted certificates cannot be read.
+    public init(address: String, trust: TLSContext.Trust, serverName: String, apiKey: String) throws(ClientFailure) {
+        guard let endpoint = Endpoint.parse(address) else {
+            throw .unreachable("'\(address)' is not an address such as 10.0.0.1:7443")
+        }
+        do {
+            let tls = try TLSContext.client(trust: trust, protocols: ["sluice/1"])
+            self.init(endpoint: endpoint, tls: tls, serverName: serverName, apiKey: Array(apiKey.utf8))
+        } catch {
+            throw .unreachable("\(error)")
+        }
+    }
+
+    /// A client of the cluster at `endpoint`, with TLS rules of its own, for example with a certificate to be known by.
     public init(endpoint: Endpoint, tls: TLSContext, serverName: String, apiKey: [UInt8]) {
         self.endpoint = endpoint
         self.tls = tls

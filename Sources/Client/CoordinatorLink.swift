@@ -50,6 +50,7 @@ public final class CoordinatorLink {
             then: { [self] (result: Result<Channel<ClientConnection>, ConnectFailure>) in
                 switch result {
                 case .failure(let failure): lost("\(endpoint): \(failure)")
+                case .success(let channel) where isStopped: channel.abort()
                 case .success(let channel): take(channel, endpoint)
                 }
             })

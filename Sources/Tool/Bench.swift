@@ -8,6 +8,8 @@ import Telemetry
 protocol BenchCaller: AnyObject {
     /// Sends one request; its end is told to `Bench.counted`.
     func ask()
+    /// Bytes so far over connections of its own, TLS included.
+    var wireBytes: (sent: Int64, received: Int64) { get }
 }
 
 /// Counts and times of one run. Confined to its lane.
@@ -27,8 +29,6 @@ final class Bench: @unchecked Sendable {
     private var ownBefore: Int64 = 0
     private var usageBefore: [Int: ProcessUsage] = [:]
     private var bytesBefore: (sent: Int64, received: Int64) = (0, 0)
-    /// Bytes over connections for HTTP.
-    var httpBytes: (sent: Int64, received: Int64) = (0, 0)
     private var isMeasuring = false
     private var lastShown = Instant(nanoseconds: 0)
 
@@ -110,7 +110,11 @@ final class Bench: @unchecked Sendable {
         Screen.progress("\(done) of \(load.warmup + load.requests) requests")
     }
 
-    private var wireBytes: (sent: Int64, received: Int64) { client?.wireBytes ?? httpBytes }
+    private var wireBytes: (sent: Int64, received: Int64) {
+        callers.reduce(client?.wireBytes ?? (0, 0)) {
+            ($0.sent + $1.wireBytes.sent, $0.received + $1.wireBytes.received)
+        }
+    }
 
     private func beginMeasuring() {
         isMeasuring = true

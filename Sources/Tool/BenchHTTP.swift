@@ -20,6 +20,7 @@ final class HTTPCaller: BenchCaller {
     /// Asked for while there was no connection.
     private var mustAsk = false
     private var isUnderWay = false
+    private var retiredBytes: (sent: Int64, received: Int64) = (0, 0)
     private var decoder = EventStreamDecoder()
 
     init(_ bench: Bench, _ endpoint: Endpoint, _ path: String, _ tls: TLSContext?, _ serverName: String) {
@@ -57,8 +58,8 @@ final class HTTPCaller: BenchCaller {
                 case .success(let channel):
                     channel.onEvent = { [self] channel, event in handle(event, channel) }
                     channel.onClose = { [self] channel, reason in
-                        bench.httpBytes.sent += channel.transport.bytesSent
-                        bench.httpBytes.received += channel.transport.bytesReceived
+                        retiredBytes.sent += channel.transport.bytesSent
+                        retiredBytes.received += channel.transport.bytesReceived
                         self.channel = nil
                         connect()
                         if isUnderWay { ended(0, "\(reason)") }
@@ -68,6 +69,11 @@ final class HTTPCaller: BenchCaller {
                     if mustAsk { ask() }
                 }
             })
+    }
+
+    var wireBytes: (sent: Int64, received: Int64) {
+        guard let transport = channel?.transport else { return retiredBytes }
+        return (retiredBytes.sent + transport.bytesSent, retiredBytes.received + transport.bytesReceived)
     }
 
     func ask() {

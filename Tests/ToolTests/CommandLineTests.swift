@@ -33,6 +33,26 @@ import Testing
         }
     }
 
+    @Test func thePageShowsEveryCommandAndItsExamplesAreTrue() async throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let page = try String(contentsOf: root.appending(path: "Docs/tool.md"), encoding: .utf8)
+        for name in CommandLineTests.commands { #expect(page.contains("\n## \(name)\n\n```\n$ "), "\(name)") }
+        let folder = try ToolFolder()
+        let dump = try await folder.run("dump", input: "0008030000000000 0102030405060708\n")
+        #expect(page.contains("| sluice dump\n\(dump.output)```"))
+        let version = try await folder.run("version")
+        #expect(page.contains("$ sluice version\n\(version.output)```"))
+        // Every option that the page shows exists.
+        let shown = page.split(separator: "\n").filter { $0.contains("sluice ") && $0.contains(" --") }
+        for line in shown where line.hasPrefix("$ ") {
+            let words = line.split(separator: " ").map(String.init)
+            guard let place = words.lastIndex(of: "sluice"), place + 1 < words.count else { continue }
+            let help = try await folder.run("help", words[place + 1]).output
+            for option in words[place...] where option.hasPrefix("--") { #expect(help.contains(option), "\(line)") }
+        }
+    }
+
     struct Mistake: Sendable {
         let words: [String]
         let says: String
