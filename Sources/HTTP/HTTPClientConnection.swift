@@ -60,6 +60,8 @@ public struct HTTPClientConnection: Machine, ~Copyable {
     private var scan = HeadScan()
     private var interims = 0
     private var isHead = false
+    /// True once a byte of the answer to the last request came, be it of an interim response.
+    public private(set) var hasAnswer = false
     private let limits: HTTPLimits
 
     /// A fresh connection.
@@ -97,6 +99,7 @@ public struct HTTPClientConnection: Machine, ~Copyable {
         } while length > 0
         self.isHead = isHead
         interims = 0
+        hasAnswer = false
         state = .awaitingHead
     }
 
@@ -141,6 +144,7 @@ public struct HTTPClientConnection: Machine, ~Copyable {
     }
 
     private mutating func readHead(_ input: inout ByteBuffer) throws(HTTPFailure) -> Event? {
+        if input.count > 0 { hasAnswer = true }
         while let length = try HeadReader.length(of: input, scan: &scan, limits: limits) {
             let slice = input.slice(at: 0, count: length)
             let (status, isOne) = try readStatus(input.bytes(of: slice))

@@ -80,14 +80,14 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         return nil
     }
 
-    /// Leases a connection, idle or new; calls `then` once on the lane, perhaps before returning. The second value of a success tells a reused one.
+    /// Leases a connection, idle or new; calls `then` once on the lane, perhaps before returning. With `fresh`, idle ones are passed over.
     @discardableResult
-    public func lease(_ then: @escaping (Result<Channel<M>, PoolFailure>) -> Void) -> Wait? {
+    public func lease(fresh: Bool = false, _ then: @escaping (Result<Channel<M>, PoolFailure>) -> Void) -> Wait? {
         guard !isClosed else {
             then(.failure(.closed))
             return nil
         }
-        if let channel = leaseIdle() {
+        if !fresh, let channel = leaseIdle() {
             then(.success(channel))
             return nil
         }
@@ -97,7 +97,9 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
             return nil
         }
         waiting.append(wait)
-        if size < limits.connections { open() }
+        // An idle connection that may not be used makes room for a new one.
+        if size >= limits.connections, let (channel, _) = idle.popLast() { discard(channel) }
+        if size < limits.connections, wait.then != nil { open() }
         return wait
     }
 

@@ -42,8 +42,6 @@ struct Fixture: CustomTestStringConvertible {
 /// What an answer came to.
 final class Collected: AnswerSink {
     var text: [UInt8: [UInt8]] = [:]
-    var citations: [String] = []
-    var logProbabilities: [String] = []
     var reasoning: [UInt8] = []
     var refusal: [UInt8] = []
     var tools: [(id: String, name: String, arguments: [UInt8])] = []
@@ -68,8 +66,6 @@ final class Collected: AnswerSink {
             tools.append((id, name, []))
         case .toolCallResume(_, let index): open = Int(index)
         case .choiceEnd(let choice, let finish): finishes[choice] = finish
-        case .citation(_, let json): citations.append(String(decoding: json, as: UTF8.self))
-        case .logProbabilities(_, let json): logProbabilities.append(String(decoding: json, as: UTF8.self))
         default: break
         }
     }
@@ -87,8 +83,6 @@ struct Answer: Equatable {
 }
 
 @Suite struct OpenAIFixtureTests {
-    static let nineOClock: Int64 = 1_795_424_400_000_000
-
     func answer(_ fixture: Fixture, _ pieces: [ArraySlice<UInt8>]) -> Answer {
         var http = HTTPClientConnection()
         var decoder = OpenAIAnswerDecoder(isStream: fixture.isStream)
@@ -113,7 +107,7 @@ struct Answer: Equatable {
                     retryAfter = RetryAfter.parse(
                         milliseconds: head.value(of: "retry-after-ms", in: bytes),
                         seconds: head.value(of: "retry-after", in: bytes),
-                        wallClockMicroseconds: OpenAIFixtureTests.nineOClock)
+                        wallClockMicroseconds: RetryAfterTests.nineOClock)
                 case .body(let slice):
                     if status == 200 {
                         decoder.decode(input.bytes(of: slice), to: sink)
@@ -222,19 +216,6 @@ struct Answer: Equatable {
             let event = #"data: {"choices":[{"index":\#(index),"delta":{"content":"x"}}]}"# + "\n\n"
             decoder.decode(Array(event.utf8).span.bytes, to: sink)
             #expect(sink.text.count == expected, "choice \(index)")
-        }
-    }
-
-    @Test func `a retry delay is read in every spelling, and absurd ones are not believed`() {
-        func parse(_ milliseconds: String?, _ seconds: String?) -> Duration? {
-            RetryAfter.parse(
-                milliseconds: milliseconds, seconds: seconds, wallClockMicroseconds: OpenAIFixtureTests.nineOClock)
-        }
-        #expect(parse("120", "9") == .milliseconds(120))
-        #expect(parse(nil, "1.5") == .milliseconds(1_500))
-        #expect(parse(nil, "Mon, 23 Nov 2026 09:00:30 GMT") == .seconds(30))
-        for absurd in ["-1", "0", "121", "1e9", "soon", "Mon, 23 Nov 2026 08:59:00 GMT"] {
-            #expect(parse(nil, absurd) == nil)
         }
     }
 }

@@ -16,6 +16,7 @@ final class UpstreamHarness: @unchecked Sendable {
     init(_ baseURL: String, ca: String? = nil, _ configure: (inout ProviderRecord) -> Void = { _ in }) throws {
         var record = ProviderRecord(name: "test")
         record.baseURL = baseURL
+        record.allowsPlainHTTP = baseURL.hasPrefix("http://")
         record.ca = ca
         record.connectTimeout = .milliseconds(500)
         record.firstEventTimeout = .milliseconds(400)

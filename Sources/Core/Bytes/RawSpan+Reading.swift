@@ -67,7 +67,15 @@ extension RawSpan {
     /// True when both spans hold the same bytes.
     @inlinable public func isEqual(to other: borrowing RawSpan) -> Bool {
         guard byteCount == other.byteCount else { return false }
-        for offset in 0..<byteCount where byte(at: offset) != other.byte(at: offset) { return false }
+        var offset = 0
+        while offset + 8 <= byteCount {
+            guard word(at: offset) == other.word(at: offset) else { return false }
+            offset += 8
+        }
+        while offset < byteCount {
+            guard byte(at: offset) == other.byte(at: offset) else { return false }
+            offset += 1
+        }
         return true
     }
 

@@ -140,6 +140,13 @@ public struct JSONReader: ~Escapable {
         return try rawValue()
     }
 
+    /// The text whose opening quote stands right before `start`; nil when it does not end, or breaks a rule.
+    public static func text(in bytes: RawSpan, from start: Int) -> JSONText? {
+        var reader = JSONReader(bytes)
+        reader.position = start - 1
+        return try? reader.string()
+    }
+
     private var inObject: Bool { depth > 0 && objects & (1 << UInt64(depth - 1)) != 0 }
 
     private func peek() -> UInt8? { position < bytes.byteCount ? bytes.byte(at: position) : nil }

@@ -43,6 +43,7 @@ extension Pipeline {
         if let first = exchange.firstDeltaAt { record.field("first_delta_us", from: exchange.receivedAt, to: first) }
         record.field("duration_us", from: exchange.receivedAt, to: now)
         if let id = exchange.outcome?.requestID { record.field("upstream_request_id", id) }
+        if let detail = exchange.outcome?.failure?.detail { record.field("upstream_failure", detail) }
         record.end(returning: &gateway.lines)
         gateway.linesWritten()
     }

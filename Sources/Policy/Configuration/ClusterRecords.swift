@@ -15,6 +15,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var kind = Kind.openai
     /// For example `https://api.openai.com/v1`.
     public var baseURL = ""
+    /// True when `baseURL` may begin with `http://`: prompts and the API key then travel unencrypted.
+    public var allowsPlainHTTP = false
     /// Where its API key is kept; nil for servers that want none.
     public var apiKey: SecretReference?
     /// A CA file that its certificate is verified against, instead of the system's.

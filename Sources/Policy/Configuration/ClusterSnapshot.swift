@@ -131,7 +131,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
 extension ProviderRecord {
     var lines: [String] {
         var lines = ["kind = \(kind.rawValue)", "base-url = \(baseURL)"]
-        if baseURL.hasPrefix("http:") { lines.append("allow-plain-http = yes") }
+        if allowsPlainHTTP { lines.append("allow-plain-http = yes") }
         if let apiKey { lines.append("api-key = \(apiKey)") }
         if let ca { lines.append("ca = \(ca)") }
         if usesLegacyLimitField { lines.append("limit-field = max_tokens") }

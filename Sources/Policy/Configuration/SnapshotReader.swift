@@ -46,11 +46,11 @@ struct SnapshotReader {
     private mutating func provider(_ reader: inout SectionReader) {
         var record = ProviderRecord(name: reader.name(PlainText.name) ?? "")
         if let kind = reader.required("kind", SnapshotReader.kind) { record.kind = kind }
-        let plain = reader.optional("allow-plain-http", ConfigurationValue.flag) ?? false
+        record.allowsPlainHTTP = reader.optional("allow-plain-http", ConfigurationValue.flag) ?? false
         if let url = reader.required("base-url", PlainText.any) {
             record.baseURL = url
             let rest = url.dropFirst(url.hasPrefix("https://") ? 8 : 7)
-            if !url.hasPrefix("https://"), !(url.hasPrefix("http://") && plain) {
+            if !url.hasPrefix("https://"), !(url.hasPrefix("http://") && record.allowsPlainHTTP) {
                 reader.report(
                     "base-url must begin with https:// (or http:// together with allow-plain-http = yes)",
                     at: reader.position(of: "base-url"))

@@ -70,16 +70,21 @@ public struct ProviderFailure: Error, Sendable, Equatable {
     public var code: String?
     /// When to come again, if the provider said so believably.
     public var retryAfter: Duration?
-    /// The provider says that the same request would fail again (`x-should-retry: false`), which counts for more than the class.
-    public var isRetryUseless = false
     /// True when a later byte of the answer, not the first, did not come in time.
     public var isStalled = false
+    /// What the provider says about asking again (`x-should-retry`); nil when it says nothing.
+    public var shouldRetry: Bool?
+    /// What the operator should know, such as why no connection came about; never for clients.
+    public var detail: String?
 
     /// A failure of a class.
     public init(_ kind: FailureClass, status: Int = 0) {
         self.kind = kind
         self.status = status
     }
+
+    /// The same target may be asked again; the provider's own word comes before what is usual for the class.
+    public var isRetryable: Bool { shouldRetry ?? kind.isRetryable }
 
     /// The wire's code for this failure.
     public var wireCode: ErrorCode {
@@ -99,13 +104,13 @@ public struct ProviderFailure: Error, Sendable, Equatable {
 
     /// The retry class, where the provider's documents say more than the code does.
     public var wireRetry: RetryClass {
-        guard !isRetryUseless else { return .never }
-        switch kind {
+        if let shouldRetry { return shouldRetry ? .safeHere : .never }
+        return switch kind {
         // A provider that says 429 or 503 before any answer has not processed the request.
-        case .rateLimited: return .safeHere
-        case .quotaExhausted: return .never
-        case .overloaded: return .safeElsewhere
-        default: return wireCode.retryClass
+        case .rateLimited: .safeHere
+        case .quotaExhausted: .never
+        case .overloaded: .safeElsewhere
+        default: wireCode.retryClass
         }
     }
 }

@@ -45,6 +45,8 @@ enum OpenAIErrorReader {
         case 498, 503, 529: return .overloaded
         case 424: return .serverError
         case 400..<500: return .invalidRequest
+        // A redirect or a success without an answer: whoever speaks there is no chat completions API.
+        case 201..<400: return .protocolError
         default: return .serverError
         }
     }

@@ -37,20 +37,23 @@ public final class UpstreamCall {
     private var wholeLength: Int?
     private var errorBody: [UInt8] = []
     private var retryAfter: Duration?
-    private var isRetryUseless = false
+    private var shouldRetry: Bool?
     private var outcome = UpstreamOutcome()
     private var isDecoding = false
     private var isPaused = false
     private var isCancelled = false
     private var isReused = false
     private var hasRepeated = false
+    private var sentAt = Instant.distantFuture
 
-    /// Where servers write their name for a request; the second and third are Azure's, the fourth is OpenRouter's.
-    private static let requestIDs: [StaticString] = [
-        "x-request-id", "apim-request-id", "x-ms-request-id", "x-generation-id",
-    ]
     /// How much of an error response is read.
     static let errorBodyLimit = 64 * 1024
+    /// How long the rest of an error response is waited for.
+    static let errorBodyTime = Duration.seconds(5)
+    /// How long the end of a body is waited for behind an answer that is whole.
+    static let tailTime = Duration.seconds(1)
+    /// A server that had closed an idle connection says so within this time. One that is slower may have begun to work.
+    static let idleCloseTime = Duration.seconds(1)
 
     /// A call that `start` sends. `onEnd` is called exactly once, on the lane.
     public init(
@@ -73,17 +76,18 @@ public final class UpstreamCall {
     }
 
     private func lease() {
-        if let idle = target.pool.leaseIdle() {
+        if !hasRepeated, let idle = target.pool.leaseIdle() {
             isReused = true
             return send(on: idle)
         }
         isReused = false
-        wait = target.pool.lease { [self] result in
+        wait = target.pool.lease(fresh: hasRepeated) { [self] result in
             wait = nil
             switch result {
             case .success(let channel): send(on: channel)
-            case .failure(.full): fail(ProviderFailure(.overloaded))
-            case .failure: fail(ProviderFailure(.connect))
+            case .failure(.full): fail(.overloaded, "all connections are in use, and the queue for them is full")
+            case .failure(.closed): fail(.connect, "the provider's settings changed")
+            case .failure(.connect(let reason)): fail(.connect, reason.description)
             }
         }
     }
@@ -92,13 +96,14 @@ public final class UpstreamCall {
         guard onEnd != nil, !isCancelled else { return target.pool.giveBack(channel) }
         self.channel = channel
         channel.onEvent = { [self] channel, event in received(event, channel) }
-        channel.onClose = { [self] _, reason in closed(reason) }
+        channel.onClose = { [self] channel, reason in closed(channel, reason) }
         channel.machine.send(
             room: target.chatHead.count + request.count,
             head: { $0.append(target.chatHead) },
             body: { output in request.withBytes(of: request.slice) { output.append($0) } })
         channel.wake()
         outcome.wasSent = true
+        sentAt = target.lane.now
         // A whole answer comes when it is done: only the request's own deadline bounds it.
         if isStream { arm(target.lane.now + firstEventTimeout) }
     }
@@ -141,15 +146,10 @@ public final class UpstreamCall {
                 errorBody += channel.transport.input.array(of: slice).prefix(room)
             }
         case .end(let reusable): ended(reusable)
-        case .failed(.truncated) where status == 0 && isReused || status == 200 && decoder.isWhole:
-            self.channel = nil
+        case .failed(.truncated):
             target.pool.discard(channel)
-            closed(.peer)
-        case .failed(let failure):
-            var result = ProviderFailure(.protocolError, status: status)
-            if failure == .truncated, status == 200 { result = ProviderFailure(.streamInterrupted, status: 200) }
-            if failure == .truncated, status == 0 { result = ProviderFailure(.serverError) }
-            fail(result)
+            closed(channel, .peer)
+        case .failed(let failure): fail(.protocolError, failure.description)
         }
     }
 
@@ -160,28 +160,37 @@ public final class UpstreamCall {
         request.releaseIfEmpty()
         let clock = target.lane.wallClockMicroseconds
         channel.withBytes(of: head.slice) { bytes in
-            for name in UpstreamCall.requestIDs where outcome.requestID == nil {
-                outcome.requestID = head.value(of: name, in: bytes).map { $0.cut(to: 128) }
-            }
+            outcome.requestID = UpstreamCall.requestID(head, bytes)
             guard status != 200 else { return }
+            switch head.value(of: "x-should-retry", in: bytes) {
+            case "true": shouldRetry = true
+            case "false": shouldRetry = false
+            default: break
+            }
             retryAfter = RetryAfter.parse(
                 milliseconds: head.value(of: "retry-after-ms", in: bytes),
                 seconds: head.value(of: "retry-after", in: bytes), wallClockMicroseconds: clock)
-            if let word = head.range(of: "x-should-retry", in: bytes) {
-                isRetryUseless = bytes.matchesIgnoringCase("false", in: word)
-            }
         }
-        guard status == 200 else { return arm(target.lane.now + .seconds(5)) }
+        guard status == 200 else { return arm(target.lane.now + UpstreamCall.errorBodyTime) }
         let isWanted = channel.withBytes(of: head.slice) {
             head.isMediaType(isStream ? "text/event-stream" : "application/json", in: $0)
         }
-        if !isWanted || head.isEncoded {
-            fail(ProviderFailure(.protocolError, status: 200))
+        if !isWanted {
+            fail(.protocolError, "the answer is not \(isStream ? "text/event-stream" : "application/json")")
         }
+        if head.isEncoded { fail(.protocolError, "the answer is in a content coding, which nobody asked for") }
+    }
+
+    /// OpenAI's name for it, Azure's two, OpenRouter's.
+    private static func requestID(_ head: HTTPResponseHead, _ bytes: RawSpan) -> String? {
+        let id =
+            head.value(of: "x-request-id", in: bytes) ?? head.value(of: "apim-request-id", in: bytes)
+            ?? head.value(of: "x-ms-request-id", in: bytes) ?? head.value(of: "x-generation-id", in: bytes)
+        return id.map { $0.cut(to: 128) }
     }
 
     private func decode(_ slice: ByteSlice, _ channel: Channel<HTTPClientConnection>) {
-        let before = decoder.progress
+        let before = decoder.handedOut
         isDecoding = true
         channel.withBytes(of: slice) {
             if !isStream, slice.count == wholeLength {
@@ -196,8 +205,8 @@ public final class UpstreamCall {
         guard isStream else { return }
         // Comments and empty chunks are no progress: only what a reader can see is.
         if decoder.isComplete || decoder.isWhole {
-            arm(target.lane.now + .seconds(1))
-        } else if decoder.progress > before {
+            arm(target.lane.now + UpstreamCall.tailTime)
+        } else if decoder.handedOut > before {
             arm(target.lane.now + target.record.idleTimeout)
         }
     }
@@ -207,18 +216,15 @@ public final class UpstreamCall {
         self.channel = nil
         if isPaused { channel.resumeReading() }
         if reusable { target.pool.giveBack(channel) } else { target.pool.discard(channel) }
-        guard status == 200 else {
-            return fail(errorResponse)
-        }
-        complete()
+        if status == 200 { complete() } else { refused() }
     }
 
-    /// What the response said whose status was not 200, as far as it came.
-    private var errorResponse: ProviderFailure {
+    /// The provider answered with an error; its body is there as far as it came.
+    private func refused() {
         var failure = OpenAIErrorReader.classify(status: status, body: errorBody)
         failure.retryAfter = retryAfter
-        failure.isRetryUseless = isRetryUseless
-        return failure
+        failure.shouldRetry = shouldRetry
+        fail(failure)
     }
 
     /// The body is over, or nothing that matters is missing: the decoder judges the answer.
@@ -230,16 +236,25 @@ public final class UpstreamCall {
         if let failure = decoder.failure { fail(failure) } else { finish() }
     }
 
-    private func closed(_ reason: CloseReason) {
-        channel = nil
-        // An idle connection that its server had closed already: nothing was processed, and the request may go out once more.
-        if status == 0, isReused, !hasRepeated, onEnd != nil {
-            hasRepeated = true
-            return lease()
+    private func closed(_ channel: Channel<HTTPClientConnection>, _ reason: CloseReason) {
+        self.channel = nil
+        guard onEnd != nil else { return }
+        switch status {
+        case 0:
+            // An idle connection that its server had closed already: nothing was processed, and the request may go out once more.
+            let isStale = isReused && !channel.machine.hasAnswer
+            if isStale, !hasRepeated, target.lane.now - sentAt < UpstreamCall.idleCloseTime {
+                hasRepeated = true
+                return lease()
+            }
+            fail(.serverError, "closed before an answer: \(reason)")
+        case 200:
+            if isStream, decoder.isWhole { return complete() }
+            var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .serverError, status: 200)
+            failure.detail = "closed within the answer: \(reason)"
+            fail(failure)
+        default: refused()
         }
-        if status == 200, isStream, decoder.isWhole { return complete() }
-        guard status == 200 else { return fail(ProviderFailure(.serverError, status: status)) }
-        fail(ProviderFailure(.streamInterrupted, status: 200))
     }
 
     // MARK: - Time
@@ -256,9 +271,7 @@ public final class UpstreamCall {
             timer = nil
             return arm(isPaused ? target.lane.now + target.record.idleTimeout : phaseEnds)
         }
-        if status != 0, status != 200 {
-            return fail(errorResponse)
-        }
+        if status != 0, status != 200 { return refused() }
         if decoder.isComplete || decoder.isWhole { return complete() }
         var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .timeout, status: status)
         if decoder.hasContent { failure.cause = .timeout }
@@ -267,6 +280,13 @@ public final class UpstreamCall {
     }
 
     // MARK: - The end
+
+    private func fail(_ kind: FailureClass, _ detail: String) {
+        var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : kind, status: status)
+        if decoder.hasContent { failure.cause = kind }
+        failure.detail = detail
+        fail(failure)
+    }
 
     private func fail(_ failure: ProviderFailure) {
         guard onEnd != nil else { return }

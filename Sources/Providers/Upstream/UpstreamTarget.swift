@@ -27,10 +27,13 @@ public final class UpstreamTarget {
 
     /// A target of this record. `apiKey` is what the record's reference resolved to.
     ///
-    /// - Throws: `TargetProblem` for an address that is none, or a CA that cannot be read.
+    /// - Throws: `TargetProblem` for an address that is none or is not allowed, or a CA that cannot be read.
     public init(lane: Lane, record: ProviderRecord, apiKey: Secret?) throws(TargetProblem) {
         guard let address = BaseURL(record.baseURL) else {
             throw TargetProblem(description: "provider \(record.name): '\(record.baseURL)' is not a base URL")
+        }
+        guard address.isEncrypted || record.allowsPlainHTTP else {
+            throw TargetProblem(description: "provider \(record.name): http:// needs allow-plain-http = yes")
         }
         var tls: TLSContext?
         if address.isEncrypted {
@@ -79,7 +82,7 @@ struct BaseURL: Equatable {
         let rest = text.dropFirst(scheme.count)
         let slash = rest.firstIndex(of: "/") ?? rest.endIndex
         authority = String(rest[..<slash])
-        let allowed = rest.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+        let allowed = rest.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !"?#@\\".utf8.contains($0) }
         guard allowed, !authority.isEmpty else { return nil }
         var path = rest[slash...]
         while path.hasSuffix("/") { path.removeLast() }
@@ -87,8 +90,11 @@ struct BaseURL: Equatable {
         if case .host(let host, let port) = Endpoint.parse(authority) {
             self.host = host
             self.port = port
+        } else if authority.hasPrefix("["), authority.hasSuffix("]"), authority.utf8.count > 2 {
+            host = String(authority.dropFirst().dropLast())
+            port = isEncrypted ? 443 : 80
         } else {
-            guard !authority.contains(":") else { return nil }
+            guard !authority.contains(where: { ":[]".contains($0) }) else { return nil }
             host = authority
             port = isEncrypted ? 443 : 80
         }

@@ -1,0 +1,64 @@
+// Citations and log probabilities: the provider's own JSON, in pieces that fit an EVENT of the wire.
+import Core
+import Wire
+
+extension OpenAIAnswerDecoder {
+    /// Bytes of JSON that one EVENT carries, behind its kind and its choice.
+    private static let eventRoom = StreamEvent.maximumPayload - 2
+
+    /// Each annotation is one citation. What no EVENT can carry is left out.
+    mutating func annotations(
+        _ reader: inout JSONReader, _ choice: UInt8, to sink: any AnswerSink
+    ) throws(JSONError) {
+        let range = try reader.rawValue()
+        for element in try OpenAIAnswerDecoder.elements(reader.bytes.extracting(range))
+        where element.count <= OpenAIAnswerDecoder.eventRoom {
+            let place = (range.lowerBound + element.lowerBound)..<(range.lowerBound + element.upperBound)
+            hand(.citation(choice: choice, json: reader.bytes.array(place)), to: sink)
+        }
+    }
+
+    /// As the provider sent it when it fits; else its lists in pieces of the same form. A position that no EVENT can carry is left out.
+    mutating func logProbabilities(
+        _ bytes: RawSpan, _ range: Range<Int>, _ choice: UInt8, to sink: any AnswerSink
+    ) throws(JSONError) {
+        guard range.count > OpenAIAnswerDecoder.eventRoom else {
+            return hand(.logProbabilities(choice: choice, json: bytes.array(range)), to: sink)
+        }
+        let object = bytes.extracting(range)
+        var reader = JSONReader(object)
+        guard try reader.next() == .objectStart else { return }
+        while case .key(let key) = try reader.next() {
+            let name = reader.string(key)
+            let list = try reader.rawValue()
+            guard name == "content" || name == "refusal" else { continue }
+            logProbabilities(object.extracting(list), name, choice, to: sink)
+        }
+    }
+
+    private mutating func logProbabilities(
+        _ list: RawSpan, _ name: String, _ choice: UInt8, to sink: any AnswerSink
+    ) {
+        let (front, back) = (Array("{\"\(name)\":[".utf8), Array("]}".utf8))
+        let room = OpenAIAnswerDecoder.eventRoom - front.count - back.count
+        var piece: Range<Int>?
+        for element in (try? OpenAIAnswerDecoder.elements(list)) ?? [] where element.count <= room {
+            if let open = piece, element.upperBound - open.lowerBound <= room {
+                piece = open.lowerBound..<element.upperBound
+                continue
+            }
+            if let piece { hand(.logProbabilities(choice: choice, json: front + list.array(piece) + back), to: sink) }
+            piece = element
+        }
+        if let piece { hand(.logProbabilities(choice: choice, json: front + list.array(piece) + back), to: sink) }
+    }
+
+    /// Where the elements of an array lie; none for anything else.
+    private static func elements(_ bytes: RawSpan) throws(JSONError) -> [Range<Int>] {
+        var reader = JSONReader(bytes)
+        guard try reader.next() == .arrayStart else { return [] }
+        var found: [Range<Int>] = []
+        while let element = try reader.nextElement() { found.append(element) }
+        return found
+    }
+}
