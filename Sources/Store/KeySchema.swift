@@ -43,20 +43,30 @@ public enum KeySchema {
         output.append(field)
     }
 
-    /// Appends the key of a reservation's record: the id as 22 characters of base64url.
-    static func appendRecord(_ id: Identifier128, of tenant: Tenant, to output: inout ByteBuffer) {
+    /// Appends the key of a reservation's record up to its id.
+    static func appendRecordPrefix(of tenant: Tenant, to output: inout ByteBuffer) {
         output.append(literal: "q:{")
         appendName(tenant.org, to: &output)
         output.append(literal: "}:r:")
+    }
+
+    /// Digits of an id in the key of a record.
+    static let recordDigits = 22
+
+    /// Appends the id of a record as 22 characters of base64url.
+    static func appendRecord(_ id: Identifier128, to output: inout ByteBuffer) {
         var digits: [22 of UInt8] = .init(repeating: 0)
         var (low, high) = (id.low, id.high)
         for place in 0..<22 {
-            digits[place] = base64Digit(UInt8(truncatingIfNeeded: low & 63))
+            // Safe: six bits, and the alphabet has 64 characters that live for ever.
+            digits[place] = unsafe alphabet.utf8Start[Int(low & 63)]
             low = low >> 6 | high << 58
             high >>= 6
         }
         output.append(RawSpan(_elements: digits.span))
     }
+
+    private static var alphabet: StaticString { "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" }
 
     /// The hash of API key records.
     static let apiKeys = Array("meta:{keys}:keys".utf8)
@@ -83,14 +93,4 @@ public enum KeySchema {
     }
 
     private static func hexDigit(_ value: UInt8) -> UInt8 { value < 10 ? 48 + value : 55 + value }
-
-    private static func base64Digit(_ value: UInt8) -> UInt8 {
-        switch value {
-        case 0..<26: 65 + value
-        case 26..<52: 71 + value
-        case 52..<62: value - 4
-        case 62: UInt8(ascii: "-")
-        default: UInt8(ascii: "_")
-        }
-    }
 }

@@ -81,6 +81,18 @@ public struct LogRecord: ~Copyable {
         line.append(UInt8(ascii: "\""))
     }
 
+    /// Fields that were written before, by `prepared`.
+    public mutating func fields(_ prepared: [UInt8]) { line.append(prepared) }
+
+    /// Text fields as bytes, for those that many lines share.
+    public static func prepared(_ fields: [(key: StaticString, text: String)]) -> [UInt8] {
+        var nothing = ByteBuffer()
+        var record = LogRecord(.info, "", at: 0, into: &nothing)
+        let start = record.line.count
+        for field in fields { record.field(field.key, field.text) }
+        return record.line.bytes.array(start..<record.line.count)
+    }
+
     /// Text from a buffer; bytes that are not UTF-8 become U+FFFD.
     public mutating func field(_ key: StaticString, bytes: RawSpan) {
         begin(key)

@@ -3,7 +3,8 @@
 extension RawSpan {
     /// The byte at `offset`.
     @inlinable public func byte(at offset: Int) -> UInt8 {
-        precondition(offset >= 0 && offset < byteCount, "a read stays within the span")
+        // One comparison: a negative offset is a large number without its sign.
+        precondition(UInt(bitPattern: offset) < UInt(bitPattern: byteCount), "a read stays within the span")
         // Safe: the bounds were checked.
         return unsafe unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
     }

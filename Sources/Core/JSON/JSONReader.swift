@@ -159,7 +159,13 @@ public struct JSONReader: ~Escapable {
         return error
     }
 
-    private mutating func skipSpace() {
+    @inline(__always) private mutating func skipSpace() {
+        // Providers write no space: one look is mostly all.
+        if position < bytes.byteCount, bytes.byte(at: position) > 0x20 { return }
+        skipSpaces()
+    }
+
+    private mutating func skipSpaces() {
         while position < bytes.byteCount {
             switch bytes.byte(at: position) {
             case 0x20, 0x0A, 0x0D, 0x09: position += 1

@@ -21,6 +21,8 @@ final class Exchange: @unchecked Sendable {
     var grant: KeyGrant?
     var route: RouteRecord?
     var target: RouteTarget?
+    /// What its target charges, as of its admission: a new price list changes nothing for a running request.
+    var price: ModelPrice?
     private(set) var reservation: ReserveCall?
     /// True when the reservation may exist in Redis and must be settled or released.
     private(set) var isReserved = false

@@ -15,9 +15,9 @@ extension Pipeline {
     }
 
     private static func ask(_ exchange: Exchange, _ outputTokens: Int64) {
-        guard let reservation = exchange.reservation, let target = exchange.target else { return }
+        guard let reservation = exchange.reservation else { return }
         let input = reservation.estimate.inputTokens
-        let cost = exchange.snapshot.cluster.prices[target.model]?.cost(inputTokens: input, outputTokens: outputTokens)
+        let cost = exchange.price?.cost(inputTokens: input, outputTokens: outputTokens)
         let estimate = QuotaUse(inputTokens: input, outputTokens: outputTokens, microUSD: cost?.amount ?? 0)
         let gateway = exchange.gateway
         gateway.metrics.extensions.add()

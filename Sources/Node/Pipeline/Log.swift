@@ -23,11 +23,7 @@ extension Pipeline {
         record.field("request_id", exchange.head.idempotencyKey)
         let trace = exchange.head.traceID
         if trace.high | trace.low != 0 { record.field("trace_id", trace) }
-        if let grant = exchange.grant {
-            record.field("org", grant.record.org)
-            record.field("team", grant.record.team)
-            record.field("key", grant.record.id)
-        }
+        if let grant = exchange.grant { record.fields(grant.logFields) }
         if !exchange.head.feature.isEmpty { record.field("feature", exchange.head.feature) }
         record.field("gen_ai.request.model", exchange.alias)
         if let target = exchange.target {

@@ -25,6 +25,7 @@ extension Pipeline {
         }
         exchange.target = target
         let price = exchange.snapshot.cluster.prices[target.model]
+        exchange.price = price
         if price == nil, grant.hasBudget { throw .unpriced(target.model) }
         let asked = Int64(exchange.head.maxOutputTokens)
         let most = asked == 0 ? route.maximumOutputTokens : min(asked, route.maximumOutputTokens)

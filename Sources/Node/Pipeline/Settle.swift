@@ -27,9 +27,8 @@ extension Pipeline {
         } else {
             return bill
         }
-        let price = exchange.target.flatMap { exchange.snapshot.cluster.prices[$0.model] }
         bill.cost =
-            price?.cost(
+            exchange.price?.cost(
                 inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens,
                 cachedTokens: bill.usage.cacheReadTokens, cacheWriteTokens: bill.usage.cacheWriteTokens) ?? .zero
         return bill

@@ -2,6 +2,7 @@
 import Core
 import Net
 import Policy
+import Telemetry
 
 /// A key's rights, ready for requests.
 final class KeyGrant: Sendable {
@@ -12,11 +13,14 @@ final class KeyGrant: Sendable {
     let hasBudget: Bool
     /// The hashes of its secrets in bytes, in the order of the record.
     private let hashes: [[UInt8]]
+    /// Org, team and key as every log line of its requests says them.
+    let logFields: [UInt8]
 
     init(_ record: KeyRecord, limits: LimitSet?) {
         self.record = record
         self.limits = limits
         hashes = record.secrets.map { Hexadecimal.bytes($0.hash) ?? [] }
+        logFields = LogRecord.prepared([("org", record.org), ("team", record.team), ("key", record.id)])
         hasBudget = limits?.limits.contains { $0.unit == .microUSD } ?? false
     }
 

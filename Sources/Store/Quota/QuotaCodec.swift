@@ -12,12 +12,15 @@ struct QuotaCodec: ~Copyable {
     private static let planLimit = 8192
 
     /// The unchanging command parts of one set of limits.
-    private struct Plan {
+    fileprivate struct Plan {
         let layout: LimitLayout
         /// The tenant of the last call with these limits: almost always the same, since limits are made for one key.
         var tenant: Tenant
-        /// Keys of that tenant's counters and logs.
+        /// The number of keys, and the record's key as far as it is the tenant's.
+        var record: [UInt8]
+        /// The end of that key, and the keys of the tenant's counters and logs.
         var keys: [UInt8]
+        let keyCount: Int
         /// Plan and field names.
         let arguments: [UInt8]
 
@@ -62,13 +65,11 @@ struct QuotaCodec: ~Copyable {
         into output: inout ByteBuffer
     ) {
         let layout = limits.layout
-        let keyCount = 1 + layout.groups.count + layout.logs.count
-        RedisWriter.begin(3 + keyCount + 2 + layout.fieldCount, in: &output)
-        script.write(into: &output)
-        RedisWriter.part(decimal: keyCount, in: &output)
-        KeySchema.appendRecord(id, of: tenant, to: &scratch)
-        flushPart(into: &output)
         let plan = plan(of: layout, tenant)
+        RedisWriter.begin(3 + plan.keyCount + 2 + layout.fieldCount, in: &output)
+        script.write(into: &output)
+        output.append(plan.record)
+        KeySchema.appendRecord(id, to: &output)
         output.append(plan.keys)
         append(head.use.inputTokens)
         append(head.use.outputTokens)
@@ -98,8 +99,7 @@ struct QuotaCodec: ~Copyable {
         let identity = ObjectIdentifier(layout)
         if let known = plans[identity] {
             if known.hasKeys(of: tenant) { return known }
-            let fresh = Plan(
-                layout: layout, tenant: tenant, keys: Self.keys(of: layout, tenant), arguments: known.arguments)
+            let fresh = Plan(layout, tenant, arguments: known.arguments)
             plans[identity] = fresh
             return fresh
         }
@@ -108,15 +108,36 @@ struct QuotaCodec: ~Copyable {
         for group in layout.groups {
             for field in group.fields { RedisWriter.part(Array(field.utf8), in: &arguments) }
         }
-        let fresh = Plan(
-            layout: layout, tenant: tenant, keys: Self.keys(of: layout, tenant), arguments: arguments.array())
+        let fresh = Plan(layout, tenant, arguments: arguments.array())
         if plans.count >= Self.planLimit { plans.removeAll(keepingCapacity: true) }
         plans[identity] = fresh
         return fresh
     }
+}
+
+extension QuotaCodec.Plan {
+    init(_ layout: LimitLayout, _ tenant: Tenant, arguments: [UInt8]) {
+        self.layout = layout
+        self.tenant = tenant
+        self.arguments = arguments
+        keyCount = 1 + layout.groups.count + layout.logs.count
+        record = Self.record(of: tenant, keyCount)
+        keys = Self.keys(of: layout, tenant)
+    }
+
+    private static func record(of tenant: Tenant, _ keyCount: Int) -> [UInt8] {
+        var name = ByteBuffer()
+        KeySchema.appendRecordPrefix(of: tenant, to: &name)
+        var text = ByteBuffer()
+        RedisWriter.part(decimal: keyCount, in: &text)
+        RedisWriter.beginPart(name.count + KeySchema.recordDigits, in: &text)
+        text.append(name.bytes)
+        return text.array()
+    }
 
     private static func keys(of layout: LimitLayout, _ tenant: Tenant) -> [UInt8] {
         var keys = ByteBuffer()
+        keys.append(literal: "\r\n")
         var name = ByteBuffer()
         for group in layout.groups {
             KeySchema.appendScope(group.scope, of: tenant, to: &name)

@@ -10,6 +10,12 @@ struct RedisWriter {
         endLine(parts, in: &output)
     }
 
+    /// Begins a part of `count` bytes; the caller writes them and the end of the line.
+    static func beginPart(_ count: Int, in output: inout ByteBuffer) {
+        output.append(UInt8(ascii: "$"))
+        endLine(count, in: &output)
+    }
+
     /// One part: bytes.
     static func part(_ bytes: RawSpan, in output: inout ByteBuffer) {
         output.append(UInt8(ascii: "$"))
