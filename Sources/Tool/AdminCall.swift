@@ -109,8 +109,11 @@ enum ConfigurationFile {
     }
 
     private static func problem(_ file: String, _ text: String) -> UsageProblem {
-        let isThere = FileAccess.exists(file)
-        return UsageProblem(text: text, hint: isThere ? "see: sluice check \(file)" : "name the file of your cluster")
+        guard FileAccess.exists(file) else {
+            return UsageProblem(
+                text: "there is no file '\(file)'", hint: "name the file of your cluster, or run this where it stands")
+        }
+        return UsageProblem(text: text, hint: "see: sluice check \(file)")
     }
 
     /// The file together with the price list that it names: everything that the coordinator would complain about.

@@ -173,6 +173,54 @@ import Wire
         await client.close()
     }
 
+    @Test func cancelledRequestsGiveTheirPlacesToOthers() async throws {
+        let server = try ScriptedServer(onHello: { _, _ in }, onRequest: { $0.end() })
+        let client = try SluiceClient(
+            try options(server) {
+                $0.waiting = 100
+                $0.patience = .seconds(60)
+            })
+        for _ in 0..<5 {
+            let tasks = (0..<100).map { _ in Task { await outcome(client, ask()) } }
+            // A place is taken or refused on the lane; a later question is answered behind all of them.
+            for _ in 0..<3 { _ = await client.readyConnections() }
+            for task in tasks { task.cancel() }
+            for task in tasks { #expect(await task.value == "\(ClientFailure.cancelled)") }
+        }
+        await client.close()
+    }
+
+    @Test func aBodyBeyondTheServersLimitIsRefusedHere() async throws {
+        let server = try ScriptedServer { $0.end() }
+        let client = try SluiceClient(try options(server))
+        try await client.ready(1)
+        let big = ask(String(repeating: "x", count: 1 << 20))
+        let found = await failure { () async throws(ClientFailure) in try await client.answer(big) }
+        #expect(found?.code == .tooLarge && found?.retry == .never)
+        #expect(server.seen.requests.isEmpty)
+        await client.close()
+    }
+
+    @Test func aNodeThatEndsNothingIsReplaced() async throws {
+        let answers = Gate()
+        let server = try ScriptedServer { request in
+            if answers.isOpen { return request.end() }
+            request.connection.channel.pauseReading()
+        }
+        let client = try SluiceClient(try options(server))
+        try await client.ready(1)
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<70 {
+                group.addTask { _ = await outcome(client, ask(deadline: .milliseconds(100))) }
+            }
+        }
+        try await server.wait("another connection") { $0.hellos.count == 2 }
+        answers.open()
+        _ = try await client.answer(ask())
+        #expect(server.seen.connections.last == 2)
+        await client.close()
+    }
+
     @Test func closingEndsWhatWaitsAndWhatRunsAndWhatComesLater() async throws {
         let server = try ScriptedServer { $0.accepted() }
         let client = try SluiceClient(try options(server))

@@ -15,6 +15,9 @@ package struct ServedRequest {
     package let stream: UInt32
     package let head: RequestHead
 
+    /// True while an answer may be sent.
+    package var isOpen: Bool { connection.channel.machine.isOpen(stream: stream) }
+
     package func accepted() { connection.say { $0.sendAccepted(stream: stream, Accepted(provider: 1)) } }
 
     @discardableResult package func text(_ text: String, choice: UInt8 = 0, kind: DeltaKind = .text) -> Bool {

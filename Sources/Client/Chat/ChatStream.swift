@@ -46,6 +46,11 @@ public struct ChatStream: AsyncSequence, Sendable {
         public mutating func next(
             isolation actor: isolated (any Actor)? = #isolation
         ) async throws(ClientFailure) -> ChatEvent? {
+            if Task.isCancelled {
+                // What was taken already is not handed out any more.
+                hold.mailbox.abandon()
+                pieces = []
+            }
             while !isDone {
                 while let piece = pieces.popFirst() {
                     if let event = assembler.event(piece) { return event }

@@ -16,6 +16,10 @@ final class ClientLink {
     /// When HELLO was accepted.
     private(set) var readyAt: Instant?
     private var failureText: String?
+    /// Streams whose last word did not come in time; they keep their credit.
+    private var silent: Set<UInt32> = []
+    /// So many of them, of 256 that a connection usually has, and another connection takes this one's place.
+    private static let mostSilent = 64
     /// What its owner does: the slot that it serves.
     weak var slot: ConnectionSlot?
 
@@ -43,14 +47,14 @@ final class ClientLink {
         guard canSend else { return false }
         let left = (request.deadline - client.lane.now).milliseconds
         guard left > 0 else {
-            client.finish(request, .failure(.deadline(wasSent: request.wasLost)))
+            client.finishSoon(request, .deadline(wasSent: request.wasLost))
             return true
         }
         request.head.timeoutMilliseconds = UInt32(clamping: left)
         let most = channel.machine.maximumBodyBytes
         guard request.body.count <= most else {
             let text = "the body has \(request.body.count) bytes; \(most) are allowed"
-            client.finish(request, .failure(.refused(StreamError(code: .tooLarge, text: text))))
+            client.finishSoon(request, .refused(StreamError(code: .tooLarge, text: text)))
             return true
         }
         let body = request.body
@@ -116,6 +120,7 @@ final class ClientLink {
     private func take(_ stream: UInt32) -> PendingRequest? {
         guard let request = requests.removeValue(forKey: stream) else { return nil }
         request.link = nil
+        silent.remove(stream)
         return request
     }
 
@@ -133,12 +138,22 @@ final class ClientLink {
             }
             let last = request.deadline + LaneClient.lastWordTime
             if last <= now {
+                silent.insert(request.stream)
                 client.finish(request, .failure(.deadline(wasSent: true)))
             } else {
                 next = min(next, last)
             }
         }
+        leaveWhenSilent()
         return next
+    }
+
+    /// A node that answers neither requests nor CANCEL would use up the connection's stream credit.
+    private func leaveWhenSilent() {
+        if isLeaving, !silent.isEmpty, silent.count == requests.count { return close() }
+        guard !isLeaving, silent.count >= ClientLink.mostSilent else { return }
+        isLeaving = true
+        slot?.isLeaving(self, "the node does not end what was cancelled")
     }
 
     // MARK: - The end

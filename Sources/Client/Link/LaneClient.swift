@@ -16,6 +16,8 @@ public final class LaneClient {
     private var retired: [ClientLink] = []
     private var waiting: BoundedQueue<PendingRequest>
     private var waitingBytes = 0
+    /// Requests in `waiting` whose outcome is told already.
+    private var deadWaiting = 0
     private var parked: [ObjectIdentifier: PendingRequest] = [:]
     private var budget: RetryBudget
     private var turn = 0
@@ -79,8 +81,7 @@ public final class LaneClient {
             head: head, body: body, deadline: lane.now + time, credit: credit, client: self, handler: handler)
         budget.earn()
         if let failure = submit(request) {
-            // Not from here: a handler that asks again at once would call this function without end.
-            lane.schedule(after: .zero) { [self] in finish(request, .failure(failure)) }
+            finishSoon(request, failure)
         }
         return request
     }
@@ -91,11 +92,16 @@ public final class LaneClient {
         look(at: request.deadline)
         if let link = choose(avoiding: request.avoid), link.send(request) { return nil }
         if let refusal, readyConnections == 0 { return refusal }
-        guard waitingBytes + request.body.count <= options.waitingBytes, waiting.append(request) else { return .full }
+        if deadWaiting > 0, isFull(for: request) { removeDead() }
+        if isFull(for: request) { return .full }
+        letWait(request)
         request.waitingSince = lane.now
-        waitingBytes += request.body.count
         look(at: lane.now + options.patience)
         return nil
+    }
+
+    private func isFull(for request: PendingRequest) -> Bool {
+        waiting.count == waiting.limit || waitingBytes + request.body.count > options.waitingBytes
     }
 
     /// The next link with stream credit, in turn; one that is going away or that failed this request only when there is no other.
@@ -131,6 +137,8 @@ public final class LaneClient {
     @discardableResult private func popWaiting() -> PendingRequest? {
         guard let request = waiting.popFirst() else { return nil }
         waitingBytes -= request.body.count
+        request.isWaiting = false
+        if request.handler == nil { deadWaiting -= 1 }
         return request
     }
 
@@ -201,7 +209,27 @@ public final class LaneClient {
     func finish(_ request: PendingRequest, _ result: Result<End, ClientFailure>) {
         guard let handler = request.handler else { return }
         request.handler = nil
+        if request.isWaiting { deadWaiting += 1 }
         handler.finished(result)
+    }
+
+    /// Ends a request from a call of its owner's: later, because a handler that asks again at once would make that call without end.
+    func finishSoon(_ request: PendingRequest, _ failure: ClientFailure) {
+        lane.schedule(after: .zero) { [self] in finish(request, .failure(failure)) }
+    }
+
+    /// Requests that were cancelled give their places to others.
+    private func removeDead() {
+        for _ in 0..<waiting.count {
+            guard let request = popWaiting() else { return }
+            if request.handler != nil { letWait(request) }
+        }
+    }
+
+    private func letWait(_ request: PendingRequest) {
+        waiting.append(request)
+        waitingBytes += request.body.count
+        request.isWaiting = true
     }
 
     // MARK: - Time
@@ -230,8 +258,7 @@ public final class LaneClient {
             } else if !hasConnection, patient <= now {
                 finish(request, .failure(request.wasLost ? .connectionLost(lastProblem) : .unreachable(lastProblem)))
             } else {
-                waiting.append(request)
-                waitingBytes += request.body.count
+                letWait(request)
                 next = min(next, request.deadline, patient > now ? patient : now + .milliseconds(100))
             }
         }

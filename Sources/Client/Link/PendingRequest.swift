@@ -46,6 +46,8 @@ public final class PendingRequest {
     var avoid = 0
     /// Since when it waits in the client.
     var waitingSince: Instant
+    /// Among those that wait for a connection or for stream credit.
+    var isWaiting = false
 
     init(
         head: RequestHead, body: [UInt8], deadline: Instant, credit: ClientConnection.ResponseCredit,
