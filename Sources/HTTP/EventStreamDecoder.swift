@@ -39,7 +39,7 @@ public struct EventStreamDecoder: ~Copyable {
             skipsLineFeed = false
         }
         while place < bytes.byteCount {
-            let end = EventStreamDecoder.lineEnd(in: bytes, from: place)
+            let end = bytes.lineEnd(from: place)
             guard partial.count + end - place <= limits.line else { throw .eventTooLarge }
             guard end < bytes.byteCount else { return partial.append(bytes.extracting(place..<end)) }
             var next = end + 1
@@ -112,22 +112,5 @@ public struct EventStreamDecoder: ~Copyable {
         event.removeAll()
         if event.allocatedBytes <= EventStreamDecoder.keptMemory { swap(&event, &gathered) }
         return goesOn
-    }
-
-    /// Offset of the next line feed or carriage return, or the end.
-    private static func lineEnd(in bytes: RawSpan, from start: Int) -> Int {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let highs: UInt64 = 0x8080_8080_8080_8080
-        var place = start
-        while place + 8 <= bytes.byteCount {
-            let word = bytes.word(at: place)
-            let feed = word ^ (ones &* 10)
-            let carriage = word ^ (ones &* 13)
-            let found = (((feed &- ones) & ~feed) | ((carriage &- ones) & ~carriage)) & highs
-            if found != 0 { return place + found.trailingZeroBitCount / 8 }
-            place += 8
-        }
-        while place < bytes.byteCount, bytes.byte(at: place) != 10, bytes.byte(at: place) != 13 { place += 1 }
-        return place
     }
 }

@@ -436,7 +436,9 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     private func updateInterest() {
         guard state != .closed, state != .connecting else { return }
         let wantsInput = !isPaused && !inputHasEnded
-        watch((wantsInput ? EPOLLIN.rawValue : 0) | (outputBacklog > 0 ? EPOLLOUT.rawValue : 0))
+        let events = (wantsInput ? EPOLLIN.rawValue : 0) | (outputBacklog > 0 ? EPOLLOUT.rawValue : 0)
+        // A broken connection is reported whatever is asked for; to one that only waits, once and not in each turn.
+        watch(events == 0 ? EPOLLET.rawValue : events)
     }
 
     // MARK: - The end

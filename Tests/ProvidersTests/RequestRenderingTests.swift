@@ -181,4 +181,51 @@ import Wire
         for key in ["n", "stream", "stream_options", "max_tokens", "top_k"] { #expect(object[key] == nil, "\(key)") }
         #expect((object["messages"] as? [Any])?.count == 1)
     }
+
+    @Test func `no member stands twice, however it is spelled`() throws {
+        var writer = ChatBodyWriter()
+        writer.message(.user, "x")
+        writer.tool(name: "f", schema: "{}")
+        writer.parameter(.temperature, "0.5")
+        writer.seed(1)
+        writer.passthrough(
+            provider: "sim", json: #"{"temperature":2,"t\u006fols":[],"m\u006fdel":"m","top_k":1,"top_k":2,"seed":9}"#)
+        writer.passthrough(provider: "other", json: #"{"min_p":1}"#)
+        writer.passthrough(provider: "sim", json: #"{"top_k":3,"a\"b":{"c":[null]}}"#)
+        let body = writer.finish()
+        var json = ByteBuffer()
+        try OpenAIChatRequest(
+            model: "m1", isStream: true, maximumOutputTokens: 5, usesLegacyLimitField: false, provider: "sim"
+        ).write(body.bytes, into: &json)
+        var reader = JSONReader(json.bytes)
+        var keys: [String] = []
+        _ = try reader.next()
+        while case .key(let key) = try reader.next() {
+            keys.append(reader.string(key))
+            try reader.skipValue()
+        }
+        #expect(
+            keys == [
+                "model", "messages", "stream", "stream_options", "max_completion_tokens", "tools", "temperature",
+                "seed",
+                "top_k", "a\"b",
+            ])
+        let object = try JSONSerialization.jsonObject(with: Data(json.array())) as? NSDictionary
+        #expect(object?["top_k"] as? Int == 1 && object?["temperature"] as? Double == 0.5)
+    }
+
+    @Test func `a body that breaks the protocol is refused, not half rendered`() throws {
+        var writer = ChatBodyWriter()
+        writer.message(.user, "text")
+        let whole = writer.finish().array()
+        let request = OpenAIChatRequest(
+            model: "m", isStream: false, maximumOutputTokens: 0, usesLegacyLimitField: false, provider: "sim")
+        // Cut anywhere, or with a byte that is no UTF-8 in its text.
+        for broken in (0..<whole.count).map({ Array(whole[..<$0]) }) + [Array(whole.dropLast()) + [0xFF]] {
+            #expect(throws: BodyError.self) {
+                var json = ByteBuffer()
+                try request.write(broken.span.bytes, into: &json)
+            }
+        }
+    }
 }

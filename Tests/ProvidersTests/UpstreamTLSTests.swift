@@ -90,15 +90,18 @@ private struct CompletionMachine: Machine, ~Copyable {
     @Test func `another name is refused before anything is sent`() async throws {
         let ended = try await call(names: "DNS:elsewhere.example")
         #expect(ended.failure == .connect && !ended.outcome.wasSent && ended.ends == 1)
+        #expect(ended.outcome.failure?.detail?.contains("hostname mismatch") == true)
     }
 
     @Test func `another authority is refused`() async throws {
         let ended = try await call(names: "DNS:localhost", trusted: "other")
         #expect(ended.failure == .connect && !ended.outcome.wasSent)
+        #expect(ended.outcome.failure?.detail?.contains("certificate") == true)
     }
 
     @Test func `a certificate that is no longer valid is refused`() async throws {
         let ended = try await call(names: "DNS:localhost", days: -1)
         #expect(ended.failure == .connect && !ended.outcome.wasSent)
+        #expect(ended.outcome.failure?.detail?.contains("expired") == true)
     }
 }

@@ -66,18 +66,67 @@ extension RawSpan {
     }
 
     /// True when both spans hold the same bytes.
-    @inlinable public func isEqual(to other: borrowing RawSpan) -> Bool {
+    public func isEqual(to other: borrowing RawSpan) -> Bool {
         guard byteCount == other.byteCount else { return false }
-        var offset = 0
-        while offset + 8 <= byteCount {
-            guard word(at: offset) == other.word(at: offset) else { return false }
-            offset += 8
+        // Safe: both pointers cover byteCount bytes during the call, and no load reaches beyond.
+        return unsafe withUnsafeBytes { left in
+            unsafe other.withUnsafeBytes { right in
+                func differing(_ place: Int) -> UInt64 {
+                    unsafe left.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+                        ^ right.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+                }
+                var place = 0
+                while place + 32 <= left.count {
+                    guard
+                        differing(place) | differing(place + 8) | differing(place + 16) | differing(place + 24) == 0
+                    else { return false }
+                    place += 32
+                }
+                while place + 8 <= left.count {
+                    guard differing(place) == 0 else { return false }
+                    place += 8
+                }
+                while place < left.count {
+                    guard unsafe left[place] == right[place] else { return false }
+                    place += 1
+                }
+                return true
+            }
         }
-        while offset < byteCount {
-            guard byte(at: offset) == other.byte(at: offset) else { return false }
-            offset += 1
+    }
+
+    /// Offset of the first line feed or carriage return at or behind `start`, or the end.
+    public func lineEnd(from start: Int) -> Int {
+        precondition(start >= 0 && start <= byteCount, "a search begins within the span")
+        // Safe: the pointer covers byteCount bytes during the call, and no load reaches beyond.
+        return unsafe withUnsafeBytes { bytes in
+            // A bit in each byte below 0x20, of which text has few; exact for the lowest such byte, and never missing one.
+            func controls(_ place: Int) -> UInt64 {
+                let word = unsafe UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+                return (word &- 0x2020_2020_2020_2020) & ~word & 0x8080_8080_8080_8080
+            }
+            var place = start
+            while place < bytes.count {
+                while place + 32 <= bytes.count,
+                    controls(place) | controls(place + 8) | controls(place + 16) | controls(place + 24) == 0
+                {
+                    place += 32
+                }
+                while place + 8 <= bytes.count {
+                    let found = controls(place)
+                    guard found == 0 else {
+                        place += found.trailingZeroBitCount / 8
+                        break
+                    }
+                    place += 8
+                }
+                guard place < bytes.count else { break }
+                let byte = unsafe bytes[place]
+                if byte == 10 || byte == 13 { return place }
+                place += 1
+            }
+            return bytes.count
         }
-        return true
     }
 
     /// True when the bytes are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).

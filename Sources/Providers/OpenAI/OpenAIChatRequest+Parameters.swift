@@ -3,13 +3,10 @@ import Core
 import Wire
 
 extension OpenAIChatRequest {
-    /// What passes through may not change what was asked, counted or reserved.
-    private static let ours: Set<String> = [
-        "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n",
-    ]
-
     func parameters(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
         guard !items.isEmpty else { return }
+        // Only what passes through can clash with the rest.
+        let passes = items.contains { if case .passthrough = $0 { true } else { false } }
         tools(items, body, &json, &output)
         list("stop", items, body, &json, &output)
         metadata(items, body, &json, &output)
@@ -32,10 +29,10 @@ extension OpenAIChatRequest {
                 json.key("top_logprobs", &output)
                 json.integer(count, &output)
             case .toolChoice(let choice, let name): toolChoice(choice, name, body, &json, &output)
-            case .passthrough(let wanted, let object): passthrough(wanted, object, body, &json, &output)
             default: break
             }
         }
+        if passes { passthrough(items, body, &json, &output) }
     }
 
     private func tools(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
@@ -104,22 +101,26 @@ extension OpenAIChatRequest {
         _ output: inout ByteBuffer
     ) {
         let bytes = body.extracting(slice.range)
+        json.key(OpenAIChatRequest.member(parameter), &output)
         switch parameter {
-        case .temperature: json.key("temperature", &output)
-        case .topP: json.key("top_p", &output)
-        case .presencePenalty: json.key("presence_penalty", &output)
-        case .frequencyPenalty: json.key("frequency_penalty", &output)
-        case .responseFormat: json.key("response_format", &output)
-        case .logitBias: json.key("logit_bias", &output)
-        case .reasoningEffort:
-            json.key("reasoning_effort", &output)
-            return json.string(bytes, &output)
-        case .user:
-            json.key("safety_identifier", &output)
-            return json.string(bytes, &output)
-        }
+        case .reasoningEffort, .user: json.string(bytes, &output)
         // Decimals and objects were checked by the body's reader and travel as they were written.
-        json.raw(bytes, &output)
+        case .temperature, .topP, .presencePenalty, .frequencyPenalty, .responseFormat, .logitBias:
+            json.raw(bytes, &output)
+        }
+    }
+
+    static func member(_ parameter: ChatParameter) -> StaticString {
+        switch parameter {
+        case .temperature: "temperature"
+        case .topP: "top_p"
+        case .presencePenalty: "presence_penalty"
+        case .frequencyPenalty: "frequency_penalty"
+        case .responseFormat: "response_format"
+        case .logitBias: "logit_bias"
+        case .reasoningEffort: "reasoning_effort"
+        case .user: "safety_identifier"
+        }
     }
 
     private func toolChoice(
@@ -141,23 +142,6 @@ extension OpenAIChatRequest {
             json.string(body.extracting(name.range), &output)
             json.endObject(&output)
             json.endObject(&output)
-        }
-    }
-
-    /// Members that are meant for this provider are added as they are; what the gateway itself sets is not overwritten.
-    private func passthrough(
-        _ wanted: ByteSlice, _ object: ByteSlice, _ body: RawSpan, _ json: inout JSONWriter,
-        _ output: inout ByteBuffer
-    ) {
-        guard body.string(wanted.range) == provider else { return }
-        var reader = JSONReader(body.extracting(object.range))
-        guard (try? reader.next()) == .objectStart else { return }
-        while case .key(let key) = try? reader.next() {
-            let name = reader.string(key)
-            guard let value = try? reader.rawValue() else { return }
-            guard !OpenAIChatRequest.ours.contains(name) else { continue }
-            json.key(name, &output)
-            json.raw(reader.bytes.extracting(value), &output)
         }
     }
 }
