@@ -67,6 +67,7 @@ final class AdminServer {
         }
         switch (request.method, request.path) {
         case ("GET", "/v1/status"): reply(channel, 200, status)
+        case ("POST", "/v1/explain"): explain(request.body, channel)
         case ("POST", "/v1/apply"): apply(request.body, channel)
         default: problem(channel, 404, "no \(request.method) \(request.path) here")
         }

@@ -18,6 +18,8 @@ final class Coordinator: @unchecked Sendable {
     private let tls: TLSContext
     private let redis: RedisConnection
     let keys: KeyRing
+    /// The tenants' quota, to look at.
+    let quota: QuotaStore
     private var publication = Publication(epoch: UInt64(Host.wallClockMicroseconds() / 1_000))
     /// Why part of the configuration is not published; nil when all of it is.
     private(set) var holding: String?
@@ -74,6 +76,7 @@ final class Coordinator: @unchecked Sendable {
         }
         redis = RedisConnection(
             lane: lane, endpoint: endpoint, tls: redisTLS, configuration: settings, seed: Host.randomSeed())
+        quota = QuotaStore(redis)
         let folder = source.resolve(configuration.stateDirectory)
         keys = KeyRing(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).keys")
         publishedPath = "\(folder)/coordinator-\(own.name).published"

@@ -73,6 +73,9 @@ final class Child: @unchecked Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, error, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        // A descriptor that another test opened at this moment must not live on in our children: whoever waits for its end would wait
+        // for theirs.
+        for descriptor in Int32(3)..<512 { posix_spawn_file_actions_addclose(&actions, descriptor) }
         // Swift's concurrency runtime blocks no signal, but a lane's thread does; children begin with a clean mask.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

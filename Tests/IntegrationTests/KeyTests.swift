@@ -247,4 +247,71 @@ import Wire
             #expect(!everything.contains(secret) && !everything.contains("hash"))
         }
     }
+
+    @Test func `explain foretells what the node does, names the reason, and charges nothing`() async throws {
+        try await withCluster("limit = $1 / day") { cluster in
+            let (id, text) = try await make(
+                cluster, ["--model", "chat-default", "--feature", "summary", "--limit", "2 requests / hour burst 2"])
+            func explain(_ options: [String], key: String? = nil) async throws -> TestCluster.Answer {
+                let base = ["explain", "--key", key ?? id, "--model", "chat-default", "--json"]
+                return try await cluster.tool(base + options)
+            }
+            let before = try await cluster.quotaState()
+            let good = try await explain(
+                ["--feature", "summary", "--input-tokens", "10", "--max-output", "100"], key: text)
+            #expect(good.status == 0, "\(good.output) \(good.error)")
+            #expect(good.json["allowed"]?.bool == true)
+            #expect(good.json["steps"]?.elements?.first { $0["step"]?.text == "secret" }?["passes"]?.bool == true)
+            let target = good.json["targets"]?.elements?.first
+            #expect(target?["target"]?.text == "sim/gpt-6-luna" && target?["permille"]?.integer == 1_000)
+            #expect(target?["most_micro_usd"]?.integer == 51)
+            let limits = good.json["limits"]?.elements ?? []
+            #expect(limits.count == 3 && limits.allSatisfy { $0["room"]?.text == "now" })
+            #expect(limits.last?["scope"]?.text == "key" && limits.last?["used"]?.integer == 0)
+            let tag = try await explain(["--feature", "other"])
+            #expect(tag.status == 77 && tag.json["refused_by"]?.text == "feature")
+            let told = tag.json["steps"]?.elements?.first { $0["step"]?.text == "feature" }?["text"]?.text
+            let caller = try Caller(cluster, key: text, node: 1)
+            #expect(await caller.ask("x") { $0.feature = "other" }.refusal?.text == told, "the node says the same")
+            let from = try await explain(["--feature", "summary", "--from", "192.0.2.1"])
+            #expect(from.status == 0, "any network is allowed")
+            let wrong = try await explain(["--feature", "summary"], key: "slk_\(id)_0123456789abcdefghij")
+            #expect(wrong.status == 77 && wrong.json["refused_by"]?.text == "secret")
+            let large = try await explain(
+                ["--feature", "summary", "--input-tokens", "2000000", "--max-output", "1000000"])
+            #expect(large.status == 0, "a reservation is what answers usually use, not what they may use")
+            #expect(try await cluster.quotaState() == before, "nothing was charged")
+            for _ in 0..<2 { #expect(await caller.ask("x") { $0.feature = "summary" }.end != nil) }
+            try await cluster.wait("the settlements") { try await cluster.held("q:{acme}:t:search").requests == 0 }
+            let full = try await explain(["--feature", "summary"])
+            #expect(full.status == 75 && full.json["refused_by"]?.text == "limits", "\(full.output)")
+            let limit = full.json["limits"]?.elements?.first { $0["scope"]?.text == "key" }
+            #expect(limit?["left"]?.integer == 0 && limit?["used"]?.integer == 2 && limit?["room"]?.text == "after")
+            let wait = try #require(limit?["retry_after_ms"]?.integer)
+            let refusal = try #require(await caller.ask("x") { $0.feature = "summary" }.refusal)
+            #expect(refusal.code == .quotaRequests)
+            #expect(
+                abs(Int64(refusal.retryAfterMilliseconds) - wait) < 2_000, "\(refusal.retryAfterMilliseconds) \(wait)")
+            let page = try await cluster.tool([
+                "explain", "--key", id, "--model", "chat-default", "--feature", "summary",
+            ])
+            #expect(
+                page.output.contains("would be REFUSED by: limits") && page.output.contains("ROOM"), "\(page.output)")
+            for (words, expected) in [
+                (["--model", "m"], "--key"), (["--key", "k"], "--model"),
+                (["--key", "slk_x", "--model", "m"], "slk_<id>"),
+                (["--key", "k", "--model", "m", "--max-output", "-1"], "from 0"),
+            ] {
+                let answer = try await cluster.tool(["explain"] + words)
+                #expect(answer.status == 64 && answer.error.contains(expected), "\(answer.error)")
+            }
+            let word = try await explain(["--priority", "urgent"])
+            #expect(word.status == 1 && word.error.contains("interactive, background, batch"), "\(word.error)")
+            let address = try await explain(["--from", "here"])
+            #expect(address.error.contains("expected an IPv4 or IPv6 address"))
+            try await cluster.kill("redis")
+            let blind = try await explain(["--feature", "summary"])
+            #expect(blind.output.contains("Redis does not answer"), "\(blind.output)")
+        }
+    }
 }

@@ -64,6 +64,13 @@ final class BlockingRedis {
         return try QuotaReplyReader.extend(reply, of: call)
     }
 
+    func peek(_ call: ReserveCall) throws -> QuotaPeek {
+        let name = try name(.peek)
+        let reply = try exchange { codec.write(call, script: name, into: &$0) }
+        if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
+        return try QuotaReplyReader.peek(reply, of: call)
+    }
+
     func settle(_ call: SettleCall) throws -> SettleReply {
         let name = try name(.settle)
         let reply = try exchange { codec.write(call, script: name, into: &$0) }

@@ -233,11 +233,11 @@ import Testing
     }
 
     @Test func tooManyCommandsAreRefusedAtOnce() throws {
-        let (dialer, connection) = Self.ready(try RedisServer()) { $0.limits.commands = 4 }
+        let (dialer, connection) = Self.ready(try RedisServer()) { $0.limits.commands = 8 }
         var results: [Result<RedisReply, StoreError>] = []
-        for _ in 0..<6 { connection.send(RedisCommand("PING")) { results.append($0) } }
+        for _ in 0..<10 { connection.send(RedisCommand("PING")) { results.append($0) } }
         #expect(results == [.failure(.overloaded), .failure(.overloaded)])
-        dialer.run { results.count == 6 }
+        dialer.run { results.count == 10 }
         #expect(results.dropFirst(2).allSatisfy { $0 == .success(.status("PONG")) })
         connection.close()
     }

@@ -41,6 +41,9 @@ import Testing
             #expect((operations.retries[name] ?? 0) > 10, "\(name): \(operations.retries)")
         }
         #expect(operations.lost > 10, "holds must expire unsettled, too")
+        for name in ["room", "after", "released", "never"] {
+            #expect((operations.peeks[name] ?? 0) > 10, "\(name): \(operations.peeks)")
+        }
     }
 
 }
@@ -72,6 +75,7 @@ struct Operations {
     private var done: [SettleCall] = []
     private var serial: UInt64 = 0
     private(set) var retries: [String: Int] = [:]
+    private(set) var peeks: [String: Int] = [:]
     var lost: Int64 { model.lost }
     let configurations: [(tenant: Tenant, limits: LimitSet)]
 
@@ -160,6 +164,7 @@ struct Operations {
 
     mutating func step(on redis: BlockingRedis) throws -> Outcome {
         if chance.below(200) == 0 { usleep(UInt32(chance.below(30_000))) }
+        if chance.below(4) == 0, let outcome = try peek(fresh(), on: redis), !outcome.isEqual { return outcome }
         switch chance.below(100) {
         case 0..<45: return try reserve(fresh(), on: redis)
         case 45..<50 where !open.isEmpty: return try reserve(open[chance.below(open.count)], on: redis)
@@ -193,6 +198,34 @@ struct Operations {
         let hold = chance.below(10) == 0 ? 1 + chance.below(400) : 1 + chance.below(20)
         return ReserveCall(
             id: nextID(), tenant: place.tenant, estimate: use(), holdMilliseconds: Int64(hold), limits: place.limits)
+    }
+
+    /// Looks at the limits of a call that is not made: nothing may change, and the next reservation shows whether it did.
+    private mutating func peek(_ call: ReserveCall, on redis: BlockingRedis) throws -> Outcome? {
+        let real = try redis.peek(call)
+        for standing in real.standings {
+            switch standing.retry {
+            case nil: peeks["room", default: 0] += 1
+            case .after: peeks["after", default: 0] += 1
+            case .whenReleased: peeks["released", default: 0] += 1
+            case .never: peeks["never", default: 0] += 1
+            }
+        }
+        let expected = model.peek(call, at: real.atMicroseconds)
+        // What binds is what a reservation at the same time would name.
+        var isSame = real == expected
+        guard chance.below(8) == 0 else { return outcome(isSame, real, expected, call) }
+        var trial = model
+        switch trial.reserve(call, at: real.atMicroseconds) {
+        case .granted: isSame = isSame && expected.binding == nil
+        case .denied(let denial): isSame = isSame && expected.binding == denial.index
+        case .repeated, .duplicate: break
+        }
+        return outcome(isSame, real, expected, call)
+    }
+
+    private func outcome(_ isEqual: Bool, _ real: QuotaPeek, _ expected: QuotaPeek, _ call: ReserveCall) -> Outcome {
+        Outcome(name: "peek", isEqual: isEqual, difference: "script \(real)\nmodel  \(expected)\ncall \(call)")
     }
 
     private mutating func reserve(_ call: ReserveCall, on redis: BlockingRedis) throws -> Outcome {

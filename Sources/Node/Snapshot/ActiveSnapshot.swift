@@ -48,12 +48,14 @@ final class ActiveSnapshot: Sendable {
     }
 }
 
-/// Makes grants; keys of one team without limits of their own share one set of limits, and so its layout in Redis' scripts.
+/// Makes grants. Each key has a set of limits of its own, because what Redis' scripts are sent is remembered by set, with the key's names;
+/// beyond as many as are remembered, keys of one team without limits of their own share one: 100,000 would take 100 MB.
 private struct Granting {
     private let cluster: ClusterSnapshot
     private let version: UInt64
     private let previous: ActiveSnapshot?
     private var shared: [String: LimitSet?] = [:]
+    private static let unsharedCount = 8_192
     /// Whether a team and its org are the same as in the previous snapshot.
     private var isSame: [String: Bool] = [:]
 
@@ -80,7 +82,9 @@ private struct Granting {
     /// A key whose team or org is gone has no limits to be held to, so it has no rights either.
     private mutating func limits(_ record: KeyRecord, _ name: String) -> LimitSet? {
         guard let org = cluster.orgs[record.org], let team = cluster.teams[name] else { return nil }
-        if !record.limits.isEmpty { return try? record.limitSet(version: version, org: org, team: team) }
+        if !record.limits.isEmpty || cluster.keys.count <= Granting.unsharedCount {
+            return try? record.limitSet(version: version, org: org, team: team)
+        }
         if let known = shared[name] { return known }
         let made = try? record.limitSet(version: version, org: org, team: team)
         shared[name] = .some(made)

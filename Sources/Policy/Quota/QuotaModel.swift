@@ -130,7 +130,7 @@ public struct QuotaModel: Sendable {
         return record
     }
 
-    private func openAccount(_ key: AccountKey, at now: Int64) -> Account {
+    func openAccount(_ key: AccountKey, at now: Int64) -> Account {
         guard var account = accounts[key], account.expires == 0 || account.expires > now / 1000 else {
             return Account()
         }

@@ -222,6 +222,21 @@ struct QuotaReplyReader {
             remaining: limits.layout.rules[index].remaining(left), retry: QuotaRetry(wait: wait))
     }
 
+    static func peek(_ reply: RedisReply, of call: ReserveCall) throws(StoreError) -> QuotaPeek {
+        var reader = try QuotaReplyReader(reply)
+        let rules = call.limits.layout.rules
+        guard reader.code == UInt8(ascii: "P"), reader.bytes.count == 9 + 17 * rules.count else { throw misfit(reply) }
+        let now = reader.double()
+        var standings: [QuotaPeek.Standing] = []
+        for rule in rules {
+            let hasRoom = reader.integer(1) == 1
+            let (left, wait) = (reader.double(), reader.double())
+            let retry = hasRoom ? nil : QuotaRetry(wait: wait)
+            standings.append(QuotaPeek.Standing(remaining: rule.remaining(left), retry: retry))
+        }
+        return QuotaPeek(atMicroseconds: now, standings: standings)
+    }
+
     static func settle(_ reply: RedisReply) throws(StoreError) -> SettleReply {
         var reader = try QuotaReplyReader(reply)
         switch reader.code {

@@ -1,4 +1,4 @@
-// Reserve and settle against Redis: the only callers of the quota scripts.
+// Reserve, settle and peek against Redis: the only callers of the quota scripts.
 
 import Core
 import Policy
@@ -38,6 +38,19 @@ public final class QuotaStore {
     /// Ends a reservation with its real use. Safe to repeat after any failure: it counts once.
     public func settle(_ call: SettleCall, then: @escaping (Result<SettleReply, StoreError>) -> Void) {
         connection.send(Settlement(call, self, then))
+    }
+
+    /// How do the limits of this request stand? Nothing is written; the call's id and hold have no meaning.
+    public func peek(_ call: ReserveCall, then: @escaping (Result<QuotaPeek, StoreError>) -> Void) {
+        let asked = WrittenCall(.peek) { [self] name, output in
+            codec.write(call, script: name, into: &output)
+        } then: { result in
+            then(
+                result.flatMap { reply in
+                    Result { () throws(StoreError) in try QuotaReplyReader.peek(reply, of: call) }
+                })
+        }
+        connection.send(asked)
     }
 
     private final class Reservation: ScriptCall {

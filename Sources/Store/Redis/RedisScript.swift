@@ -1,6 +1,6 @@
 // The Lua scripts, embedded in the binary: loaded on each connection, then called by their digest.
 
-/// A script that changes shared state in one step.
+/// A script that reads or changes shared state in one step.
 public enum RedisScript: Int, CaseIterable, Sendable {
     /// Checks and writes all limits of a request.
     case reserve
@@ -8,6 +8,8 @@ public enum RedisScript: Int, CaseIterable, Sendable {
     case settle
     /// Replaces a field of a hash that nobody changed in between.
     case replace
+    /// Tells how all limits of a request stand, and writes nothing.
+    case peek
 
     /// Its text: the `#!lua` line, what the quota scripts share, its own body.
     public var source: [UInt8] { Self.sources[rawValue] }
@@ -17,6 +19,7 @@ public enum RedisScript: Int, CaseIterable, Sendable {
         case .reserve: assemble(PackageResources.reserve_lua)
         case .settle: assemble(PackageResources.settle_lua)
         case .replace: PackageResources.replace_lua
+        case .peek: assemble(PackageResources.peek_lua)
         }
     }
 
