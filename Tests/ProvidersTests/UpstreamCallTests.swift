@@ -98,6 +98,7 @@ import Testing
         }
         let ended = await (try harness(server) { $0.idleTimeout = .milliseconds(400) }).call()
         #expect(ended.failure == .streamInterrupted && ended.outcome.failure?.cause == .timeout)
+        #expect(ended.outcome.failure?.wireCode == .upstreamStalled)
         #expect(ended.outcome.hasContent && ended.text == "begun" && ended.ends == 1)
         #expect(ended.time < .seconds(5))
     }
@@ -185,7 +186,8 @@ import Testing
         switch cut {
         // Before anything was seen, another target may still answer instead.
         case .beforeHead, .inHead, .afterHead, .inEvent: #expect(ended.failure == .serverError)
-        case .afterContent: #expect(ended.failure == .streamInterrupted)
+        case .afterContent:
+            #expect(ended.failure == .streamInterrupted && ended.outcome.failure?.wireCode == .upstreamTruncated)
         }
         #expect(ended.outcome.hasContent == (cut == .afterContent))
     }
