@@ -1,5 +1,6 @@
 // How a client connects, waits and repeats.
 public import Net
+public import Wire
 
 /// Where a cluster is, how to prove who asks, and the limits of one client.
 public struct ClientOptions: Sendable {
@@ -25,6 +26,8 @@ public struct ClientOptions: Sendable {
     public var patience = Duration.seconds(10)
     /// Requests that may wait for a connection or for stream credit.
     public var waiting = 65_536
+    /// Called with what nodes say about their load and about budgets that come near their end; on a thread of the client's own.
+    public var onHint: (@Sendable (Hint) -> Void)?
     /// Bytes of the bodies of requests that wait.
     public var waitingBytes = 64 << 20
 

@@ -22,6 +22,8 @@ final class Gateway: @unchecked Sendable {
     private var sessionNumber: UInt64 = 0
     /// Learned from answers.
     var estimates = TokenEstimates()
+    /// Which thresholds of budgets were told.
+    var budgets = BudgetWatch()
     var chance: Chance
     var metrics = NodeMetrics()
     /// Log lines that were not handed to the writer yet.
@@ -70,6 +72,9 @@ final class Gateway: @unchecked Sendable {
     var listenerCounts: ListenerCounts { listener?.counts ?? ListenerCounts() }
 
     func remove(_ session: Session) { sessions[session.number] = nil }
+
+    /// How many of the client connections that this lane takes are in use, of 255.
+    var load: UInt8 { UInt8(clamping: sessions.count * 255 / max(1, settings.configuration.nodes.maximumConnections)) }
 
     /// Requests under way on all sessions.
     var openRequests: Int { sessions.values.reduce(0) { $0 + $1.openRequests } }

@@ -27,6 +27,9 @@ struct NodeMetrics: Sendable {
     /// Streams that asked for more than was reserved, and those for which a limit had no room.
     var extensions = Counter()
     var extensionsDenied = Counter()
+    var budgetWarnings = MetricFamily<Counter>(
+        "sluice_budget_warnings_total", help: "Thresholds that budgets reached, once a lane and window.",
+        labels: ["org", "scope", "percent"], blank: Counter())
     var authenticationFailures = Counter()
     var connectionErrors = MetricFamily<Counter>(
         "sluice_connection_errors_total", help: "Connections that ended with an error.", labels: ["code"],
@@ -86,6 +89,11 @@ struct NodeMetrics: Sendable {
         connectionErrors[place].add()
     }
 
+    mutating func warned(_ org: String, _ scope: String, percent: UInt8) {
+        let place = budgetWarnings.series(org, scope, "\(percent)")
+        budgetWarnings[place].add()
+    }
+
     mutating func merge(_ other: NodeMetrics) {
         requests.merge(other.requests)
         tokens.merge(other.tokens)
@@ -95,6 +103,7 @@ struct NodeMetrics: Sendable {
         reserve.merge(other.reserve)
         extensions.merge(other.extensions)
         extensionsDenied.merge(other.extensionsDenied)
+        budgetWarnings.merge(other.budgetWarnings)
         authenticationFailures.merge(other.authenticationFailures)
         connectionErrors.merge(other.connectionErrors)
     }
@@ -170,6 +179,7 @@ struct LaneReading: Sendable {
         page.add(
             "sluice_extensions_denied_total", help: "Streams ended because a limit had no room for more.",
             metrics.extensionsDenied)
+        page.add(metrics.budgetWarnings)
         page.add(
             "sluice_authentication_failures_total", help: "Connections refused for their key.",
             metrics.authenticationFailures)

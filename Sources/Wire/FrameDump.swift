@@ -126,7 +126,9 @@ public enum FrameDump {
             return "\(code), retry \(error.retry) after \(error.retryAfterMilliseconds) ms" + quoted(error.text)
         case .hint:
             let hint = try Hint(&reader)
-            return "load \(hint.load), in flight \(hint.suggestedInFlight)\(hint.wantsRebalance ? ", rebalance" : "")"
+            let budget = hint.budget == .within ? "" : ", budget \(hint.budget == .near ? "near" : "over")"
+            return
+                "load \(hint.load), in flight \(hint.suggestedInFlight)\(hint.wantsRebalance ? ", rebalance" : "")\(budget)"
         case .subscribe:
             let message = try Subscribe(&reader, flags: header.flags)
             return "node \(message.node) '\(message.name)', has \(message.lastEpoch)/\(message.lastSequence)"

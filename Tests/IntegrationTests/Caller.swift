@@ -26,7 +26,8 @@ final class Caller: @unchecked Sendable {
 
     /// A client of the balancer, or of one node.
     init(
-        _ cluster: TestCluster, key: String? = nil, connections: Int = 1, node: Int? = nil, certificate: String? = nil
+        _ cluster: TestCluster, key: String? = nil, connections: Int = 1, node: Int? = nil, certificate: String? = nil,
+        onHint: (@Sendable (Hint) -> Void)? = nil
     ) throws {
         let port = node.map { cluster.at("node") + $0 } ?? cluster.at("balancer")
         guard let endpoint = Endpoint.parse("127.0.0.1:\(port)") else {
@@ -41,6 +42,7 @@ final class Caller: @unchecked Sendable {
             serverName: "localhost", apiKey: certificate == nil ? Array((key ?? cluster.key).utf8) : [])
         options.connections = connections
         options.attempts = 1
+        options.onHint = onHint
         lane = try Lane.start(count: 1, name: "caller")[0]
         lane.execute { [self, options] in client = LaneClient(lane: lane, options: options) }
     }

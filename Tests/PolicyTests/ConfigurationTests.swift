@@ -44,6 +44,11 @@ import Testing
         ("allow-plain-http = yes", "allow-plain-http = no", "base-url must begin with https"),
         ("limit = 600 requests / minute burst 100", "limit = 600 requests / fortnight", "expected second, minute"),
         ("limit = $500 / month", "limit = $500 / month sliding-window", "cannot count"),
+        ("limit = $500 / month", "limit = $500 / month warn", "expected percentages behind 'warn'"),
+        ("limit = $500 / month", "limit = $500 / month warn 0%", "expected a percentage from 1% to 100%"),
+        ("limit = $500 / month", "limit = $500 / month warn 90% 80%", "each above the one before"),
+        ("limit = $500 / month", "limit = $500 / month firm", "expected 'soft' or 'warn N%', found 'firm'"),
+        ("limit = 1M tokens / minute", "limit = 1M tokens / minute soft", "only money can"),
         ("lanes = 1 ", "lanes = 65 ", "expected a number from 0 to 64"),
         ("kind = openai\nbase-url = http:", "kind = oracle\nbase-url = http:", "unknown kind of provider"),
         ("[balancer main]\n", "[balancer main\n", "a heading ends with ']'"),
@@ -128,7 +133,7 @@ import Testing
         let list = Self.columns + "gpt-6-luna,1,2\ngpt-6-sol,3,4\nother,5,6\n"
         let loaded = try load(list) { $0 + "\n[price gpt-6-sol]\ninput = $7 / 1M tokens\noutput = $8 / 1M tokens\n" }
             .get()
-        #expect(loaded.published.prices.mapValues(\.input) == ["gpt-6-luna": 1_000_000, "gpt-6-sol": 7_000_000])
+        #expect(loaded.published.prices.mapValues(\.rates.input) == ["gpt-6-luna": 1_000_000, "gpt-6-sol": 7_000_000])
     }
 
     @Test func `under a budget a target without a price is a mistake, at its line`() throws {
@@ -194,8 +199,14 @@ import Testing
         key.models = ["chat-default", "*"]
         key.expiresAtSeconds = 1_900_000_000
         snapshot.keys["abc"] = key
-        let long = ModelPrice.LongPrompt(threshold: 272_000, input: 200_000, output: 3, cachedInput: 17_500)
-        snapshot.prices["m"] = ModelPrice(input: 100_000, output: 1, cachedInput: 8_750, longPrompt: long)
+        let long = ModelPrice.LongPrompt(
+            threshold: 272_000, rates: .init(input: 200_000, output: 3, cachedInput: 17_500, cacheWrite: 9))
+        snapshot.prices["m"] = ModelPrice(
+            .init(input: 100_000, output: 1, cachedInput: 8_750, reasoning: 2), longPrompt: long)
+        snapshot.orgs["acme"]?.limits += [
+            try Limit.parse("$9 / day soft", scope: .org), try Limit.parse("$1 / hour warn off", scope: .org),
+        ]
+        snapshot.orgs["acme"]?.keyLimits = [try Limit.parse("$99 / month soft warn 50% 90%", scope: .key)]
         snapshot.confirmedRouteCount = 2
         let (decoded, problems) = ClusterSnapshot.decode(snapshot.records)
         #expect(problems == [])
@@ -241,60 +252,6 @@ import Testing
         #expect(text.utf8.count > ConfigurationDocument.sizeLimit)
         let (read, problems) = ClusterSnapshot.read(text, file: "s")
         #expect(problems == [] && read == snapshot)
-    }
-
-    @Test func `prices are exact, rounded once, and a missing one is not free`() throws {
-        let text = try String(contentsOf: ConfigurationTests.root.appending(path: "prices.csv"), encoding: .utf8)
-        let (prices, problems) = PriceList.parse(text, file: "prices.csv")
-        #expect(problems == [])
-        let luna = try #require(prices["gpt-6-luna"])
-        #expect(
-            luna
-                == ModelPrice(
-                    input: 100_000, output: 500_000, cachedInput: 10_000, cacheWrite: 125_000,
-                    longPrompt: .init(threshold: 272_000, input: 200_000, output: 750_000, cachedInput: 20_000)))
-        #expect(luna.cost(inputTokens: 1_000, outputTokens: 500).amount == 350)
-        #expect(luna.cost(inputTokens: 1_000, outputTokens: 0, cachedTokens: 1_000).amount == 10)
-        // 5 tokens at 100,000 pico-USD are exactly half a micro-USD: to even, so 0; 15 tokens are one and a half: 2.
-        #expect(luna.cost(inputTokens: 5, outputTokens: 0).amount == 0)
-        #expect(luna.cost(inputTokens: 15, outputTokens: 0).amount == 2)
-        // A long prompt has its own rates for every token, from the first one above the threshold.
-        #expect(
-            luna.cost(inputTokens: 272_000, outputTokens: 1_000, cachedTokens: 100_000).amount == 17_200 + 1_000 + 500)
-        #expect(
-            luna.cost(inputTokens: 272_001, outputTokens: 1_000, cachedTokens: 100_001).amount == 34_400 + 2_000 + 750)
-        // More cached than prompt tokens, or negative counts, are a provider's mistake and cost what is there.
-        #expect(luna.cost(inputTokens: 1_000, outputTokens: -5, cachedTokens: 2_000, cacheWriteTokens: 9).amount == 10)
-        #expect(ModelPrice(input: 1_000_000, output: 1).cost(inputTokens: .max, outputTokens: .max).amount == .max)
-    }
-
-    static let lists: [(text: String, models: [String], problems: [String])] = [
-        (columns + "a,,\nb,1,2\nc,0,0\nd,1,\ne,,1\nf,0,1\n", ["b", "f"], []),
-        (
-            columns + "b,300,1\nc,1,2\n", ["c"],
-            ["p:2:1: 300 dollars per million tokens in input_usd_per_mtok cannot be believed"]
-        ),
-        (columns + "b,1,2,3\nc,1,2\n", ["c"], ["p:2:1: expected 3 cells, found 4"]),
-        (columns + "c,1,2\nc,1,3\n", ["c"], ["p:3:1: 'c' stands twice"]),
-        (
-            columns + "b,1,0.0000001\nb,x,1\n", [],
-            [
-                "p:2:1: expected dollars with at most 6 decimals in output_usd_per_mtok, found '0.0000001'",
-                "p:3:1: expected dollars with at most 6 decimals in input_usd_per_mtok, found 'x'",
-            ]
-        ),
-        (columns.replacingOccurrences(of: "\n", with: "\r\n") + "c,1,2\r\n\r\n", ["c"], []),
-        ("mode,model,output_usd_per_mtok,input_usd_per_mtok\nembedding,e,,1\nchat,c,,1\n", ["e"], []),
-        ("name,price\nb,1\n", [], ["p:1:1: expected the columns model, input_usd_per_mtok, output_usd_per_mtok"]),
-        ("", [], ["p:1:1: expected a heading line with the names of the columns"]),
-    ]
-
-    @Test(arguments: lists) func `a price list gives what it knows and tells what is wrong`(
-        _ text: String, _ models: [String], _ problems: [String]
-    ) {
-        let (prices, found) = PriceList.parse(text, file: "p")
-        #expect(prices.keys.sorted() == models)
-        #expect(found.map(\.description) == problems)
     }
 
     @Test func `an API key is split into its parts, and other texts are refused`() {

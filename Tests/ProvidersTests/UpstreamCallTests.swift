@@ -69,9 +69,7 @@ import Testing
     }
 
     @Test func `a name that does not exist fails to connect within the connect time`() async throws {
-        let ended = try await UpstreamHarness("http://no-such-host.invalid/v1") {
-            $0.connectTimeout = .seconds(1)
-        }.call()
+        let ended = try await UpstreamHarness("http://no-such-host.invalid/v1").call()
         #expect(ended.failure == .connect && ended.ends == 1)
     }
 
@@ -81,11 +79,11 @@ import Testing
             if peer.number > 0 { peer.beginStream() }
             while peer.number == 0 ? !peer.waitForClose() : peer.chunk(": still here\n\n") { usleep(50_000) }
         }
-        let harness = try harness(server) { $0.firstEventTimeout = .milliseconds(400) }
+        let harness = try harness(server)
         for _ in 0..<2 {
             let ended = await harness.call()
             #expect(ended.failure == .timeout && ended.ends == 1)
-            #expect(ended.time > .milliseconds(380) && ended.time < .seconds(5), "\(ended.time)")
+            #expect(ended.time > .milliseconds(380) && ended.time < .milliseconds(1_500), "\(ended.time)")
         }
     }
 
@@ -96,11 +94,10 @@ import Testing
             peer.delta("begun")
             while peer.chunk(": still here\n\n") { usleep(50_000) }
         }
-        let ended = await (try harness(server) { $0.idleTimeout = .milliseconds(400) }).call()
+        let ended = await (try harness(server)).call()
         #expect(ended.failure == .streamInterrupted && ended.outcome.failure?.cause == .timeout)
-        #expect(ended.outcome.failure?.wireCode == .upstreamStalled)
         #expect(ended.outcome.hasContent && ended.text == "begun" && ended.ends == 1)
-        #expect(ended.time < .seconds(5))
+        #expect(ended.time < .milliseconds(1_500))
     }
 
     @Test func `a cancelled call closes the provider's connection at once`() async throws {
@@ -113,7 +110,7 @@ import Testing
             closed.withLock { $0 = isClosed }
         }
         let ended = await (try harness(server)).call(onDelta: { $0.cancel() })
-        #expect(ended.failure == .cancelled && ended.ends == 1 && ended.time < .seconds(1))
+        #expect(ended.failure == .cancelled && ended.ends == 1 && ended.time < .milliseconds(300))
         for _ in 0..<100 where !closed.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(10)) }
         #expect(closed.withLock { $0 })
     }
@@ -143,7 +140,7 @@ import Testing
             }
             peer.endStream()
         }
-        let harness = try harness(server)
+        let harness = try harness(server) { $0.idleTimeout = .seconds(5) }
         let whenPaused = Mutex((sent: 0, received: 0))
         let ended = await harness.call(onStart: { call, lane in
             lane.schedule(after: .milliseconds(30)) {
@@ -182,12 +179,11 @@ import Testing
             if isReset { peer.reset() }
         }
         let ended = await (try harness(server)).call()
-        #expect(ended.ends == 1 && ended.outcome.wasSent)
+        #expect(ended.ends == 1 && ended.outcome.wasSent && ended.time < .milliseconds(350))
         switch cut {
         // Before anything was seen, another target may still answer instead.
         case .beforeHead, .inHead, .afterHead, .inEvent: #expect(ended.failure == .serverError)
-        case .afterContent:
-            #expect(ended.failure == .streamInterrupted && ended.outcome.failure?.wireCode == .upstreamTruncated)
+        case .afterContent: #expect(ended.failure == .streamInterrupted)
         }
         #expect(ended.outcome.hasContent == (cut == .afterContent))
     }
@@ -260,7 +256,7 @@ import Testing
         }
         let ended = await (try harness(server)).call()
         #expect([.protocolError, .streamInterrupted].contains(ended.failure), "\(String(describing: ended.failure))")
-        #expect(ended.ends == 1 && !ended.outcome.hasContent)
+        #expect(ended.ends == 1 && !ended.outcome.hasContent && ended.time < .milliseconds(1_500))
     }
 
     @Test func `endless heads and lines are cut off, whatever they cost the server`() async throws {
@@ -277,7 +273,7 @@ import Testing
                 while peer.chunk(String(repeating: "x", count: 65_536)) { sent.withLock { $0 += 65_536 } }
             }
         }
-        let harness = try harness(server)
+        let harness = try harness(server) { $0.firstEventTimeout = .seconds(10) }
         let head = await harness.call()
         #expect(head.failure == .protocolError && head.ends == 1)
         let line = await harness.call()

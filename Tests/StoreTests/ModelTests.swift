@@ -125,6 +125,9 @@ struct Operations {
                 make(.org, .requests, 60, 30_000, .fixedWindow),
                 make(.team, .totalTokens, 50_000, 20_000, .fixedWindow),
                 make(.key, .requests, 1000, 86_400_000_000, .fixedWindow), day,
+                try? Limit(
+                    scope: .org, unit: .microUSD, amount: 500_000, period: .microseconds(200_000),
+                    algorithm: .fixedWindow, isSoft: true),
             ]
         case 3:
             all = [

@@ -87,6 +87,30 @@ import Testing
         #expect(try dump().isEmpty)
     }
 
+    @Test func aSoftBudgetNeverRefusesAndCountsOn() throws {
+        let soft = try set(
+            Limit(
+                scope: .org, unit: .microUSD, amount: 100, period: .calendarMonth, algorithm: .fixedWindow, isSoft: true
+            ))
+        for (id, left) in [(1, 40), (2, 0), (3, 0)] as [(UInt64, Int64)] {
+            let call = call(id, soft, money: 60)
+            #expect(remaining(try redis.reserve(call)) == [left])
+            _ = try redis.settle(SettleCall(of: call, use: call.estimate))
+        }
+        #expect(remaining(try redis.reserve(call(4, soft, money: 1_000))) == [0], "larger than the whole of it")
+        let big = call(5, soft, money: 1)
+        #expect(remaining(try redis.reserve(big)) == [0])
+        let more = ExtendCall(of: big, to: QuotaUse(inputTokens: 0, outputTokens: 0, microUSD: 5_000))
+        guard case .granted = try redis.extend(more) else {
+            Issue.record("an extension was refused")
+            return
+        }
+        // The same counter as a hard one: what passed was booked in full.
+        let hard = try set(
+            Limit(scope: .org, unit: .microUSD, amount: 10_000, period: .calendarMonth, algorithm: .fixedWindow))
+        #expect(remaining(try redis.reserve(call(6, hard))) == [10_000 - 180 - 1_000 - 5_000])
+    }
+
     @Test func theLimitThatStandsInTheWayLongestIsNamed() throws {
         let limits = try set(
             .concurrency(1, scope: .org), Limit(scope: .team, unit: .requests, amount: 1, period: .second),

@@ -81,6 +81,7 @@ enum Samples {
             sample("hint", "server") {
                 Hint(load: 200, wantsRebalance: true, suggestedInFlight: 32).encode(into: &$0)
             },
+            sample("hint-budget", "server") { Hint(load: 0, budget: .over).encode(into: &$0) },
             Sample(name: "grease", from: "server", bytes: ByteBuffer.frame(0xC3, [9, 9, 9])),
         ]
     }

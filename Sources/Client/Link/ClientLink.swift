@@ -113,7 +113,8 @@ final class ClientLink {
         case .failed(let error):
             failureText = error.description
             slot?.failed(self, error)
-        case .snapshot, .update, .hint: break
+        case .hint(let hint): client.options.onHint?(hint)
+        case .snapshot, .update: break
         }
     }
 

@@ -126,8 +126,12 @@ final class Exchange: @unchecked Sendable {
         gateway.quota.reserve(call) { [self] result in
             reservedAt = gateway.lane.now
             switch result {
-            case .success(.granted): isReserved = true
-            case .success(.denied(let denial)): quotaRefusal = .overLimit(denial)
+            case .success(.granted(let grant)):
+                isReserved = true
+                Pipeline.watchBudgets(self, grant)
+            case .success(.denied(let denial)):
+                quotaRefusal = .overLimit(denial)
+                Pipeline.watchBudgets(self, denial)
             case .success(.repeated(let record)), .success(.duplicate(let record)): quotaRefusal = .duplicate(record)
             case .failure(let error):
                 // Lost replies may hide a reservation that exists: it is given back.

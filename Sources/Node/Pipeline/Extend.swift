@@ -17,7 +17,7 @@ extension Pipeline {
     private static func ask(_ exchange: Exchange, _ outputTokens: Int64) {
         guard let reservation = exchange.reservation else { return }
         let input = reservation.estimate.inputTokens
-        let cost = exchange.price?.cost(inputTokens: input, outputTokens: outputTokens)
+        let cost = exchange.price?.cost(of: TokenCounts(input: input, output: outputTokens))
         let estimate = QuotaUse(inputTokens: input, outputTokens: outputTokens, microUSD: cost?.amount ?? 0)
         let gateway = exchange.gateway
         gateway.metrics.extensions.add()

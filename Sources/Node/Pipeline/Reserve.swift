@@ -33,7 +33,7 @@ extension Pipeline {
         let input = gateway.estimates.inputTokens(model: target.model, bodyBytes: Int(exchange.head.bodyLength))
         let output = gateway.estimates.outputTokens(model: target.model, feature: feature, limit: most)
         if exchange.head.flags.contains(.stream) { exchange.watch = OutputWatch(reserved: output, most: most) }
-        let cost = price?.cost(inputTokens: input, outputTokens: output) ?? .zero
+        let cost = price?.cost(of: TokenCounts(input: input, output: output)) ?? .zero
         let tenant = Tenant(
             org: grant.record.org, team: grant.record.team, key: grant.record.id, feature: feature)
         return ReserveCall(

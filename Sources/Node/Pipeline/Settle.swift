@@ -10,6 +10,13 @@ struct Bill {
     /// Nil when nothing was used.
     var source: UsageSource?
     var cost = MicroUSD.zero
+
+    /// The tokens by the kinds that have prices.
+    var tokens: TokenCounts {
+        TokenCounts(
+            input: usage.inputTokens, cached: usage.cacheReadTokens, cacheWrite: usage.cacheWriteTokens,
+            output: usage.outputTokens, reasoning: usage.reasoningTokens ?? 0)
+    }
 }
 
 extension Pipeline {
@@ -27,10 +34,7 @@ extension Pipeline {
         } else {
             return bill
         }
-        bill.cost =
-            exchange.price?.cost(
-                inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens,
-                cachedTokens: bill.usage.cacheReadTokens, cacheWriteTokens: bill.usage.cacheWriteTokens) ?? .zero
+        bill.cost = exchange.price?.cost(of: bill.tokens) ?? .zero
         return bill
     }
 

@@ -20,6 +20,8 @@ final class Session: @unchecked Sendable {
     private var presented: KeySecret?
     private var standingRefusal: KeyRefusal?
     private var reviewTimer: LaneTimer?
+    /// What the client knows of its budgets.
+    private var toldStanding = BudgetStanding.within
     /// True when the key lost its rights: the connection ends with its last request.
     private var isRefused = false
 
@@ -195,6 +197,20 @@ final class Session: @unchecked Sendable {
     func sendAccepted(_ exchange: Exchange) {
         let provider = exchange.target.flatMap { exchange.snapshot.providerNumbers[$0.provider] } ?? 0
         channel.machine.sendAccepted(stream: exchange.stream, Accepted(provider: provider))
+    }
+
+    /// Where the budgets stand; told when it changes.
+    func tell(_ standing: BudgetStanding) {
+        guard standing != toldStanding, channel.isOpen else { return }
+        toldStanding = standing
+        let budget: Hint.Budget =
+            switch standing {
+            case .within: .within
+            case .near: .near
+            case .over: .over
+            }
+        channel.machine.sendHint(Hint(load: gateway.load, budget: budget))
+        channel.wake()
     }
 
     /// Writes the terminal frame, if there is still somebody to tell.

@@ -15,6 +15,8 @@ public struct ClusterSnapshot: Sendable, Equatable {
     public var keys: [String: KeyRecord] = [:]
     /// Prices by model.
     public var prices: [String: ModelPrice] = [:]
+    /// Identifies the content of `prices`.
+    public var priceVersion: PriceVersion { PriceVersion(of: prices) }
     /// Published keys that this version cannot read, with the reason: they have no rights, the others go on.
     public internal(set) var unreadableKeys: [String: String] = [:]
     /// How many routes an operator confirmed to be left, after most of them were taken away on purpose.
@@ -158,18 +160,16 @@ extension TenantRecord {
 
 extension ModelPrice {
     var lines: [String] {
-        func rate(_ pico: Int64) -> String { "\(MicroUSD(pico)) / 1M tokens" }
-        var lines = [
-            "input = \(rate(input))", "output = \(rate(output))", "cached-input = \(rate(cachedInput))",
-            "cache-write = \(rate(cacheWrite))",
-        ]
-        if let longPrompt {
-            lines += [
-                "long-prompt = \(longPrompt.threshold)", "long-input = \(rate(longPrompt.input))",
-                "long-output = \(rate(longPrompt.output))", "long-cached-input = \(rate(longPrompt.cachedInput))",
+        func lines(_ rates: Rates, _ prefix: String) -> [String] {
+            let named = [
+                ("input", rates.input), ("output", rates.output), ("cached-input", rates.cachedInput),
+                ("cache-write", rates.cacheWrite), ("reasoning", rates.reasoning),
             ]
+            return named.map { "\(prefix)\($0) = \(MicroUSD($1)) / 1M tokens" }
         }
-        return lines
+        var all = lines(rates, "")
+        if let longPrompt { all += ["long-prompt = \(longPrompt.threshold)"] + lines(longPrompt.rates, "long-") }
+        return all
     }
 }
 
@@ -178,7 +178,10 @@ extension Limit {
     public var text: String {
         switch unit {
         case .concurrency: return "\(amount) concurrent"
-        case .microUSD: return "\(MicroUSD(amount)) / \(periodText)"
+        case .microUSD:
+            let percents = warnings.isEmpty ? " off" : warnings.map { " \($0)%" }.joined()
+            let warn = warnings == Limit.usualWarnings ? "" : " warn\(percents)"
+            return "\(MicroUSD(amount)) / \(periodText)\(isSoft ? " soft" : "")\(warn)"
         case .requests, .inputTokens, .outputTokens, .totalTokens:
             let algorithms = ["token-bucket", "fixed-window", "sliding-window", "sliding-counter"]
             let burstText = algorithm == .tokenBucket ? " burst \(burst)" : ""

@@ -123,37 +123,6 @@ struct SnapshotReader {
         return limits
     }
 
-    private mutating func price(_ reader: inout SectionReader) {
-        let input = reader.required("input", SnapshotReader.inputRate)
-        let output = reader.required("output", SnapshotReader.outputRate)
-        let cached = reader.optional("cached-input", SnapshotReader.inputRate)
-        let written = reader.optional("cache-write", SnapshotReader.inputRate)
-        let long = longPrompt(&reader)
-        guard let input, let output else { return }
-        snapshot.prices[reader.section.name] = ModelPrice(
-            input: input, output: output, cachedInput: cached, cacheWrite: written, longPrompt: long)
-    }
-
-    /// Rates of long prompts: all of them, or none.
-    private func longPrompt(_ reader: inout SectionReader) -> ModelPrice.LongPrompt? {
-        let threshold = reader.number("long-prompt", in: 1...10_000_000)
-        let input = reader.optional("long-input", SnapshotReader.inputRate)
-        let output = reader.optional("long-output", SnapshotReader.outputRate)
-        let cached = reader.optional("long-cached-input", SnapshotReader.inputRate)
-        let keys = reader.section.entries.map(\.key).filter { $0.hasPrefix("long-") }
-        guard let first = keys.first else { return nil }
-        guard let threshold, let input, let output else {
-            let isThere = ["long-prompt", "long-input", "long-output"].allSatisfy(keys.contains)
-            if !isThere {
-                reader.report(
-                    "expected 'long-prompt', 'long-input' and 'long-output' together", at: reader.position(of: first))
-            }
-            return nil
-        }
-        return ModelPrice.LongPrompt(
-            threshold: Int64(threshold), input: input, output: output, cachedInput: cached)
-    }
-
     /// Reports what sections say of each other and what is not so. Keys of Redis may outlive their team: they are then refused.
     mutating func checkReferences() {
         for place in targetPlaces where snapshot.providers[place.target.provider] == nil {
@@ -212,25 +181,5 @@ struct SnapshotReader {
         guard words[0].utf8.count <= 128 else { throw ValueProblem("expected at most 128 bytes before 'weight'") }
         let weight = words.count == 3 ? try ConfigurationValue.integer(words[2], in: 0...1_000_000) : 100
         return RouteTarget(provider: path[0], model: path[1], weight: weight)
-    }
-
-    private static func inputRate(_ text: String) throws(ValueProblem) -> Int64 {
-        try rate(text, believable: ModelPrice.believableInput)
-    }
-
-    private static func outputRate(_ text: String) throws(ValueProblem) -> Int64 {
-        try rate(text, believable: ModelPrice.believableOutput)
-    }
-
-    /// `$0.10 / 1M tokens` in pico-USD a token.
-    private static func rate(_ text: String, believable: Int64) throws(ValueProblem) -> Int64 {
-        let words = text.split(separator: " ").map(String.init)
-        guard words.count == 4, words[1...] == ["/", "1M", "tokens"] else {
-            throw ValueProblem("expected a price such as '$0.10 / 1M tokens', found '\(text)'")
-        }
-        // Micro-USD a million tokens are pico-USD a token.
-        let rate = try ConfigurationValue.money(words[0]).amount
-        guard rate <= believable else { throw ValueProblem("\(words[0]) per million tokens cannot be believed") }
-        return rate
     }
 }

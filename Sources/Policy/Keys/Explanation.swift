@@ -152,8 +152,8 @@ public struct Explanation: Sendable {
             let price = prices[target.model]
             return Choice(
                 target: target, permille: total == 0 ? 0 : target.weight * 1_000 / total,
-                reserved: price?.cost(inputTokens: question.inputTokens, outputTokens: reservedOutput),
-                most: price?.cost(inputTokens: question.inputTokens, outputTokens: mostOutput))
+                reserved: price?.cost(of: TokenCounts(input: question.inputTokens, output: reservedOutput)),
+                most: price?.cost(of: TokenCounts(input: question.inputTokens, output: mostOutput)))
         }
         let names = choices.filter { $0.permille > 0 }.map { "\($0.target.provider)/\($0.target.model)" }
         let text = names.isEmpty ? "no target of '\(route.name)' has a weight" : names.joined(separator: " or ")

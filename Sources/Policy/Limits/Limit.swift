@@ -10,6 +10,10 @@ public enum LimitProblem: Error, Equatable, Sendable, CustomStringConvertible {
     case burstOutOfRange(Int64)
     /// The algorithm cannot count this unit or this period.
     case unsupported(LimitAlgorithm, LimitUnit)
+    /// Only budgets warn or are soft.
+    case notMoney(LimitUnit)
+    /// Thresholds of warnings are percents from 1 to 100, rising, four at most.
+    case thresholds([UInt8])
     /// Two limits of one set would share their counters.
     case repeated(LimitScope, LimitUnit)
     /// More limits than one decision may check.
@@ -26,6 +30,9 @@ public enum LimitProblem: Error, Equatable, Sendable, CustomStringConvertible {
             "a burst of \(burst) is below 1 or would take more than 366 days to refill"
         case .unsupported(let algorithm, let unit):
             "\(algorithm) cannot count \(unit): money takes a fixed window, a calendar month takes a fixed window"
+        case .notMoney(let unit): "a limit on \(unit) cannot warn or be soft: only money can"
+        case .thresholds(let percents):
+            "warnings at \(percents) percent: expected at most four numbers from 1 to 100, each above the one before"
         case .repeated(let scope, let unit):
             "two limits on \(unit) of the \(scope) have the same algorithm and period"
         case .tooMany(let count):
@@ -48,6 +55,13 @@ public struct Limit: Hashable, Sendable {
     public let algorithm: LimitAlgorithm
     /// How much may come at once (token bucket only; elsewhere equal to `amount`).
     public let burst: Int64
+    /// True for a budget that only warns: it never refuses a request.
+    public let isSoft: Bool
+    /// At how many percent of the amount a budget warns, rising; empty for everything else.
+    public let warnings: [UInt8]
+
+    /// When a budget warns that says nothing about it: near its end, and at it.
+    public static let usualWarnings: [UInt8] = [80, 100]
 
     /// The longest time that any limit reaches, in microseconds: 366 days.
     public static let maximumSpan: Int64 = 366 * 86_400_000_000
@@ -62,7 +76,7 @@ public struct Limit: Hashable, Sendable {
     ///   algorithm does not fit the unit.
     public init(
         scope: LimitScope, unit: LimitUnit, amount: Int64, period: LimitPeriod = .minute,
-        algorithm: LimitAlgorithm = .tokenBucket, burst: Int64? = nil
+        algorithm: LimitAlgorithm = .tokenBucket, burst: Int64? = nil, isSoft: Bool = false, warnings: [UInt8]? = nil
     ) throws(LimitProblem) {
         let most: Int64 = unit == .microUSD ? 1 << 50 : 1 << 30
         guard amount >= 1, amount <= most else { throw .amountOutOfRange(amount, allowed: 1...most) }
@@ -70,6 +84,8 @@ public struct Limit: Hashable, Sendable {
         self.unit = unit
         self.amount = amount
         self.burst = burst ?? amount
+        self.isSoft = isSoft
+        self.warnings = try Self.warnings(warnings, of: unit, isSoft: isSoft)
         guard unit != .concurrency else {
             self.period = .minute
             self.algorithm = .fixedWindow
@@ -87,6 +103,20 @@ public struct Limit: Hashable, Sendable {
             let refill = Int128(self.burst) * Int128(microseconds) / Int128(amount)
             guard self.burst >= 1, refill < Int128(Self.maximumSpan) else { throw .burstOutOfRange(self.burst) }
         }
+    }
+
+    private static func warnings(
+        _ percents: [UInt8]?, of unit: LimitUnit, isSoft: Bool
+    ) throws(LimitProblem) -> [UInt8] {
+        guard unit == .microUSD else {
+            if isSoft || percents != nil { throw .notMoney(unit) }
+            return []
+        }
+        let percents = percents ?? usualWarnings
+        guard percents.count <= 4, percents.allSatisfy({ (1...100).contains($0) }),
+            zip(percents, percents.dropFirst()).allSatisfy(<)
+        else { throw .thresholds(percents) }
+        return percents
     }
 
     /// A limit on requests under way at the same moment.

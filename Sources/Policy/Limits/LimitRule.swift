@@ -12,7 +12,7 @@ public enum LimitKind: UInt8, Sendable, Hashable {
     case log
     /// Concurrency: numbers = amount.
     case concurrency
-    /// Money: numbers = amount, period in µs (0: calendar month). Held first, spent at settlement.
+    /// Money: numbers = amount, period in µs (0: calendar month), 1 when it only warns. Held first, spent at settlement.
     case budget
 }
 
@@ -34,7 +34,7 @@ public struct LimitRule: Sendable, Hashable {
             numbers = (limit.amount, 0, 0, 0)
         case (.microUSD, _):
             kind = .budget
-            numbers = (limit.amount, period, 0, 0)
+            numbers = (limit.amount, period, limit.isSoft ? 1 : 0, 0)
         case (_, .tokenBucket):
             kind = .bucket
             let divisor = Self.greatestCommonDivisor(period, limit.amount)

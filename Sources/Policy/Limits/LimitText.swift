@@ -3,7 +3,7 @@ import Core
 
 extension Limit {
     /// Reads one limit. Forms: `AMOUNT UNIT / PERIOD [burst N] [sliding-window|sliding-counter|fixed-window|token-bucket]`,
-    /// `$AMOUNT / PERIOD`, `N concurrent`.
+    /// `$AMOUNT / PERIOD [soft] [warn N% N% …|warn off]`, `N concurrent`.
     public static func parse(_ text: String, scope: LimitScope) throws(ValueProblem) -> Limit {
         var words = text.split(separator: " ").map(String.init)[...]
         guard let first = words.popFirst() else { throw ValueProblem("expected a limit, found nothing") }
@@ -19,21 +19,50 @@ extension Limit {
         }
         let period = try period(word)
         var burst: Int64?
+        var isSoft = false
+        var warnings: [UInt8]?
         // Money is a budget of calendar periods; everything else refills smoothly unless said otherwise.
         var algorithm: LimitAlgorithm = isMoney || period == .calendarMonth ? .fixedWindow : .tokenBucket
         while let word = words.popFirst() {
             if word == "burst", let number = words.popFirst() {
                 burst = try ConfigurationValue.count(number)
+            } else if word == "soft" {
+                isSoft = true
+            } else if word == "warn" {
+                warnings = try percents(&words)
             } else if let named = algorithms.first(where: { $0.name == word }) {
                 algorithm = named.algorithm
             } else {
-                throw ValueProblem("expected 'burst N' or an algorithm, found '\(word)'")
+                let other = isMoney ? "'soft' or 'warn N%'" : "'burst N' or an algorithm"
+                throw ValueProblem("expected \(other), found '\(word)'")
             }
         }
         if burst != nil, algorithm != .tokenBucket { throw ValueProblem("only a token-bucket limit has a burst") }
         return try make { () throws(LimitProblem) in
-            try Limit(scope: scope, unit: unit, amount: amount, period: period, algorithm: algorithm, burst: burst)
+            try Limit(
+                scope: scope, unit: unit, amount: amount, period: period, algorithm: algorithm, burst: burst,
+                isSoft: isSoft, warnings: warnings)
         }
+    }
+
+    /// The percents behind `warn`, or none for `off`.
+    private static func percents(_ words: inout ArraySlice<String>) throws(ValueProblem) -> [UInt8] {
+        if words.first == "off" {
+            words.removeFirst()
+            return []
+        }
+        var percents: [UInt8] = []
+        while let word = words.first, word.hasSuffix("%") {
+            words.removeFirst()
+            guard let percent = UInt8(word.dropLast()), (1...100).contains(percent) else {
+                throw ValueProblem("expected a percentage from 1% to 100%, found '\(word)'")
+            }
+            percents.append(percent)
+        }
+        guard !percents.isEmpty else {
+            throw ValueProblem("expected percentages behind 'warn', such as 80% 100%, or 'off'")
+        }
+        return percents
     }
 
     private static let algorithms: [(name: String, algorithm: LimitAlgorithm)] = [

@@ -9,6 +9,7 @@ import Core
 /// | `mode` | `embedding` and `rerank` models have no output price; without the column every model needs one |
 /// | `input_usd_per_mtok`, `output_usd_per_mtok` | needed; a model without them, or with 0 for both, has no known price |
 /// | `cached_input_usd_per_mtok`, `cache_write_usd_per_mtok` | empty: as `input`; 0 is a price |
+/// | `reasoning_usd_per_mtok` | empty: as `output` |
 /// | `tier_threshold_tokens`, `input_above_usd_per_mtok`, … | rates of prompts longer than the threshold |
 public enum PriceList {
     /// All models of the list whose price is known, and the lines that cannot be believed or understood.
@@ -91,14 +92,23 @@ private struct PriceListReader {
             input > 0 || output > 0
         else { return nil }
         var price = ModelPrice(
-            input: input, output: output, cachedInput: try rate("cached_input_usd_per_mtok", believable: inputs),
-            cacheWrite: try rate("cache_write_usd_per_mtok", believable: inputs))
-        if let threshold = ConfigurationValue.decimal(cell("tier_threshold_tokens"), scale: 0) {
-            price.longPrompt = ModelPrice.LongPrompt(
-                threshold: threshold, input: try rate("input_above_usd_per_mtok", believable: inputs) ?? input,
-                output: try rate("output_above_usd_per_mtok", believable: outputs) ?? output,
-                cachedInput: try rate("cached_input_above_usd_per_mtok", believable: inputs))
+            .init(
+                input: input, output: output, cachedInput: try rate("cached_input_usd_per_mtok", believable: inputs),
+                cacheWrite: try rate("cache_write_usd_per_mtok", believable: inputs),
+                reasoning: try rate("reasoning_usd_per_mtok", believable: outputs)))
+        let threshold = cell("tier_threshold_tokens")
+        guard !threshold.isEmpty else { return (cell("model"), price) }
+        guard let tokens = ConfigurationValue.decimal(threshold, scale: 0), tokens > 0 else {
+            throw ValueProblem("expected a number of tokens in tier_threshold_tokens, found '\(threshold)'")
         }
+        price.longPrompt = ModelPrice.LongPrompt(
+            threshold: tokens,
+            rates: .init(
+                input: try rate("input_above_usd_per_mtok", believable: inputs) ?? input,
+                output: try rate("output_above_usd_per_mtok", believable: outputs) ?? output,
+                cachedInput: try rate("cached_input_above_usd_per_mtok", believable: inputs),
+                cacheWrite: try rate("cache_write_above_usd_per_mtok", believable: inputs),
+                reasoning: try rate("reasoning_above_usd_per_mtok", believable: outputs)))
         return (cell("model"), price)
     }
 }

@@ -143,7 +143,7 @@ extension QuotaModel.Account {
         known: (amount: Int64, reservedAt: Int64)? = nil,
         at now: Int64
     ) -> (left: Int64, wait: Int64?) {
-        let (a, b, _, d) = rule.numbers
+        let (a, b, c, d) = rule.numbers
         let state = counters[field] ?? (0, 0, 0)
         switch rule.kind {
         case .bucket:
@@ -158,7 +158,8 @@ extension QuotaModel.Account {
             let window = Window(period: b, holding: now)
             let used = state.start == window.start ? state.count : 0
             let left = a - used - (rule.kind == .budget ? moneyHeld : 0) - cost
-            if left < 0 {
+            let isSoft = rule.kind == .budget && c != 0
+            if left < 0, !isSoft {
                 let wait = used + cost > a ? window.end - now : 0
                 return (left + cost, cost > a ? QuotaRetry.neverNumber : wait)
             }

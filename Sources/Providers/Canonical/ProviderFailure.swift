@@ -93,12 +93,7 @@ public struct ProviderFailure: Error, Sendable, Equatable {
         case .rateLimited, .quotaExhausted: .upstreamThrottled
         case .overloaded, .serverError, .modelOutputError: .upstreamFailed
         case .timeout: .upstreamStalled
-        case .streamInterrupted:
-            switch cause {
-            case nil, .protocolError: .upstreamTruncated
-            case .timeout where isStalled: .upstreamStalled
-            default: .upstreamFailed
-            }
+        case .streamInterrupted: cause == nil || cause == .protocolError ? .upstreamTruncated : .upstreamFailed
         case .protocolError: .upstreamMalformed
         case .cancelled: .cancelled
         case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,

@@ -56,7 +56,7 @@ for s = 2, groups + 1 do
         if since == start then used = count end
       end
       left = a - used - (kind == 6 and h or 0)
-      if left < want then wait = want > a and NEVER or (used + want > a and stop - now or 0) end
+      if left < want and c == 0 then wait = want > a and NEVER or (used + want > a and stop - now or 0) end
     elseif kind == 5 then
       left = a - n
       if left < 1 then wait = 0 end

@@ -122,7 +122,7 @@ for s = 2, groups + 1 do
       else
         fresh = write('<dd', start, used + want)
       end
-      if room < 0 then
+      if room < 0 and c == 0 then -- c = 1: a soft budget, which never refuses
         wait = want > a and NEVER or (used + want > a and stop - now or 0)
         room = room + want
       end

@@ -10,9 +10,24 @@ public struct Hint: Sendable, Equatable {
     public var wantsRebalance: Bool
     /// Requests in flight that the server would like to see from this client; 0 for no wish.
     public var suggestedInFlight: UInt16
+    /// How near the connection's key, its team and its org are to the end of a budget.
+    public var budget: Budget
+
+    /// How near the end of a budget is.
+    public enum Budget: UInt8, Sendable, CaseIterable {
+        /// No threshold is reached.
+        case within = 0
+        /// A threshold is reached.
+        case near = 1
+        /// A budget is used up.
+        case over = 2
+    }
 
     /// Load and wishes.
-    public init(load: UInt8, wantsRebalance: Bool = false, suggestedInFlight: UInt16 = 0) {
+    public init(
+        load: UInt8, wantsRebalance: Bool = false, suggestedInFlight: UInt16 = 0, budget: Budget = .within
+    ) {
+        self.budget = budget
         self.load = load
         self.wantsRebalance = wantsRebalance
         self.suggestedInFlight = suggestedInFlight
@@ -21,7 +36,7 @@ public struct Hint: Sendable, Equatable {
     func encode(into buffer: inout ByteBuffer) {
         let mark = buffer.beginFrame(.hint)
         buffer.append(load)
-        buffer.append(UInt8(wantsRebalance ? 1 : 0))
+        buffer.append((wantsRebalance ? 1 : 0) | budget.rawValue << 1)
         buffer.append(integer: suggestedInFlight)
         buffer.endFrame(mark)
     }
@@ -30,7 +45,10 @@ public struct Hint: Sendable, Equatable {
         guard reader.remaining == 4 else { throw WireFault(.frameSize, .wrongFixedLength) }
         let load: UInt8 = try reader.integer()
         let flags: UInt8 = try reader.integer()
-        guard flags & 0xFE == 0 else { throw WireFault(.malformed, .reservedNotZero) }
-        self.init(load: load, wantsRebalance: flags == 1, suggestedInFlight: try reader.integer())
+        guard flags & 0xF8 == 0, let budget = Budget(rawValue: flags >> 1) else {
+            throw WireFault(.malformed, .reservedNotZero)
+        }
+        self.init(
+            load: load, wantsRebalance: flags & 1 == 1, suggestedInFlight: try reader.integer(), budget: budget)
     }
 }
