@@ -69,7 +69,9 @@ import Testing
     }
 
     @Test func `a name that does not exist fails to connect within the connect time`() async throws {
-        let ended = try await UpstreamHarness("http://no-such-host.invalid/v1").call()
+        let ended = try await UpstreamHarness("http://no-such-host.invalid/v1") {
+            $0.connectTimeout = .seconds(1)
+        }.call()
         #expect(ended.failure == .connect && ended.ends == 1)
     }
 
@@ -79,11 +81,11 @@ import Testing
             if peer.number > 0 { peer.beginStream() }
             while peer.number == 0 ? !peer.waitForClose() : peer.chunk(": still here\n\n") { usleep(50_000) }
         }
-        let harness = try harness(server)
+        let harness = try harness(server) { $0.firstEventTimeout = .milliseconds(400) }
         for _ in 0..<2 {
             let ended = await harness.call()
             #expect(ended.failure == .timeout && ended.ends == 1)
-            #expect(ended.time > .milliseconds(380) && ended.time < .milliseconds(1_500), "\(ended.time)")
+            #expect(ended.time > .milliseconds(380) && ended.time < .seconds(5), "\(ended.time)")
         }
     }
 
@@ -94,10 +96,11 @@ import Testing
             peer.delta("begun")
             while peer.chunk(": still here\n\n") { usleep(50_000) }
         }
-        let ended = await (try harness(server)).call()
+        let ended = await (try harness(server) { $0.idleTimeout = .milliseconds(400) }).call()
         #expect(ended.failure == .streamInterrupted && ended.outcome.failure?.cause == .timeout)
+        #expect(ended.outcome.failure?.wireCode == .upstreamStalled)
         #expect(ended.outcome.hasContent && ended.text == "begun" && ended.ends == 1)
-        #expect(ended.time < .milliseconds(1_500))
+        #expect(ended.time < .seconds(5))
     }
 
     @Test func `a cancelled call closes the provider's connection at once`() async throws {
@@ -110,7 +113,7 @@ import Testing
             closed.withLock { $0 = isClosed }
         }
         let ended = await (try harness(server)).call(onDelta: { $0.cancel() })
-        #expect(ended.failure == .cancelled && ended.ends == 1 && ended.time < .milliseconds(300))
+        #expect(ended.failure == .cancelled && ended.ends == 1 && ended.time < .seconds(1))
         for _ in 0..<100 where !closed.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(10)) }
         #expect(closed.withLock { $0 })
     }
@@ -140,7 +143,7 @@ import Testing
             }
             peer.endStream()
         }
-        let harness = try harness(server) { $0.idleTimeout = .seconds(5) }
+        let harness = try harness(server)
         let whenPaused = Mutex((sent: 0, received: 0))
         let ended = await harness.call(onStart: { call, lane in
             lane.schedule(after: .milliseconds(30)) {
@@ -179,11 +182,12 @@ import Testing
             if isReset { peer.reset() }
         }
         let ended = await (try harness(server)).call()
-        #expect(ended.ends == 1 && ended.outcome.wasSent && ended.time < .milliseconds(350))
+        #expect(ended.ends == 1 && ended.outcome.wasSent)
         switch cut {
         // Before anything was seen, another target may still answer instead.
         case .beforeHead, .inHead, .afterHead, .inEvent: #expect(ended.failure == .serverError)
-        case .afterContent: #expect(ended.failure == .streamInterrupted)
+        case .afterContent:
+            #expect(ended.failure == .streamInterrupted && ended.outcome.failure?.wireCode == .upstreamTruncated)
         }
         #expect(ended.outcome.hasContent == (cut == .afterContent))
     }
@@ -256,7 +260,7 @@ import Testing
         }
         let ended = await (try harness(server)).call()
         #expect([.protocolError, .streamInterrupted].contains(ended.failure), "\(String(describing: ended.failure))")
-        #expect(ended.ends == 1 && !ended.outcome.hasContent && ended.time < .milliseconds(1_500))
+        #expect(ended.ends == 1 && !ended.outcome.hasContent)
     }
 
     @Test func `endless heads and lines are cut off, whatever they cost the server`() async throws {
@@ -273,7 +277,7 @@ import Testing
                 while peer.chunk(String(repeating: "x", count: 65_536)) { sent.withLock { $0 += 65_536 } }
             }
         }
-        let harness = try harness(server) { $0.firstEventTimeout = .seconds(10) }
+        let harness = try harness(server)
         let head = await harness.call()
         #expect(head.failure == .protocolError && head.ends == 1)
         let line = await harness.call()

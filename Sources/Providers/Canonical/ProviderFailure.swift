@@ -93,7 +93,12 @@ public struct ProviderFailure: Error, Sendable, Equatable {
         case .rateLimited, .quotaExhausted: .upstreamThrottled
         case .overloaded, .serverError, .modelOutputError: .upstreamFailed
         case .timeout: .upstreamStalled
-        case .streamInterrupted: cause == nil || cause == .protocolError ? .upstreamTruncated : .upstreamFailed
+        case .streamInterrupted:
+            switch cause {
+            case nil, .protocolError: .upstreamTruncated
+            case .timeout where isStalled: .upstreamStalled
+            default: .upstreamFailed
+            }
         case .protocolError: .upstreamMalformed
         case .cancelled: .cancelled
         case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,

@@ -32,6 +32,7 @@ public final class UpstreamCall {
     private var wait: ConnectionPool<HTTPClientConnection>.Wait?
     private var timer: LaneTimer?
     private var phaseEnds = Instant.distantFuture
+    private var timerEnds = Instant.distantFuture
     private var status = 0
     /// The length of the answer's body where its head told it.
     private var wholeLength: Int?
@@ -259,9 +260,12 @@ public final class UpstreamCall {
 
     // MARK: - Time
 
+    /// A timer that fires too early looks again when it does; only one that would fire too late is replaced.
     private func arm(_ deadline: Instant) {
         phaseEnds = deadline
-        if let timer, timer.isPending { return }
+        if let timer, timer.isPending, timerEnds <= deadline { return }
+        timer?.cancel()
+        timerEnds = deadline
         timer = target.lane.schedule(at: deadline) { [self] in timerFired() }
     }
 
