@@ -19,6 +19,8 @@ final class Gateway: @unchecked Sendable {
     private var listener: Listener<ServerConnection>?
     private(set) var sessions: [UInt64: Session] = [:]
     private var targets: [String: UpstreamTarget] = [:]
+    /// Queues before providers; each lives as long as the lane, for requests that it admitted may outlive a snapshot.
+    private(set) var admissions: [String: Admission] = [:]
     private var sessionNumber: UInt64 = 0
     /// Learned from answers.
     var estimates = TokenEstimates()
@@ -89,6 +91,9 @@ final class Gateway: @unchecked Sendable {
             targets[name] = nil
             target.close()
         }
+        for (name, admission) in admissions {
+            if let record = fresh.cluster.providers[name] { admission.use(record) }
+        }
         // What was taken away is taken from running requests, too.
         for session in sessions.values { session.review() }
     }
@@ -114,6 +119,20 @@ final class Gateway: @unchecked Sendable {
             note(.error, "provider_unusable", error.description)
             return nil
         }
+    }
+
+    /// The queue before a provider; nil when the snapshot does not know it.
+    func admission(_ name: String) -> Admission? {
+        if let admission = admissions[name] { return admission }
+        guard let record = snapshot.cluster.providers[name] else { return nil }
+        let nodes = settings.configuration.nodes
+        var limits = QueueLimits()
+        limits.floors = nodes.classFloors
+        limits.total = nodes.queueLimit
+        limits.team = max(1, nodes.queueLimit / 4)
+        let admission = Admission(record, lane: lane, limits: limits)
+        admissions[name] = admission
+        return admission
     }
 
     /// Connections to providers, for the metrics page.

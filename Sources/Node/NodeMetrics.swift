@@ -24,6 +24,12 @@ struct NodeMetrics: Sendable {
         .timeToFirstToken, help: "From the request's arrival to its first delta.",
         labels: [GenAILabel.requestModel], blank: Histogram())
     var reserve = Histogram()
+    var queueRefusals = MetricFamily<Counter>(
+        "sluice_queue_refusals_total", help: "Requests that could not wait for a provider.", labels: ["reason"],
+        blank: Counter())
+    var queueWait = MetricFamily<Histogram>(
+        "sluice_queue_wait_seconds", help: "Waits of requests that had no place at once.", labels: ["class"],
+        blank: Histogram())
     /// Streams that asked for more than was reserved, and those for which a limit had no room.
     var extensions = Counter()
     var extensionsDenied = Counter()
@@ -84,6 +90,16 @@ struct NodeMetrics: Sendable {
         return found
     }
 
+    mutating func refused(_ reason: QueueRefusal) {
+        let place = queueRefusals.series(reason.rawValue)
+        queueRefusals[place].add()
+    }
+
+    mutating func waited(_ priority: PriorityClass, _ time: Duration) {
+        let place = queueWait.series(priority.description)
+        queueWait[place].record(time)
+    }
+
     mutating func connectionFailed(_ error: ConnectionError) {
         let place = connectionErrors.series(error.code.name)
         connectionErrors[place].add()
@@ -101,6 +117,8 @@ struct NodeMetrics: Sendable {
         duration.merge(other.duration)
         firstToken.merge(other.firstToken)
         reserve.merge(other.reserve)
+        queueRefusals.merge(other.queueRefusals)
+        queueWait.merge(other.queueWait)
         extensions.merge(other.extensions)
         extensionsDenied.merge(other.extensionsDenied)
         budgetWarnings.merge(other.budgetWarnings)
@@ -120,6 +138,7 @@ struct LaneReading: Sendable {
     var settled: Counter
     var lost: Counter
     var longestTurnNanoseconds: Int64
+    var queues: [(name: String, capacity: Int, waiting: [Int])]
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
     /// Reads a lane; on its own thread.
@@ -135,6 +154,9 @@ struct LaneReading: Sendable {
         longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
         gateway.lane.longestTurnNanoseconds = 0
         targets = gateway.targetStates
+        queues = gateway.admissions.sorted { $0.key < $1.key }.map { name, admission in
+            (name, admission.capacity, PriorityClass.allCases.map(admission.waiting))
+        }
     }
 
     mutating func merge(_ other: LaneReading) {
@@ -151,6 +173,14 @@ struct LaneReading: Sendable {
         settled.merge(other.settled)
         lost.merge(other.lost)
         longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
+        for queue in other.queues {
+            guard let place = queues.firstIndex(where: { $0.name == queue.name }) else {
+                queues.append(queue)
+                continue
+            }
+            queues[place].capacity += queue.capacity
+            for priority in queue.waiting.indices { queues[place].waiting[priority] += queue.waiting[priority] }
+        }
         for target in other.targets {
             guard let place = targets.firstIndex(where: { $0.name == target.name }) else {
                 targets.append(target)
@@ -175,6 +205,9 @@ struct LaneReading: Sendable {
         page.add(metrics.firstToken)
         page.add(
             "sluice_reserve_duration_seconds", help: "From a request's arrival to its reservation.", metrics.reserve)
+        page.add(metrics.queueRefusals)
+        page.add(metrics.queueWait)
+        queues(&page)
         page.add("sluice_extensions_total", help: "Reservations extended in a stream.", metrics.extensions)
         page.add(
             "sluice_extensions_denied_total", help: "Streams ended because a limit had no room for more.",
@@ -212,6 +245,25 @@ struct LaneReading: Sendable {
         page.counter(
             "sluice_log_dropped_bytes_total", help: "Log bytes dropped.", value: UInt64(node.droppedLogBytes))
         return page.finish()
+    }
+
+    private func queues(_ page: inout MetricsPage) {
+        page.begin("sluice_queue_waiting", help: "Requests that wait for a provider.", type: .gauge)
+        for queue in queues {
+            for priority in PriorityClass.allCases {
+                page.sample(
+                    "sluice_queue_waiting",
+                    labels: LabelText(
+                        names: [GenAILabel.provider, "class"], values: [queue.name, priority.description]),
+                    value: .signed(Int64(queue.waiting[Int(priority.rawValue)])))
+            }
+        }
+        page.begin("sluice_concurrency_limit", help: "Calls that a provider takes at once.", type: .gauge)
+        for queue in queues {
+            page.sample(
+                "sluice_concurrency_limit", labels: LabelText(names: [GenAILabel.provider], values: [queue.name]),
+                value: .signed(Int64(queue.capacity)))
+        }
     }
 
     private func upstream(_ page: inout MetricsPage) {

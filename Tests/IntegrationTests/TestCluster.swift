@@ -9,10 +9,12 @@ struct ClusterFailure: Error, CustomStringConvertible {
 }
 
 /// Runs `body` with a fresh cluster that is gone afterwards. `teams` are further lines of cluster.conf.
-func withCluster(_ teams: String = "", org: String = "", _ body: (TestCluster) async throws -> Void) async throws {
+func withCluster(
+    _ teams: String = "", org: String = "", provider: String = "", _ body: (TestCluster) async throws -> Void
+) async throws {
     await Gate.shared.enter()
     do {
-        let cluster = try TestCluster(teams: teams, org: org)
+        let cluster = try TestCluster(teams: teams, org: org, provider: provider)
         do {
             try await cluster.start()
             try await body(cluster)
@@ -55,7 +57,7 @@ final class TestCluster: @unchecked Sendable {
         Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL.deletingLastPathComponent()
         ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
 
-    init(teams: String, org: String) throws {
+    init(teams: String, org: String, provider: String) throws {
         place = try Place()
         try write(
             "cluster.conf",
@@ -87,6 +89,7 @@ final class TestCluster: @unchecked Sendable {
             base-url = http://127.0.0.1:\(at("sim"))/v1
             allow-plain-http = yes
             api-key = file:state/provider.key
+            \(provider)
             [price gpt-6-luna]
             input = $0.10 / 1M tokens
             output = $0.50 / 1M tokens

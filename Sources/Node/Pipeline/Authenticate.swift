@@ -33,13 +33,16 @@ extension Exchange {
             case .chat: .chat
             case .embeddings: .embeddings
             }
-        let priority: PriorityClass =
-            switch head.priority {
-            case .interactive: .interactive
-            case .background: .background
-            case .batch: .batch
-            }
-        return KeyQuestion(model: model, operation: operation, feature: head.feature, priority: priority)
+        return KeyQuestion(model: model, operation: operation, feature: head.feature, priority: priorityClass)
+    }
+
+    /// Its class, as keys and queues see it.
+    var priorityClass: PriorityClass {
+        switch head.priority {
+        case .interactive: .interactive
+        case .background: .background
+        case .batch: .batch
+        }
     }
 
     /// The key's rights changed: a request that they no longer cover ends here; limits count from the next request on.

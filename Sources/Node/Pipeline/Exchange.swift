@@ -34,7 +34,15 @@ final class Exchange: @unchecked Sendable {
     var firstDeltaAt: Instant?
     private(set) var outcome: UpstreamOutcome?
     private var call: UpstreamCall?
-    private let latch = Latch()
+    let latch = Latch()
+    /// Where it has, or waits for, a place.
+    var admission: Admission?
+    private var ticket: FairQueue<Exchange>.Ticket?
+    private var queueTimer: LaneTimer?
+    /// How long it waited for its place; nil when it had one at once.
+    private(set) var queueWait: Duration?
+    /// When the provider was asked.
+    private(set) var sentAt: Instant?
     private var deadlineTimer: LaneTimer?
 
     init(
@@ -114,6 +122,7 @@ final class Exchange: @unchecked Sendable {
             latch.open()
         }
         self.call = call
+        sentAt = gateway.lane.now
         call.start(&json)
     }
 
@@ -154,6 +163,35 @@ final class Exchange: @unchecked Sendable {
 
     /// Leaves the provider unread until `resume`.
     func pause() { call?.pause() }
+
+    /// True while it waits for a place.
+    var isQueued: Bool { ticket != nil }
+
+    /// It waits, but not longer than until `deadline`.
+    func enterQueue(_ ticket: FairQueue<Exchange>.Ticket, until deadline: Instant) {
+        self.ticket = ticket
+        queueTimer = gateway.lane.schedule(at: deadline) { [unowned self] in
+            gateway.metrics.refused(.tooLate)
+            stop(.queueRefused(.tooLate, retryAfter: .seconds(1)))
+        }
+    }
+
+    /// It has its place.
+    func admitted(after waited: Duration) {
+        ticket = nil
+        queueWait = waited
+        queueTimer?.cancel()
+        latch.open()
+    }
+
+    /// It waits no more and has no place.
+    func leaveQueue() {
+        queueTimer?.cancel()
+        guard let ticket else { return }
+        self.ticket = nil
+        admission?.leave(ticket)
+        admission = nil
+    }
 
     /// The last step: nothing wakes the request any more.
     func finish() {

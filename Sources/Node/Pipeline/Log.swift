@@ -36,6 +36,7 @@ extension Pipeline {
         record.field("cost_micro_usd", bill.cost.amount)
         if let source = bill.source { record.field("usage_source", word: source.name) }
         if let reserved = exchange.reservedAt { record.field("reserve_us", from: exchange.receivedAt, to: reserved) }
+        if let waited = exchange.queueWait { record.field("queue_us", duration: waited) }
         if let first = exchange.firstDeltaAt { record.field("first_delta_us", from: exchange.receivedAt, to: first) }
         record.field("duration_us", from: exchange.receivedAt, to: now)
         if let id = exchange.outcome?.requestID { record.field("upstream_request_id", id) }

@@ -4,9 +4,9 @@ import Policy
 import Providers
 import Wire
 
-/// authenticate → reserve → forward → settle → log. Settle and log run on every exit, exactly once.
+/// authenticate → reserve → admit → forward → settle → log. Settle and log run on every exit, exactly once.
 ///
-/// Cache, redaction and the fair queue have their places before reserve, before forward and between the two.
+/// Cache and redaction have their places before reserve.
 enum Pipeline {
     /// Serves one request to its end. Runs on the lane; never throws, never leaves a stream without its terminal frame.
     static func serve(_ exchange: Exchange) async {
@@ -15,6 +15,7 @@ enum Pipeline {
         do throws(Refusal) {
             try authenticate(exchange)
             try await reserve(exchange)
+            try await admit(exchange)
             try await exchange.wholeBody()
             try await forward(exchange)
         } catch {
@@ -28,6 +29,7 @@ enum Pipeline {
     private static func conclude(_ exchange: Exchange, _ refusal: Refusal?) {
         exchange.finish()
         let bill = bill(exchange)
+        giveBack(exchange, bill)
         settle(exchange, bill)
         exchange.session.finish(exchange, refusal, bill)
         log(exchange, refusal, bill)

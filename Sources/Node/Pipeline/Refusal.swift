@@ -16,6 +16,7 @@ indirect enum Refusal: Error {
     case overLimit(QuotaDenial)
     case unpriced(String)
     case noRoute(String)
+    case queueRefused(QueueRefusal, retryAfter: Duration)
     case stateUnavailable
     case draining
     case deadline
@@ -48,6 +49,10 @@ indirect enum Refusal: Error {
         case .unpriced(let model):
             return StreamError(code: .forbidden, text: "'\(model)' has no price, so no budget can be kept")
         case .noRoute(let reason): return StreamError(code: .noRoute, retryAfterMilliseconds: 1_000, text: reason)
+        case .queueRefused(let reason, let retryAfter):
+            return StreamError(
+                code: .overloaded, retryAfterMilliseconds: UInt32(clamping: max(1, retryAfter.milliseconds)),
+                text: Refusal.words(reason))
         case .stateUnavailable: return StreamError(code: .stateUnavailable, text: "shared limits cannot be reached")
         case .draining: return StreamError(code: .draining, text: "this node is going away")
         case .deadline: return StreamError(code: .deadline, text: "the request's time is over")
@@ -56,6 +61,14 @@ indirect enum Refusal: Error {
         case .slowBody: return StreamError(code: .invalidRequest, text: "the body came too slowly", field: "body")
         case .responseTooLong: return StreamError(code: .tooLarge, text: "the answer is larger than 16 MiB")
         case .upstream(let failure): return Refusal.upstream(failure)
+        }
+    }
+
+    private static func words(_ reason: QueueRefusal) -> String {
+        switch reason {
+        case .full: "the provider is busy and the queue is full"
+        case .teamFull: "the provider is busy and your team's part of the queue is full"
+        case .tooLate: "the provider is busy; the turn would come too late"
         }
     }
 

@@ -196,7 +196,10 @@ final class Session: @unchecked Sendable {
 
     func sendAccepted(_ exchange: Exchange) {
         let provider = exchange.target.flatMap { exchange.snapshot.providerNumbers[$0.provider] } ?? 0
-        channel.machine.sendAccepted(stream: exchange.stream, Accepted(provider: provider))
+        channel.machine.sendAccepted(
+            stream: exchange.stream,
+            Accepted(
+                provider: provider, queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0)))
     }
 
     /// Where the budgets stand; told when it changes.

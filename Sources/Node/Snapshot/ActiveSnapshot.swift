@@ -68,7 +68,7 @@ private struct Granting {
     mutating func grant(_ record: KeyRecord) -> KeyGrant {
         let name = "\(record.org)/\(record.team)"
         if let known = previous?.grants[record.id], known.record == record, isSame(record.org, name) { return known }
-        return KeyGrant(record, limits: limits(record, name))
+        return KeyGrant(record, limits: limits(record, name), weight: cluster.teams[name]?.weight ?? 1)
     }
 
     private mutating func isSame(_ org: String, _ team: String) -> Bool {

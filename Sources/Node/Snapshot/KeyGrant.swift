@@ -16,7 +16,13 @@ final class KeyGrant: Sendable {
     /// Org, team and key as every log line of its requests says them.
     let logFields: [UInt8]
 
-    init(_ record: KeyRecord, limits: LimitSet?) {
+    /// Its team as queues know it, and the team's share there.
+    let teamName: String
+    let weight: Int
+
+    init(_ record: KeyRecord, limits: LimitSet?, weight: Int) {
+        teamName = "\(record.org)/\(record.team)"
+        self.weight = weight
         self.record = record
         self.limits = limits
         hashes = record.secrets.map { Hexadecimal.bytes($0.hash) ?? [] }

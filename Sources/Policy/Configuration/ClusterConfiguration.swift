@@ -65,6 +65,12 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var maximumAge = Duration.seconds(1_800)
         /// The standard time limit of a request that names none.
         public var requestTimeout = Duration.seconds(120)
+        /// Requests that wait for one provider on one lane.
+        public var queueLimit = 1_024
+        /// The longest waits of interactive, background and batch requests; the first also at most a tenth of their time.
+        public var queueWaits = [Duration.seconds(1), .seconds(10), .seconds(120)]
+        /// What each class can count on when all of them wait.
+        public var classFloors = ClassFloors.standard
         /// The least grave lines that are written: `debug`, `info`, `warning` or `error`.
         public var logLevel = "info"
     }

@@ -96,6 +96,11 @@ struct ClusterReader {
         nodes.maximumAge = reader.time("max-age", in: .seconds(1) ... .seconds(86_400)) ?? nodes.maximumAge
         nodes.requestTimeout =
             reader.time("request-timeout", in: .milliseconds(1) ... .seconds(600)) ?? nodes.requestTimeout
+        nodes.queueLimit = reader.number("queue-limit", in: 1...65_536) ?? nodes.queueLimit
+        for (place, key) in ["interactive-wait", "background-wait", "batch-wait"].enumerated() {
+            nodes.queueWaits[place] = reader.time(key, in: .zero ... .seconds(600)) ?? nodes.queueWaits[place]
+        }
+        nodes.classFloors = reader.optional("class-floors", ClusterReader.floors) ?? nodes.classFloors
         nodes.logLevel = reader.choice("log-level", of: ["debug", "info", "warning", "error"]) ?? nodes.logLevel
         if nodes.basePort == nodes.adminBasePort {
             reader.report(
@@ -103,6 +108,16 @@ struct ClusterReader {
                 at: reader.position(of: "admin-base-port"))
         }
         configuration.nodes = nodes
+    }
+
+    /// Three parts of the capacity in per cent, such as `60 30 10`.
+    private static func floors(_ text: String) throws(ValueProblem) -> ClassFloors {
+        let parts = text.split(separator: " ").map { Int($0) }
+        guard let floors = ClassFloors(parts.compactMap(\.self)), !parts.contains(nil) else {
+            throw ValueProblem(
+                "expected three whole numbers of at least 1 that make 100, such as 60 30 10, found '\(text)'")
+        }
+        return floors
     }
 
     /// An address that a program listens on; the same one twice is reported.

@@ -25,6 +25,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var usesLegacyLimitField = false
     /// Connections of one lane at once.
     public var maximumConnections = 1_024
+    /// Calls of one lane at once: the least and the most that the limit may become; alike when it is fixed. Further requests wait in the queue.
+    public var concurrency = 1_024...1_024
     /// Time to connect, TLS included.
     public var connectTimeout = Duration.seconds(2)
     /// Time from the request to the first event.
@@ -76,4 +78,6 @@ public struct TenantRecord: Sendable, Equatable {
     public var limits: [Limit] = []
     /// Limits that each of its keys has on its own.
     public var keyLimits: [Limit] = []
+    /// A team's share where requests wait, beside other teams; of no meaning for an org.
+    public var weight = 1
 }

@@ -138,6 +138,8 @@ extension ProviderRecord {
         if let ca { lines.append("ca = \(ca)") }
         if usesLegacyLimitField { lines.append("limit-field = max_tokens") }
         lines.append("max-connections = \(maximumConnections)")
+        lines.append("max-concurrency = \(concurrency.upperBound)")
+        lines.append("min-concurrency = \(concurrency.lowerBound)")
         lines.append("connect-timeout = \(ConfigurationValue.words(connectTimeout))")
         lines.append("first-event-timeout = \(ConfigurationValue.words(firstEventTimeout))")
         lines.append("idle-timeout = \(ConfigurationValue.words(idleTimeout))")
@@ -155,6 +157,7 @@ extension RouteRecord {
 extension TenantRecord {
     var lines: [String] {
         limits.map { "limit = \($0.text)" } + keyLimits.map { "key-limit = \($0.text)" }
+            + (weight == 1 ? [] : ["weight = \(weight)"])
     }
 }
 

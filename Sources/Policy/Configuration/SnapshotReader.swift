@@ -68,11 +68,27 @@ struct SnapshotReader {
         record.usesLegacyLimitField =
             reader.choice("limit-field", of: ["max_tokens", "max_completion_tokens"]) == "max_tokens"
         record.maximumConnections = reader.number("max-connections", in: 1...65_535) ?? record.maximumConnections
+        concurrency(&reader, &record)
         let (least, most) = (Duration.milliseconds(1), Duration.seconds(600))
         record.connectTimeout = reader.time("connect-timeout", in: least ... .seconds(60)) ?? record.connectTimeout
         record.firstEventTimeout = reader.time("first-event-timeout", in: least...most) ?? record.firstEventTimeout
         record.idleTimeout = reader.time("idle-timeout", in: least...most) ?? record.idleTimeout
         snapshot.providers[record.name] = record
+    }
+
+    private func concurrency(_ reader: inout SectionReader, _ record: inout ProviderRecord) {
+        let most = reader.number("max-concurrency", in: 1...65_535) ?? record.maximumConnections
+        let least = reader.number("min-concurrency", in: 1...65_535) ?? most
+        if most > record.maximumConnections {
+            reader.report(
+                "max-concurrency is more than max-connections (\(record.maximumConnections)): each call has a connection",
+                at: reader.position(of: "max-concurrency"))
+        } else if least > most {
+            reader.report(
+                "min-concurrency is more than max-concurrency (\(most))", at: reader.position(of: "min-concurrency"))
+        } else {
+            record.concurrency = least...most
+        }
     }
 
     private mutating func route(_ reader: inout SectionReader) {
@@ -105,6 +121,7 @@ struct SnapshotReader {
         var record = TenantRecord(org: parts[0], team: isTeam ? parts[1] : nil)
         record.limits = limits("limit", scope: isTeam ? .team : .org, &reader)
         record.keyLimits = limits("key-limit", scope: .key, &reader)
+        if isTeam, let weight = reader.number("weight", in: 1...1_000) { record.weight = weight }
         if isTeam { snapshot.teams[reader.section.name] = record } else { snapshot.orgs[record.org] = record }
     }
 

@@ -1,0 +1,77 @@
+// While a provider has as many calls as it serves well, requests wait: by class, then by team, then by arrival.
+import Core
+import Net
+import Policy
+import Providers
+import Wire
+
+extension Pipeline {
+    /// Waits for a place at the target. A request whose turn would come too late is refused at once.
+    static func admit(_ exchange: Exchange) async throws(Refusal) {
+        try enqueue(exchange)
+        while exchange.isQueued, exchange.stopReason == nil { await exchange.latch.wait() }
+        try leaveQueue(exchange)
+    }
+
+    /// Not inlined, for the sake of the waiting frame.
+    @inline(never)
+    private static func enqueue(_ exchange: Exchange) throws(Refusal) {
+        guard let target = exchange.target, let grant = exchange.grant, let reservation = exchange.reservation else {
+            preconditionFailure("a request has its reservation before it is admitted")
+        }
+        let gateway = exchange.gateway
+        guard let admission = gateway.admission(target.provider) else {
+            throw .noRoute("the provider '\(target.provider)' cannot be used by this node")
+        }
+        let priority = exchange.priorityClass
+        let use = reservation.estimate
+        let request = QueueRequest(
+            priority: priority, team: grant.teamName, weight: grant.weight,
+            cost: QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens),
+            bytes: exchange.body.allocatedBytes, waitLimit: waitLimit(exchange, priority))
+        switch admission.arrive(request, exchange) {
+        case .runs: exchange.admission = admission
+        case .waits(let ticket, _, _):
+            exchange.admission = admission
+            exchange.enterQueue(ticket, until: gateway.lane.now + request.waitLimit)
+        case .refused(let reason, let retryAfter):
+            gateway.metrics.refused(reason)
+            throw .queueRefused(reason, retryAfter: retryAfter)
+        }
+    }
+
+    /// Interactive requests wait at most a tenth of their time: somebody would rather hear a refusal.
+    private static func waitLimit(_ exchange: Exchange, _ priority: PriorityClass) -> Duration {
+        let nodes = exchange.gateway.settings.configuration.nodes
+        let left = exchange.receivedAt + exchange.timeout - exchange.gateway.lane.now
+        let limit = min(nodes.queueWaits[Int(priority.rawValue)], left)
+        return priority == .interactive ? min(limit, exchange.timeout / 10) : limit
+    }
+
+    @inline(never)
+    private static func leaveQueue(_ exchange: Exchange) throws(Refusal) {
+        if let waited = exchange.queueWait {
+            exchange.gateway.metrics.waited(exchange.priorityClass, waited)
+        }
+        guard let stopReason = exchange.stopReason else { return }
+        exchange.leaveQueue()
+        throw stopReason
+    }
+
+    /// Gives the place back; runs on every exit, once.
+    static func giveBack(_ exchange: Exchange, _ bill: Bill) {
+        guard let admission = exchange.admission, let grant = exchange.grant else { return }
+        exchange.admission = nil
+        if let failure = exchange.outcome?.failure, failure.kind == .rateLimited { admission.throttled() }
+        if let first = exchange.firstDeltaAt, let sent = exchange.sentAt, exchange.head.flags.contains(.stream) {
+            admission.observe(timeToFirstToken: first - sent)
+        }
+        var surplus: Int64 = 0
+        if exchange.queueWait != nil, let use = exchange.reservation?.estimate {
+            surplus =
+                QueueRequest.cost(inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
+                - QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens)
+        }
+        admission.finished(exchange.priorityClass, team: grant.teamName, surplus: surplus)
+    }
+}
