@@ -1,77 +1,100 @@
-# Functions that the cluster's scripts share: where things are, starting and stopping one process, waiting.
+# Functions that the cluster's scripts share: where things are, what a cluster consists of, its start and its end.
+# SLUICE_CONFIG names another cluster.conf than the repository's, SLUICE_BIN a folder with programs that are built.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-config=$(realpath "${SLUICE_CONFIG:-cluster.conf}")
-state=$(dirname "$config")/$(sed -n "s|^state-directory *= *\([^ #]*\).*|\1|p" "$config")
+source Scripts/lib/process.sh
 bin=${SLUICE_BIN:-.build/release}
 
-say() { printf '%s\n' "$*"; }
-die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+# use FILE: the cluster that the functions below mean.
+use() {
+    config=$(realpath "$1")
+    state=$(sed -n 's/^state-directory *= *\([^ #]*\).*/\1/p' "$config")
+    [[ $state == /* ]] || state=$(dirname "$config")/${state:-state}
+    export SLUICE_CONFIG=$config
+}
+use "${SLUICE_CONFIG:-cluster.conf}"
+
+# private FOLDER: a cluster of a script's own, like the repository's but on free ports and with its state in FOLDER.
+private() {
+    local base; base=$(free_ports)
+    cp prices.csv "$1/"
+    sed -e "s/:7443/:$base/; s/:7400/:$((base + 1))/; s/:7401/:$((base + 2))/; s/:7700/:$((base + 3))/" \
+        -e "s/= 7500/= $((base + 10))/; s/= 7600/= $((base + 20))/" cluster.conf >"$1/cluster.conf"
+    use "$1/cluster.conf"
+}
 
 # setting NAME: one value of cluster.conf, read by the tool that the programs' own parser is in.
 setting() { "$bin/sluice" config get "$1" --config "$config"; }
 
-is_running() { [ -f "$state/run/$1.pid" ] && kill -0 "$(cat "$state/run/$1.pid")" 2>/dev/null; }
-
-# launch NAME COMMAND…: starts a process in the background, its output in state/log/NAME.log.
-launch() {
-    local name=$1; shift
-    mkdir -p "$state/run" "$state/log"
-    setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
-    echo $! >"$state/run/$name.pid"
-}
-
-# halt NAME SECONDS: asks a process to end, waits, and kills it only when the time is over.
-halt() {
-    is_running "$1" || { rm -f "$state/run/$1.pid"; return 0; }
-    local pid; pid=$(cat "$state/run/$1.pid")
-    kill -TERM "$pid" 2>/dev/null || true
-    for _ in $(seq $(($2 * 10))); do
-        kill -0 "$pid" 2>/dev/null || { rm -f "$state/run/$1.pid"; return 0; }
-        sleep 0.1
-    done
-    say "$1 did not end within $2 s: killed"
-    kill -KILL "$pid" 2>/dev/null || true
-    rm -f "$state/run/$1.pid"
-}
-
-# await WHAT SECONDS LOG COMMAND…: waits until the command succeeds; names the log when it does not.
-await() {
-    local what=$1 seconds=$2 log=$3; shift 3
-    for _ in $(seq $((seconds * 10))); do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.1
-    done
-    tail -n 5 "$log" >&2 2>/dev/null || true
-    die "$what is not ready after $seconds s; see $log"
-}
-
-# free_port ADDRESS WHO: a clear message instead of a puzzling one when somebody else listens there.
-free_port() {
-    local port=${1##*:} owner
-    owner=$(ss -ltnpH "sport = :$port" 2>/dev/null | head -n 1)
-    [ -z "$owner" ] || die "port $port, which $2 needs, is taken: $(sed 's/.*users:((//; s/).*//' <<<"$owner")"
-}
-
 ready() { curl -sf -o /dev/null --max-time 1 "http://$1/$2"; }
+redis() { redis-cli -s "$state/redis.sock" "$@"; }
+redis_answers() { [ "$(redis ping)" = PONG ]; }
 haproxy_says() { printf '%s\n' "$1" | socat - "UNIX-CONNECT:$state/haproxy.sock"; }
+simulator() { sed -n 's|^base-url *= *http://\([^/]*\)/.*|\1|p' "$config" | head -n 1; }
 node_address() { echo "$(setting nodes.listen):$(($(setting nodes.base-port) + $1))"; }
 node_admin() { echo "$(setting nodes.listen):$(($(setting nodes.admin-base-port) + $1))"; }
-running_nodes() { for file in "$state"/run/node-*.pid; do [ -e "$file" ] && basename "$file" .pid | cut -d- -f2; done | sort -n; }
+metric() { curl -s "http://$(node_admin "$1")/metrics" | sed -n "s/^$2 //p"; }
+running_nodes() { for n in {1..8}; do if is_running "node-$n"; then echo "$n"; fi; done; }
+# asking COMMAND …: the tool, speaking to this cluster through its balancer.
+asking() {
+    "$bin/sluice" "$1" --address "$(setting balancer.listen)" --ca "$state/pki/ca.pem" --key-file "$state/demo.key" "${@:2}"
+}
+
+# start_cluster NODES: whatever does not run yet, in order; each is ready before the next one starts.
+start_cluster() {
+    mkdir -p "$state/run" "$state/log"
+    Scripts/lib/certificates "$state"
+    if ! is_running redis; then
+        launch redis redis-server --port 0 --unixsocket "$state/redis.sock" --unixsocketperm 700 --dir "$state" \
+            --appendonly yes --maxmemory-policy noeviction --save ''
+        await Redis 30 "$state/log/redis.log" redis_answers
+    fi
+    if ! is_running coordinator; then
+        for name in listen admin; do free_port "$(setting coordinator.$name)" "the coordinator"; done
+        launch coordinator "$bin/sluice-coordinator" --config "$config" --name "$(setting coordinator.name)"
+        await "the coordinator" 10 "$state/log/coordinator.log" ready "$(setting coordinator.admin)" readyz
+    fi
+    if ! is_running provider-sim; then
+        free_port "$(simulator)" "the provider simulator"
+        launch provider-sim "$bin/sluice-provider-sim" --listen "$(simulator)"
+        await "the provider simulator" 10 "$state/log/provider-sim.log" ready "$(simulator)" sim/stats
+    fi
+    if ! is_running haproxy; then
+        free_port "$(setting balancer.listen)" HAProxy
+        Scripts/lib/haproxy
+        launch haproxy haproxy -db -f "$state/haproxy.cfg"
+        await HAProxy 10 "$state/log/haproxy.log" haproxy_says "show info"
+    fi
+    for n in $(seq "$1"); do start_node "$n"; done
+    [ -s "$state/demo.key" ] || (umask 077 && "$bin/sluice" keys create --config "$config" --org acme --team search \
+        --label demo --model '*' 2>/dev/null >"$state/demo.key") ||
+        { rm -f "$state/demo.key"; die "no demo key could be made; see $state/log/coordinator.log"; }
+}
 
 # start_node N: a node, ready, and known to the balancer.
 start_node() {
-    is_running "node-$1" && return 0
-    free_port "$(node_address "$1")" "node $1"
-    free_port "$(node_admin "$1")" "node $1"
-    launch "node-$1" "$bin/sluice-node" --config cluster.conf --index "$1"
-    await "node $1" 15 "$state/log/node-$1.log" ready "$(node_admin "$1")" readyz
+    if ! is_running "node-$1"; then
+        for address in "$(node_address "$1")" "$(node_admin "$1")"; do free_port "$address" "node $1"; done
+        launch "node-$1" "$bin/sluice-node" --config "$config" --index "$1"
+        await "node $1" 15 "$state/log/node-$1.log" ready "$(node_admin "$1")" readyz
+    fi
     haproxy_says "set server nodes/node$1 state ready; enable health nodes/node$1; enable server nodes/node$1" >/dev/null
 }
 
-# stop_node N: no new connections, then a drain, then the end: nothing that runs is lost.
-stop_node() {
-    haproxy_says "set server nodes/node$1 state drain" >/dev/null || true
-    halt "node-$1" $(($(setting nodes.drain-notice-seconds) + $(setting nodes.drain-limit-seconds) + 10))
-    haproxy_says "disable server nodes/node$1" >/dev/null || true
+# drain_time: how long a node may take to leave, in seconds.
+drain_time() { echo $(($(setting nodes.drain-notice-seconds) + $(setting nodes.drain-limit-seconds) + 10)); }
+
+# end_cluster: nodes drain together; then the rest ends. Fails when something had to be killed.
+end_cluster() {
+    local result=0 nodes; nodes=$(running_nodes)
+    for n in $nodes; do ask_to_end "node-$n"; done
+    for n in $nodes; do await_end "node-$n" "$(drain_time)" || result=1; done
+    for name in haproxy coordinator provider-sim redis; do halt "$name" 10 || result=1; done
+    rm -f "$state"/run/*.pid
+    return "$result"
+}
+
+# strike_cluster: ends everything at once; for clusters of a script's own.
+strike_cluster() {
+    for file in "$state"/run/*.pid; do strike "$(basename "$file" .pid)" 2>/dev/null || true; done
 }

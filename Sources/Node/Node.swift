@@ -249,7 +249,7 @@ final class Node: @unchecked Sendable {
             let spread = min(Duration.seconds(5), nodes.drainLimit / 4)
             for gateway in gateways { gateway.lane.execute { gateway.drain(over: spread) } }
             first.schedule(after: nodes.drainLimit) { [self] in stop() }
-            first.schedule(after: spread) { [self] in waitForEmpty() }
+            waitForEmpty()
         }
     }
 

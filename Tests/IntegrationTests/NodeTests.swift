@@ -32,7 +32,7 @@ import Wire
 
             let ends = await running.value
             #expect(ends.filter(\.isLost).count == doomed, "may have run: the client must not repeat them by itself")
-            #expect(ends.filter { $0.end?.outputTokens == 100 }.count == 18 - doomed, "the others finish")
+            #expect(ends.filter { $0.end?.outputTokens == 300 }.count == 18 - doomed, "the others finish")
             try await cluster.wait("the settlements of the living", seconds: 5) {
                 try await cluster.held("q:{acme}").requests == doomed
             }
@@ -97,7 +97,7 @@ import Wire
             #expect(before.hasPrefix("serial="))
             let caller = try Caller(cluster, node: 1)
             try await caller.connected()
-            let running = Task { await caller.ask("long\nsim: tokens=100 pace=20ms") }
+            let running = Task { await caller.ask("long\nsim: tokens=300 pace=20ms") }
             try await cluster.wait("the stream") { await cluster.simulator()["streams_open"]?.integer == 1 }
             try FileManager.default.removeItem(atPath: cluster.path("state/pki/node.pem"))
             _ = try await cluster.run([
