@@ -13,13 +13,13 @@ import Policy
 /// | `q:{org}:f:<team>/<feature>` | hash | counters of a feature | the same |
 /// | `<one of these>:<field>` | sorted set | log of a sliding window | its period and a minute |
 /// | `q:{org}:r:<id>` | string | one reservation or settlement | 15 min |
+/// | `q:{org}:l` | stream | the ledger: one record an attempt | as `cluster.conf` says, see `LedgerRetention` |
+/// | `q:{org}:u:<hour>` | hash | sums of one hour since 1970 by team, feature, model, provider | the same |
 /// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: never deleted, and written back by a coordinator when lost |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
     static func appendScope(_ scope: LimitScope, of tenant: Tenant, to output: inout ByteBuffer) {
-        output.append(literal: "q:{")
-        appendName(tenant.org, to: &output)
-        output.append(UInt8(ascii: "}"))
+        appendOrg(tenant.org, to: &output)
         switch scope {
         case .org: return
         case .team:
@@ -45,9 +45,15 @@ public enum KeySchema {
 
     /// Appends the key of a reservation's record up to its id.
     static func appendRecordPrefix(of tenant: Tenant, to output: inout ByteBuffer) {
+        appendOrg(tenant.org, to: &output)
+        output.append(literal: ":r:")
+    }
+
+    /// Appends the key of an org's own counters, which all other keys of the org begin with.
+    private static func appendOrg(_ org: String, to output: inout ByteBuffer) {
         output.append(literal: "q:{")
-        appendName(tenant.org, to: &output)
-        output.append(literal: "}:r:")
+        appendName(org, to: &output)
+        output.append(UInt8(ascii: "}"))
     }
 
     /// Digits of an id in the key of a record.
@@ -68,6 +74,27 @@ public enum KeySchema {
 
     private static var alphabet: StaticString { "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" }
 
+    /// Appends the key of an org's ledger.
+    static func appendLedger(of org: String, to output: inout ByteBuffer) {
+        appendOrg(org, to: &output)
+        output.append(literal: ":l")
+    }
+
+    /// Appends what the keys of an org's hourly sums begin with; the hour since 1970 follows.
+    static func appendRollups(of org: String, to output: inout ByteBuffer) {
+        appendOrg(org, to: &output)
+        output.append(literal: ":u:")
+    }
+
+    /// Appends the field of a place in the sums: `team/feature/model/provider`.
+    static func appendPlace(_ place: UsagePlace, to output: inout ByteBuffer) {
+        appendName(place.team, to: &output)
+        for name in [place.feature, place.model, place.provider] {
+            output.append(UInt8(ascii: "/"))
+            appendName(name, to: &output)
+        }
+    }
+
     /// The hash of API key records.
     static let apiKeys = Array("meta:{keys}:keys".utf8)
 
@@ -86,6 +113,23 @@ public enum KeySchema {
             default: output.append(byte)
             }
         }
+    }
+
+    /// The name that `appendName` wrote.
+    static func name(of bytes: [UInt8]) -> String {
+        guard bytes.contains(UInt8(ascii: "%")) else { return String(decoding: bytes, as: UTF8.self) }
+        var plain: [UInt8] = []
+        var rest = bytes[...]
+        while let byte = rest.popFirst() {
+            let digits = rest.prefix(2).compactMap { Character(Unicode.Scalar($0)).hexDigitValue }
+            if byte == UInt8(ascii: "%"), digits.count == 2 {
+                plain.append(UInt8(digits[0] << 4 | digits[1]))
+                rest.removeFirst(2)
+            } else {
+                plain.append(byte)
+            }
+        }
+        return String(decoding: plain, as: UTF8.self)
     }
 
     private static func isPlain(_ byte: UInt8) -> Bool {

@@ -15,8 +15,8 @@ final class BlockingRedis {
     private var digests: [RedisScript: [UInt8]] = [:]
     private var codec: QuotaCodec
 
-    init(path: String, times: QuotaTimes = .standard) throws {
-        codec = QuotaCodec(times: times)
+    init(path: String, times: QuotaTimes = .standard, retention: LedgerRetention = .standard) throws {
+        codec = QuotaCodec(times: times, retention: retention)
         socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -91,6 +91,30 @@ final class BlockingRedis {
         for reply in try drain(reserves.count + settles.count) {
             if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
         }
+    }
+
+    /// All records of an org's ledger.
+    func ledger(of org: String) throws -> [LedgerRecord] {
+        var records: [LedgerRecord] = []
+        var from = "-"
+        while true {
+            let part = try LedgerReplies.records(
+                command("XRANGE", "q:{\(org)}:l", from, "+", "COUNT", "1000"), org: org)
+            records += part.records
+            guard let last = part.last else { return records }
+            from = "(" + last
+        }
+    }
+
+    /// All sums of an org, by hour since 1970.
+    func rollups(of org: String) throws -> [Int64: [UsagePlace: UsageSums]] {
+        guard case .array(let keys) = try command("KEYS", "q:{\(org)}:u:*") else { return [:] }
+        var hours: [Int64: [UsagePlace: UsageSums]] = [:]
+        for key in keys.compactMap(\.text) {
+            guard let hour = Int64(key.split(separator: ":").last ?? "") else { continue }
+            hours[hour] = try LedgerReplies.sums(command("HGETALL", key))
+        }
+        return hours
     }
 
     /// One field of `INFO`.

@@ -41,7 +41,8 @@ struct MeasureTests {
     }
 
     @Test func cpuOfRedisPerPairOfReserveAndSettle() throws {
-        for shape in try Self.shapes() {
+        let shapes = try Self.shapes().flatMap { [($0, false), ($0, true)] }
+        for (shape, withLedger) in shapes {
             let server = try RedisServer()
             let redis = try BlockingRedis(path: server.socketPath)
             let limits = try LimitSet(version: 1, limits: shape.limits)
@@ -59,7 +60,14 @@ struct MeasureTests {
                 }
                 try redis.pipeline(calls, [])
                 let real = QuotaUse(inputTokens: 900, outputTokens: 211, microUSD: 390)
-                try redis.pipeline([], calls.map { SettleCall(of: $0, use: real) })
+                let entry = LedgerEntry(
+                    provider: "sim", model: "gpt-6-luna", tokens: TokenCounts(input: 900, output: 211), microUSD: 390,
+                    priceVersion: PriceVersion(1), provenance: .provider, outcome: "OK")
+                try redis.pipeline(
+                    [],
+                    calls.map {
+                        withLedger ? SettleCall(of: $0, attempts: [entry]) : SettleCall(of: $0, use: real)
+                    })
             }
             for _ in 0..<50 { try batch() }
             _ = try redis.command("CONFIG", "RESETSTAT")
@@ -69,7 +77,7 @@ struct MeasureTests {
             let spent = try Self.cpu(redis) - cpu
             let calls = try redis.info("commandstats", "cmdstat_evalsha") ?? ""
             print(
-                "\(shape.name): \(String(format: "%.1f", spent * 1e6 / Double(batches * 32))) µs of Redis CPU a pair;"
+                "\(shape.name)\(withLedger ? ", with ledger" : ""): \(String(format: "%.1f", spent * 1e6 / Double(batches * 32))) µs of Redis CPU a pair;"
                     + " \(calls.split(separator: ",").first { $0.hasPrefix("usec_per") } ?? "")")
             #expect(spent > 0)
         }

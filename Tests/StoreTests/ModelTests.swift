@@ -28,6 +28,7 @@ import Testing
                 return
             }
         }
+        #expect(try operations.ledgerDifference(redis) == nil, "seed \(seed)")
         // The stream must reach every exit, with every kind of limit as the one that binds.
         let exits = [
             "granted", "repeated", "duplicate", "extended", "extension denied", "extension of a settled one",
@@ -184,16 +185,53 @@ struct Operations {
                 id: old.id, tenant: old.tenant, estimate: use(), holdMilliseconds: 10, limits: old.limits)
             return try extend(call, on: redis)
         case 53..<58 where !done.isEmpty: return try settle(done[chance.below(done.count)], on: redis)
-        case 58..<60: return try settle(SettleCall(of: fresh(), use: use()), on: redis)
+        case 58..<60: return try settle(settlement(of: fresh()), on: redis)
         case 60..<64 where open.count > 4:
             open.remove(at: chance.below(open.count))  // a node died: nobody settles this one
             return try reserve(fresh(), on: redis)
         default:
             guard !open.isEmpty else { return try reserve(fresh(), on: redis) }
             let call = open.remove(at: chance.below(open.count))
-            let settlement = chance.below(8) == 0 ? SettleCall.release(of: call) : SettleCall(of: call, use: use())
-            return try settle(settlement, on: redis)
+            return try settle(settlement(of: call), on: redis)
         }
+    }
+
+    /// Given back, billed by nobody, or with one or more attempts for the ledger.
+    private mutating func settlement(of call: ReserveCall) -> SettleCall {
+        switch chance.below(8) {
+        case 0: .release(of: call)
+        case 1: SettleCall(of: call, use: use())
+        case 2: SettleCall(of: call, attempts: (0..<chance.below(4)).map { attempt(UInt8($0 + 1)) })
+        default: SettleCall(of: call, attempts: [attempt(1)])
+        }
+    }
+
+    private mutating func attempt(_ number: UInt8) -> LedgerEntry {
+        let use = use()
+        return LedgerEntry(
+            attempt: number, provider: chance.below(2) == 0 ? "sim" : "open:ai",
+            model: ["gpt-6-luna", "openai/gpt-oss-20b", "m"][chance.below(3)],
+            tokens: TokenCounts(
+                input: use.inputTokens, cached: Int64(chance.below(2_000)), cacheWrite: Int64(chance.below(500)),
+                output: use.outputTokens, reasoning: Int64(chance.below(900))),
+            microUSD: use.microUSD, priceVersion: PriceVersion(UInt64(chance.below(3)) &* 0x9e37_79b9_7f4a_7c15),
+            provenance: Provenance.allCases[chance.below(4)], firstTokenMilliseconds: UInt32(chance.below(70_000)),
+            durationMilliseconds: UInt32(chance.below(600_000)), outcome: chance.below(3) == 0 ? "CANCELLED" : "OK")
+    }
+
+    /// Why the ledger in Redis is not the model's; nil when it is.
+    func ledgerDifference(_ redis: BlockingRedis) throws -> String? {
+        for org in Set(configurations.map(\.tenant.org)).sorted() {
+            let records = try redis.ledger(of: org)
+            let expected = model.ledgerRecords(of: org)
+            if records != expected {
+                let place = zip(records, expected).enumerated().first { $1.0 != $1.1 }?.offset
+                return "\(org): \(records.count) records and \(expected.count), different from \(place ?? -1)"
+            }
+            let sums = try redis.rollups(of: org)
+            if sums != model.rollups(of: org) { return "\(org): sums \(sums)\nmodel \(model.rollups(of: org))" }
+        }
+        return nil
     }
 
     private mutating func fresh() -> ReserveCall {

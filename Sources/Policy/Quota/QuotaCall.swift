@@ -97,14 +97,34 @@ public struct SettleCall: Sendable {
     public let countsRequest: Bool
     /// The limits under which it was reserved.
     public let limits: LimitSet
+    /// What a provider may bill, for the ledger; `use` is their sum when there are any.
+    public let attempts: [LedgerEntry]
 
-    /// The settlement of a request that used `use`.
+    /// The settlement of a request that used `use`, of which the ledger hears nothing.
     public init(of call: ReserveCall, use: QuotaUse) {
         self.init(id: call.id, tenant: call.tenant, use: use, countsRequest: true, limits: call.limits)
     }
 
+    /// The settlement of a request whose attempts a provider may bill: at most `maximumAttempts`, none when all failed before.
+    public init(of call: ReserveCall, attempts: [LedgerEntry]) {
+        precondition(attempts.count <= SettleCall.maximumAttempts, "a request has few attempts")
+        var sums = UsageSums()
+        for entry in attempts { sums.add(entry) }
+        let use = QuotaUse(
+            inputTokens: sums.tokens.input, outputTokens: sums.tokens.output, microUSD: sums.microUSD)
+        self.init(
+            id: call.id, tenant: call.tenant, use: use, countsRequest: true, limits: call.limits, attempts: attempts)
+    }
+
+    /// The most attempts of one request, a bound for its settlement's time in Redis.
+    public static let maximumAttempts = 16
+
     /// The settlement of a request that was reserved under `id`, for example one that was written down before a restart.
-    public init(id: Identifier128, tenant: Tenant, use: QuotaUse, countsRequest: Bool, limits: LimitSet) {
+    public init(
+        id: Identifier128, tenant: Tenant, use: QuotaUse, countsRequest: Bool, limits: LimitSet,
+        attempts: [LedgerEntry] = []
+    ) {
+        self.attempts = attempts
         self.id = id
         self.tenant = tenant
         self.use = use

@@ -13,6 +13,7 @@ public struct QuotaModel: Sendable {
 
     var records: [RecordKey: Record] = [:]
     var accounts: [AccountKey: Account] = [:]
+    var ledgers: [String: Ledger] = [:]
 
     /// A state in which nothing was ever used.
     public init(times: QuotaTimes = .standard) { self.times = times }
@@ -91,6 +92,7 @@ public struct QuotaModel: Sendable {
             isSettled: true, reservedAt: found?.reservedAt ?? now, use: call.use, bucket: found?.bucket ?? 0,
             holders: found?.holders ?? [], expires: now / 1000 + times.recordMilliseconds)
         records[key] = record
+        book(call, at: now)
         guard found != nil else { return .unknown(record.shown(at: now)) }
         return isLate ? .late(record.shown(at: now)) : .settled(record.shown(at: now))
     }

@@ -21,6 +21,9 @@ struct QuotaCodec: ~Copyable {
         /// The end of that key, and the keys of the tenant's counters and logs.
         var keys: [UInt8]
         let keyCount: Int
+        /// The same two for a settlement with a ledger entry, which has two keys more.
+        var ledgerRecord: [UInt8]
+        var ledgerKeys: [UInt8]
         /// Plan and field names.
         let arguments: [UInt8]
 
@@ -32,55 +35,77 @@ struct QuotaCodec: ~Copyable {
     }
 
     let times: QuotaTimes
+    let retention: LedgerRetention
 
-    init(times: QuotaTimes) { self.times = times }
+    init(times: QuotaTimes, retention: LedgerRetention) {
+        self.times = times
+        self.retention = retention
+    }
 
     /// The command that reserves; `name` is the script's digest with EVALSHA, or its source with EVAL.
     mutating func write(_ call: ReserveCall, script: ScriptName, into output: inout ByteBuffer) {
-        let head = Head(use: call.estimate, hold: call.holdMilliseconds, mark: nil)
+        let head = Head(
+            use: call.estimate, times: (call.holdMilliseconds * 1000, times.bucketMicroseconds), mark: nil)
         write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
     }
 
     /// The command that extends: the script that reserves, told so by one byte more.
     mutating func write(_ call: ExtendCall, script: ScriptName, into output: inout ByteBuffer) {
-        let head = Head(use: call.estimate, hold: 0, mark: 1)
+        let head = Head(use: call.estimate, times: (0, times.bucketMicroseconds), mark: 1)
         write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
     }
 
     /// The command that settles.
     mutating func write(_ call: SettleCall, script: ScriptName, into output: inout ByteBuffer) {
-        let head = Head(use: call.use, hold: 0, mark: call.countsRequest ? 1 : 0)
-        write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
+        let head = Head(
+            use: call.use, times: (retention.records.milliseconds, retention.maximumRecords),
+            mark: call.countsRequest ? 1 : 0, rollups: retention.rollups.milliseconds)
+        write(
+            head, id: call.id, tenant: call.tenant, limits: call.limits, attempts: call.attempts, script: script,
+            into: &output)
+        for entry in call.attempts {
+            LedgerBytes.append(entry, id: call.id, tenant: call.tenant, to: &scratch)
+            flushPart(into: &output)
+            KeySchema.appendPlace(UsagePlace(entry, of: call.tenant), to: &scratch)
+            flushPart(into: &output)
+        }
     }
 
     private struct Head {
         let use: QuotaUse
-        let hold: Int64
+        /// Hold and bucket width in µs; when it settles, how long (ms) and how many ledger records are kept.
+        let times: (Int64, Int64)
         /// The last byte of the head: requests to count when it settles, 1 when it extends, absent when it reserves.
         let mark: UInt8?
+        /// When it settles: how long sums are kept, in ms.
+        var rollups: Int64?
     }
 
     private mutating func write(
-        _ head: Head, id: Identifier128, tenant: Tenant, limits: LimitSet, script: ScriptName,
-        into output: inout ByteBuffer
+        _ head: Head, id: Identifier128, tenant: Tenant, limits: LimitSet, attempts: [LedgerEntry] = [],
+        script: ScriptName, into output: inout ByteBuffer
     ) {
         let layout = limits.layout
         let plan = plan(of: layout, tenant)
-        RedisWriter.begin(3 + plan.keyCount + 2 + layout.fieldCount, in: &output)
+        let hasLedger = !attempts.isEmpty
+        let parts = 3 + plan.keyCount + 2 + layout.fieldCount + (hasLedger ? 2 + 2 * attempts.count : 0)
+        RedisWriter.begin(parts, in: &output)
         script.write(into: &output)
-        output.append(plan.record)
+        output.append(hasLedger ? plan.ledgerRecord : plan.record)
         KeySchema.appendRecord(id, to: &output)
         output.append(plan.keys)
+        if hasLedger { output.append(plan.ledgerKeys) }
         append(head.use.inputTokens)
         append(head.use.outputTokens)
         append(head.use.microUSD)
-        append(head.hold * 1000)
-        append(times.bucketMicroseconds)
+        append(head.times.0)
+        append(head.times.1)
         append(times.recordMilliseconds)
         scratch.append(UInt8(layout.groups.count))
         scratch.append(integer: id.high)
         scratch.append(integer: id.low)
         if let mark = head.mark { scratch.append(mark) }
+        if let rollups = head.rollups { append(rollups) }
         flushPart(into: &output)
         output.append(plan.arguments)
     }
@@ -123,6 +148,8 @@ extension QuotaCodec.Plan {
         keyCount = 1 + layout.groups.count + layout.logs.count
         record = Self.record(of: tenant, keyCount)
         keys = Self.keys(of: layout, tenant)
+        ledgerRecord = Self.record(of: tenant, keyCount + 2)
+        ledgerKeys = Self.ledgerKeys(of: tenant)
     }
 
     private static func record(of tenant: Tenant, _ keyCount: Int) -> [UInt8] {
@@ -133,6 +160,17 @@ extension QuotaCodec.Plan {
         RedisWriter.beginPart(name.count + KeySchema.recordDigits, in: &text)
         text.append(name.bytes)
         return text.array()
+    }
+
+    private static func ledgerKeys(of tenant: Tenant) -> [UInt8] {
+        var keys = ByteBuffer()
+        var name = ByteBuffer()
+        KeySchema.appendLedger(of: tenant.org, to: &name)
+        RedisWriter.part(name.bytes, in: &keys)
+        name.removeAll()
+        KeySchema.appendRollups(of: tenant.org, to: &name)
+        RedisWriter.part(name.bytes, in: &keys)
+        return keys.array()
     }
 
     private static func keys(of layout: LimitLayout, _ tenant: Tenant) -> [UInt8] {

@@ -8,10 +8,12 @@ public final class QuotaStore {
     private let connection: RedisConnection
     private var codec: QuotaCodec
 
-    /// Quota kept behind `connection`. All nodes of a cluster must use the same times.
-    public init(_ connection: RedisConnection, times: QuotaTimes = .standard) {
+    /// Quota kept behind `connection`. All nodes of a cluster must use the same times and retention.
+    public init(
+        _ connection: RedisConnection, times: QuotaTimes = .standard, retention: LedgerRetention = .standard
+    ) {
         self.connection = connection
-        codec = QuotaCodec(times: times)
+        codec = QuotaCodec(times: times, retention: retention)
     }
 
     /// May this request run? `then` hears the answer once, on the lane.

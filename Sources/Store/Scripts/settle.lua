@@ -3,12 +3,18 @@
 -- Allowed when Redis' memory is full: what was used must be booked.
 --
 -- KEYS, ARGV[2 …]    as in reserve.lua
--- ARGV[1]            head as in reserve.lua with the real use, then: requests to count (1 byte): 0 when nothing was sent upstream
---                    (its hold and bucket width are not read)
+-- ARGV[1]            head as in reserve.lua with the real use, but instead of hold and bucket width how long (ms) and how many
+--                    ledger records are kept; then: requests to count (1 byte): 0 when nothing was sent upstream;
+--                    how long sums of an hour are kept (ms, double)
+-- behind the fields  for each attempt that a provider may bill: its ledger record without the time (Policy/Ledger/LedgerBytes.swift),
+--                    its field in the sums of the hour; then the last two KEYS are the org's ledger (stream) and what its keys of
+--                    sums begin with: the hour since 1970 follows, as Redis' clock says
 --
 -- Reply:             code now(double) record[2…20]: reserved at(7), input(3), output(3), micro-USD(6), big-endian
 --                    S settled now   L settled now, but its hold had expired before   R settled before; nothing was written
 --                    U no record under this id: only the money was booked; reserved at = now
+-- Ledger:            stream entries with one field, d: settled at(7) and the record; trimmed by age or by number in turn, to a node
+--                    Sums of a field: seven doubles: attempts, input, cached, cache-write, output, reasoning tokens, micro-USD
 -- Corrections: a token bucket moves by the difference, never below now; a fixed window and a sliding counter are corrected in the
 -- window of the reservation, and an overrun of an older one is charged to the present one; a log entry takes the real weight.
 
@@ -17,7 +23,7 @@ if record and string.sub(record, 1, 1) == 'S' then
   return 'R' .. write('<d', now) .. string.sub(record, 2, 20)
 end
 
-local input, output, micro, _, _, life, groups, id, requests = read('<ddddddBc16B', ARGV[1])
+local input, output, micro, keep, most, life, groups, id, requests = read('<ddddddBc16B', ARGV[1])
 local use = {requests, input, output, input + output, 1, micro}
 local reserved, old_input, old_output, old_micro, bucket, mask = now, 0, 0, 0, 0, 0
 if record then reserved, old_input, old_output, old_micro, bucket, mask = read('>I7I3I3I6I6B', record, 2) end
@@ -141,4 +147,31 @@ end
 
 local kept = write('>I7I3I3I6', reserved, input, output, micro)
 call('SET', KEYS[1], 'S' .. kept .. write('>I6B', bucket, mask), 'PX', life)
+
+if ARGV[field] then
+  local stream, hour, stamp = KEYS[#KEYS - 1], floor(now / 3600000000), write('>I7', now)
+  local sums = KEYS[#KEYS] .. hour
+  for i = field, #ARGV, 2 do
+    local bytes, name = ARGV[i], ARGV[i + 1]
+    local state, n, p, q, r, s, t, u = call('HGET', sums, name), 0, 0, 0, 0, 0, 0, 0
+    local fresh = not state
+    if fresh and call('HLEN', sums) >= 1000 then
+      -- Clients name features, so there is a bound; beyond it they share one.
+      name = string.gsub(name, '/[^/]*/', '/*/', 1)
+      state = call('HGET', sums, name)
+    end
+    if state then n, p, q, r, s, t, u = read('<ddddddd', state) end
+    local a, b, c, d, e, f = read('>I3I3I3I3I3I6', bytes, 17)
+    call('HSET', sums, name, write('<ddddddd', n + 1, p + a, q + b, r + c, s + d, t + e, u + f))
+    if now % 2 == 0 then
+      call('XADD', stream, 'MAXLEN', '~', most, '*', 'd', stamp .. bytes)
+    else
+      call('XADD', stream, 'MINID', '~', floor(now / 1000) - keep, '*', 'd', stamp .. bytes)
+    end
+    if fresh then -- at least once an hour
+      call('PEXPIREAT', sums, (hour + 1) * 3600000 + read('<d', ARGV[1], 67))
+      call('PEXPIREAT', stream, floor(now / 1000) + keep + 7200000)
+    end
+  end
+end
 return (record and (late and 'L' or 'S') or 'U') .. write('<d', now) .. kept

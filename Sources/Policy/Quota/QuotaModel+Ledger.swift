@@ -1,0 +1,30 @@
+// The ledger in the model: one record an attempt and its sums, written with the settlement or not at all.
+import Core
+
+extension QuotaModel {
+    /// The records and sums of one org.
+    struct Ledger: Sendable {
+        var records: [LedgerRecord] = []
+        var rollups: [Int64: [UsagePlace: UsageSums]] = [:]
+    }
+
+    /// Writes the attempts of a settlement.
+    mutating func book(_ call: SettleCall, at now: Int64) {
+        for entry in call.attempts {
+            ledgers[call.tenant.org, default: Ledger()].records.append(
+                LedgerRecord(atMicroseconds: now, id: call.id, tenant: call.tenant, entry: entry))
+            let hour = now / 3_600_000_000
+            var sums = ledgers[call.tenant.org]?.rollups[hour] ?? [:]
+            var place = UsagePlace(entry, of: call.tenant)
+            if sums[place] == nil, sums.count >= UsagePlace.placeLimit { place = place.shared }
+            sums[place, default: UsageSums()].add(entry)
+            ledgers[call.tenant.org]?.rollups[hour] = sums
+        }
+    }
+
+    /// What was written for an org, in the order of the settlements.
+    public func ledgerRecords(of org: String) -> [LedgerRecord] { ledgers[org]?.records ?? [] }
+
+    /// Sums of an org by hour since the Unix epoch and place.
+    public func rollups(of org: String) -> [Int64: [UsagePlace: UsageSums]] { ledgers[org]?.rollups ?? [:] }
+}
