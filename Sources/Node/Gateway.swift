@@ -42,7 +42,7 @@ final class Gateway: @unchecked Sendable {
         self.redis = redis
         self.writer = writer
         self.snapshot = snapshot
-        quota = QuotaStore(redis)
+        quota = QuotaStore(redis, retention: settings.configuration.ledger)
         settlements = Settlements(lane: lane, quota: quota)
         servers = Servers(lane: lane)
         chance = Chance(seed: Host.randomSeed())

@@ -30,7 +30,7 @@ enum Pipeline {
         exchange.finish()
         let bill = bill(exchange)
         giveBack(exchange, bill)
-        settle(exchange, bill)
+        settle(exchange, refusal, bill)
         exchange.session.finish(exchange, refusal, bill)
         log(exchange, refusal, bill)
     }

@@ -1,5 +1,6 @@
-// What was really used replaces the estimate, once, whatever happened.
+// What was really used replaces the estimate, once, whatever happened; what a provider may bill goes to the ledger with it.
 import Core
+import Net
 import Policy
 import Providers
 import Wire
@@ -7,8 +8,8 @@ import Wire
 /// What a request used, and where the figures come from.
 struct Bill {
     var usage = Usage()
-    /// Nil when nothing was used.
-    var source: UsageSource?
+    /// Nil when no provider can bill anything.
+    var provenance: Provenance?
     var cost = MicroUSD.zero
 
     /// The tokens by the kinds that have prices.
@@ -17,31 +18,47 @@ struct Bill {
             input: usage.inputTokens, cached: usage.cacheReadTokens, cacheWrite: usage.cacheWriteTokens,
             output: usage.outputTokens, reasoning: usage.reasoningTokens ?? 0)
     }
+
+    /// What the client is told about the figures; nil when nothing was used.
+    var source: UsageSource? {
+        switch provenance {
+        case .provider: .provider
+        case .counted, .partial: .counted
+        case .estimated: .estimated
+        case nil: nil
+        }
+    }
 }
 
 extension Pipeline {
-    /// The provider's figures where it gave them; else what was counted on the way.
+    /// The provider's figures where it gave them; else what was counted on the way, or what was reserved.
     static func bill(_ exchange: Exchange) -> Bill {
         var bill = Bill()
         guard let outcome = exchange.outcome, outcome.wasSent else { return bill }
+        let reserved = exchange.reservation?.estimate
+        bill.usage.inputTokens = reserved?.inputTokens ?? 0
         if let usage = outcome.end.usage {
             bill.usage = usage
-            bill.source = .provider
+            bill.provenance = .provider
         } else if outcome.hasContent || outcome.failure == nil {
-            bill.usage.inputTokens = exchange.reservation?.estimate.inputTokens ?? 0
             bill.usage.outputTokens = outcome.end.countedOutputTokens
-            bill.source = .counted
+            bill.provenance = outcome.failure == nil ? .counted : .partial
+        } else if outcome.failure?.mayBeBilled == true {
+            // A stream would have shown what it made; an answer that comes whole may be made already.
+            let isStream = exchange.head.flags.contains(.stream)
+            bill.usage.outputTokens = isStream ? 0 : reserved?.outputTokens ?? 0
+            bill.provenance = .estimated
         } else {
-            return bill
+            return Bill()
         }
         bill.cost = exchange.price?.cost(of: bill.tokens) ?? .zero
         return bill
     }
 
     /// Hands the settlement to Redis' connection; stream credit returns to the client when it is done or kept for later.
-    static func settle(_ exchange: Exchange, _ bill: Bill) {
+    static func settle(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
         let gateway = exchange.gateway
-        if bill.source == .provider, let target = exchange.target {
+        if bill.provenance == .provider, let target = exchange.target {
             gateway.estimates.observe(
                 model: target.model, feature: exchange.head.feature, bodyBytes: Int(exchange.head.bodyLength),
                 inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
@@ -49,11 +66,39 @@ extension Pipeline {
         guard exchange.isReserved, let reservation = exchange.reservation else {
             return exchange.session.release(exchange.stream)
         }
-        let use = QuotaUse(
-            inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens, microUSD: bill.cost.amount)
         let wasSent = exchange.outcome?.wasSent ?? false
-        let call = wasSent ? SettleCall(of: reservation, use: use) : SettleCall.release(of: reservation)
+        let call =
+            wasSent
+            ? SettleCall(of: reservation, attempts: attempts(exchange, refusal, bill))
+            : SettleCall.release(of: reservation)
         let (session, stream) = (exchange.session, exchange.stream)
         gateway.settlements.settle(call) { session.release(stream) }
+    }
+
+    /// The attempts that a provider may bill.
+    private static func attempts(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) -> [LedgerEntry] {
+        guard let provenance = bill.provenance, let target = exchange.target else { return [] }
+        let arrival = exchange.receivedAt
+        let first = exchange.firstDeltaAt.map { UInt32(clamping: ($0 - arrival).milliseconds) } ?? 0
+        return [
+            LedgerEntry(
+                provider: target.provider, model: target.model, tokens: bill.tokens, microUSD: bill.cost.amount,
+                priceVersion: exchange.snapshot.priceVersion, provenance: provenance, firstTokenMilliseconds: first,
+                durationMilliseconds: UInt32(clamping: (exchange.gateway.lane.now - arrival).milliseconds),
+                outcome: refusal?.outcome ?? "OK")
+        ]
+    }
+}
+
+extension ProviderFailure {
+    /// Without a word of an answer: true when it was us who gave up, so that the provider may have worked, and bills it.
+    fileprivate var mayBeBilled: Bool {
+        switch kind {
+        case .cancelled, .timeout: status == 0 || status == 200
+        case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,
+            .permissionDenied, .quotaExhausted, .notFound, .payloadTooLarge, .rateLimited, .overloaded, .serverError,
+            .modelOutputError, .streamInterrupted, .protocolError, .connect:
+            false
+        }
     }
 }

@@ -7,6 +7,8 @@ final class ActiveSnapshot: Sendable {
     let epoch: UInt64
     let sequence: UInt64
     let cluster: ClusterSnapshot
+    /// Names the prices that its requests are billed with.
+    let priceVersion: PriceVersion
     let grants: [String: KeyGrant]
     /// Grants by the identity of the client certificate that opens them. One that two keys claim opens neither.
     let identities: [String: KeyGrant]
@@ -21,6 +23,7 @@ final class ActiveSnapshot: Sendable {
         self.epoch = epoch
         self.sequence = sequence
         self.cluster = cluster
+        priceVersion = cluster.priceVersion
         aliases = cluster.routes.keys.sorted()
         providerNumbers = Dictionary(
             uniqueKeysWithValues: cluster.providers.keys.sorted().enumerated().map { ($1, UInt16(clamping: $0 + 1)) })

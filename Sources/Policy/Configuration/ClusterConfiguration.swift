@@ -87,6 +87,8 @@ public struct ClusterConfiguration: Sendable, Equatable {
     public var coordinators: [Coordinator] = []
     /// What nodes have in common.
     public var nodes = Nodes()
+    /// How long the ledger keeps what.
+    public var ledger = LedgerRetention.standard
     /// The address of the balancer in front, for tools.
     public var balancer: String?
     /// A price list in CSV; its models are published when a route uses them.

@@ -27,12 +27,13 @@ struct ClusterReader {
         case "tls": tls(&reader)
         case "coordinator": coordinator(&reader)
         case "nodes": nodes(&reader)
+        case "ledger": ledger(&reader)
         case "balancer": configuration.balancer = listen("listen", &reader)
         case "prices":
             configuration.priceList = reader.required("file", PlainText.any)
             configuration.priceListPosition = reader.position(of: "file")
         default:
-            let kinds = ["cluster", "redis", "tls", "coordinator", "nodes", "balancer", "prices"]
+            let kinds = ["cluster", "redis", "tls", "coordinator", "nodes", "ledger", "balancer", "prices"]
             let known = (kinds + SnapshotReader.writtenKinds).joined(separator: ", ")
             reader.report("unknown kind of section '\(section.kind)'; known: \(known)", at: section.position)
             return problems += reader.problems
@@ -118,6 +119,16 @@ struct ClusterReader {
                 "expected three whole numbers of at least 1 that make 100, such as 60 30 10, found '\(text)'")
         }
         return floors
+    }
+
+    private mutating func ledger(_ reader: inout SectionReader) {
+        var ledger = LedgerRetention.standard
+        // An hour at least: sums and records are compared by whole hours.
+        let range = Duration.seconds(3_600)...Duration.seconds(800 * 86_400)
+        ledger.records = reader.time("records", in: range) ?? ledger.records
+        ledger.rollups = reader.time("rollups", in: range) ?? ledger.rollups
+        if let most = reader.optional("max-records", LedgerRetention.count) { ledger.maximumRecords = most }
+        configuration.ledger = ledger
     }
 
     /// An address that a program listens on; the same one twice is reported.
