@@ -76,8 +76,10 @@ struct MeasureTests {
             for _ in 0..<batches { try batch() }
             let spent = try Self.cpu(redis) - cpu
             let calls = try redis.info("commandstats", "cmdstat_evalsha") ?? ""
+            let pair = String(format: "%.1f", spent * 1e6 / Double(batches * 32))
+            let name = shape.name + (withLedger ? ", with ledger" : "")
             print(
-                "\(shape.name)\(withLedger ? ", with ledger" : ""): \(String(format: "%.1f", spent * 1e6 / Double(batches * 32))) µs of Redis CPU a pair;"
+                "\(name): \(pair) µs of Redis CPU a pair;"
                     + " \(calls.split(separator: ",").first { $0.hasPrefix("usec_per") } ?? "")")
             #expect(spent > 0)
         }
