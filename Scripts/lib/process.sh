@@ -26,6 +26,7 @@ launch() {
     mkdir -p "$state/run" "$state/log"
     setsid "$@" >>"$state/log/$name.log" 2>&1 </dev/null &
     echo "$! $(born $!)" >"$state/run/$name.pid"
+    disown
 }
 
 # ask_to_end NAME: SIGTERM, once: a second one would cut a node's drain short.

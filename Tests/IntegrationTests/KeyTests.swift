@@ -297,6 +297,16 @@ import Wire
             ])
             #expect(
                 page.output.contains("would be REFUSED by: limits") && page.output.contains("ROOM"), "\(page.output)")
+            try await cluster.kill("redis")
+            let blind = try await explain(["--feature", "summary"])
+            #expect(blind.output.contains("Redis does not answer"), "\(blind.output)")
+        }
+    }
+
+    @Test func `what explain cannot understand it says`() async throws {
+        try await withCluster { cluster in
+            let (id, _) = try await make(cluster, ["--model", "chat-default"])
+            let base = ["explain", "--key", id, "--model", "chat-default"]
             for (words, expected) in [
                 (["--model", "m"], "--key"), (["--key", "k"], "--model"),
                 (["--key", "slk_x", "--model", "m"], "slk_<id>"),
@@ -305,13 +315,10 @@ import Wire
                 let answer = try await cluster.tool(["explain"] + words)
                 #expect(answer.status == 64 && answer.error.contains(expected), "\(answer.error)")
             }
-            let word = try await explain(["--priority", "urgent"])
+            let word = try await cluster.tool(base + ["--priority", "urgent"])
             #expect(word.status == 1 && word.error.contains("interactive, background, batch"), "\(word.error)")
-            let address = try await explain(["--from", "here"])
+            let address = try await cluster.tool(base + ["--from", "here"])
             #expect(address.error.contains("expected an IPv4 or IPv6 address"))
-            try await cluster.kill("redis")
-            let blind = try await explain(["--feature", "summary"])
-            #expect(blind.output.contains("Redis does not answer"), "\(blind.output)")
         }
     }
 }

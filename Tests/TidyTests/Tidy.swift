@@ -14,6 +14,7 @@ enum Tidy {
     /// Sentences of comments and texts in quotes may reach a little further: breaking them does not help a reader.
     static let sentenceLimit = 150
     static let fileLimit = 500
+    static let functionLimit = 60
 
     /// What each target may import besides itself; the floors of the architecture, from below to above.
     static let imports: [String: Set<String>] = [
@@ -53,6 +54,9 @@ enum Tidy {
             add(0, "does not begin with a comment that tells its use")
         }
         if lines.count - 1 > fileLimit { add(fileLimit, "is longer than \(fileLimit) lines") }
+        for (index, length) in longFunctions(lines) {
+            add(index, "is a function of \(length) lines; \(functionLimit) fit a screen")
+        }
         if let name = path.split(separator: "/").last, isBanned(String(name)) { add(0, "has a name that says nothing") }
         for (index, line) in lines.enumerated() {
             let limit = isSentence(line) ? sentenceLimit : lineLimit
@@ -60,6 +64,9 @@ enum Tidy {
             if line.contains("TO" + "DO") { add(index, "leaves work for later") }
             let code = code(of: line)
             if code.contains("try" + "!") { add(index, "forces a throwing call") }
+            if isForced(code), path.hasPrefix("Sources/"), !code.contains("try" + "!") {
+                add(index, "forces an optional")
+            }
             if code.contains("fatal" + "Error(") { add(index, "ends the program without a precondition's sentence") }
             if let name = declaredType(code), isBanned(name) { add(index, "declares a type whose name says nothing") }
             if let room = room(of: path) {
@@ -70,6 +77,37 @@ enum Tidy {
             }
         }
         return found
+    }
+
+    /// Functions longer than a screen: where they begin, and how many lines they have. The formatter puts their last brace under their first word.
+    private static func longFunctions(_ lines: [String]) -> [(index: Int, length: Int)] {
+        var found: [(Int, Int)] = []
+        for (index, line) in lines.enumerated() {
+            let indent = line.prefix { $0 == " " }
+            let words = code(of: line).split { " (<".contains($0) }
+            guard words.contains("func") || words.contains("init") || words.first == "deinit" else { continue }
+            // A requirement has no body: the next line at its depth is another declaration.
+            guard
+                let end = lines[(index + 1)...].firstIndex(where: {
+                    $0.hasPrefix(indent) && !$0.hasPrefix(indent + " ")
+                }),
+                lines[end].hasPrefix(indent + "}"), end - index + 1 > functionLimit
+            else { continue }
+            found.append((index, end - index + 1))
+        }
+        return found
+    }
+
+    /// An exclamation mark behind a value.
+    private static func isForced(_ code: String) -> Bool {
+        let characters = Array(code)
+        return characters.indices.dropFirst().contains { place in
+            let before = characters[place - 1]
+            guard characters[place] == "!", before.isLetter || before.isNumber || ")]_".contains(before) else {
+                return false
+            }
+            return place + 1 == characters.count || characters[place + 1] != "="
+        }
     }
 
     /// The target that a source file belongs to; nil for tests and the package's description.

@@ -80,6 +80,11 @@ import Testing
         Sample(
             path: "Sources/Net/A.swift", text: "// " + String(repeating: "a", count: 150),
             rule: "is longer than 150 characters"),
+        Sample(path: "Sources/Net/A.swift", text: "let a = b[0]" + "!", rule: "forces an optional"),
+        Sample(
+            path: "Sources/Net/A.swift",
+            text: "func a() {\n" + String(repeating: "    b()\n", count: 59) + "}",
+            rule: "is a function of 61 lines; 60 fit a screen"),
         Sample(path: "Docs/a.md", text: "see /wo" + "rk/place", rule: "names a path of somebody's machine"),
     ]
 
@@ -97,7 +102,7 @@ import Testing
 
     @Test(arguments: [
         "case unsafe = 3", "return .unsafe", "let isUnsafe = true", "let a = \"unsafe\" // unsafe words",
-        "import Core", "let important = 1", "struct Keeper {",
+        "import Core", "let important = 1", "struct Keeper {", "let a = b != c && !d", "protocol P { func a() }",
     ])
     func whatIsAllowedIsLeftAlone(_ line: String) {
         #expect(Tidy.findings(in: "// What it is for.\n\(line)\n", path: "Sources/Wire/A.swift") == [])
