@@ -71,7 +71,7 @@ let package = Package(
             on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Providers", "Client"]),
         program(
             "Coordinator", on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client"]),
-        program("Tool", on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Client"]),
+        program("Tool", on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client"]),
         program("ProviderSim", on: ["Core", "HTTP", "Policy", "Telemetry", "Net"]),
         // Tests, one target a room.
         tests("CoreTests", of: ["Core"]),

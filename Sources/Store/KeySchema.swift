@@ -72,6 +72,26 @@ public enum KeySchema {
         output.append(RawSpan(_elements: digits.span))
     }
 
+    /// The id at the end of a record's key; nil when there is none.
+    static func id(ofRecord key: [UInt8]) -> Identifier128? {
+        guard key.count >= recordDigits else { return nil }
+        var (high, low): (UInt64, UInt64) = (0, 0)
+        for digit in key.suffix(recordDigits).reversed() {
+            let value: UInt8
+            switch digit {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = digit - 65
+            case UInt8(ascii: "a")...UInt8(ascii: "z"): value = digit - 71
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit + 4
+            case UInt8(ascii: "-"): value = 62
+            case UInt8(ascii: "_"): value = 63
+            default: return nil
+            }
+            high = high << 6 | low >> 58
+            low = low << 6 | UInt64(value)
+        }
+        return Identifier128(high: high, low: low)
+    }
+
     private static var alphabet: StaticString { "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" }
 
     /// Appends the key of an org's ledger.

@@ -20,8 +20,8 @@ enum ExitCode {
     /// Every command, in the order of the help text. A new one is a file of its own and a line here.
     static let commands: [Command] = [
         ChatCommand.command, KeysCommand.command, ExplainCommand.command, StatusCommand.command, ApplyCommand.command,
-        CheckCommand.command,
-        ConfigCommand.command, BenchCommand.command, DumpCommand.command,
+        UsageCommand.command, LedgerCommand.command, CheckCommand.command, ConfigCommand.command,
+        BenchCommand.command, DumpCommand.command,
         Command("version", "print the version", help: "usage: sluice version\n") { words throws(UsageProblem) in
             _ = try Arguments(words, most: 0)
             Screen.print("sluice \(version)\n")

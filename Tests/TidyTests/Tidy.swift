@@ -35,7 +35,7 @@ enum Tidy {
             "Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client", "Dispatch", "Synchronization",
             "FoundationEssentials",
         ],
-        "Tool": ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Client", "FoundationEssentials"],
+        "Tool": ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client", "FoundationEssentials"],
         "ProviderSim": ["Core", "HTTP", "Policy", "Telemetry", "Net", "Dispatch", "Synchronization"],
     ]
 

@@ -286,6 +286,18 @@ struct QuotaReplyReader {
         }
     }
 
+    /// The settlement that is kept under an id; nil for a reservation, and for what is neither. Its time of answer is not known: 0.
+    static func settlement(_ record: [UInt8]) -> QuotaRecord? {
+        guard record.count == 27, record[0] == UInt8(ascii: "S"),
+            var reader = try? QuotaReplyReader(.bytes(record))
+        else { return nil }
+        let reserved = reader.integer(7)
+        let (input, output, money) = (reader.integer(3), reader.integer(3), reader.integer(6))
+        return QuotaRecord(
+            atMicroseconds: 0, reservedAtMicroseconds: reserved,
+            use: QuotaUse(inputTokens: input, outputTokens: output, microUSD: money))
+    }
+
     private static func misfit(_ reply: RedisReply) -> StoreError {
         .unexpectedReply("a quota script replied \(reply.shape)")
     }
