@@ -3,7 +3,10 @@ import Foundation
 import Testing
 
 @Suite struct CommandLineTests {
-    static let commands = ["chat", "keys", "status", "apply", "usage", "ledger", "check", "config", "bench", "dump", "version"]
+    static let commands = [
+        "chat", "keys", "status", "apply", "usage", "ledger", "check", "config", "bench",
+        "dump", "version",
+    ]
 
     @Test func theListNamesEveryCommandAndEveryExitCode() async throws {
         let folder = try ToolFolder()
