@@ -73,7 +73,8 @@ import Testing
                 """
                 local f = redis.call('hkeys', KEYS[1])[1]
                 local n = struct.unpack('<d', redis.call('hget', KEYS[1], f))
-                return redis.call('hset', KEYS[1], f, struct.pack('<d', n + 1) .. string.sub(redis.call('hget', KEYS[1], f), 9))
+                local rest = string.sub(redis.call('hget', KEYS[1], f), 9)
+                return redis.call('hset', KEYS[1], f, struct.pack('<d', n + 1) .. rest)
                 """)
             #expect(sum.status == 1 && sum.output.contains("search/"), "\(sum.output)")
             // Money on a budget that no record knows.
