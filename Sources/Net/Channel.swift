@@ -41,6 +41,12 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
     /// The machine has something to send: it is flushed once, at the end of this turn.
     @inlinable public func wake() { transport.wake() }
 
+    /// True when it is flushed before the other connections of a turn: what it sends must be on its way before they tell of it.
+    public var goesFirst: Bool {
+        get { transport.goesFirst }
+        set { transport.goesFirst = newValue }
+    }
+
     /// Sends what is left for at most a second, then closes.
     public func close() { transport.close() }
 

@@ -80,6 +80,8 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     /// Ciphertext that the socket did not take yet.
     private var backlog = ByteBuffer()
     private var isDirty = false
+    /// Flushed before the others of its turn.
+    var goesFirst = false
     private var isHungry = false
     private var isPaused = false
     private var inputHasEnded = false
@@ -145,7 +147,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     @usableFromInline func markDirty() {
         guard state != .closed, !isDirty else { return }
         isDirty = true
-        lane.markDirty(self)
+        lane.markDirty(self, isUrgent: goesFirst)
     }
 
     /// Leaves the socket unread, so that the kernel pushes back on the peer.

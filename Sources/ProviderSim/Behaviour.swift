@@ -32,11 +32,13 @@ struct Behaviour: Equatable, Sendable {
     var reasoningTokens = 0
     /// Answers with a call of this tool instead of text.
     var tool: String?
+    /// A name for the answer's line on standard output, which tells what was served.
+    var tag: String?
 
     /// All keys, in the order of the help text.
     static let keys = [
         "first-token", "pace", "tokens", "chunk", "error", "error-rate", "retry-after", "seed", "cached", "reasoning",
-        "tool",
+        "tool", "tag",
     ]
 
     /// Changes the setting `key`.
@@ -77,6 +79,10 @@ struct Behaviour: Equatable, Sendable {
             let isName = !value.isEmpty && value.utf8.count <= 64 && value.utf8.allSatisfy(Behaviour.isNameByte)
             guard isName else { throw problem("a tool's name, none to answer with text") }
             tool = value == "none" ? nil : String(value)
+        case "tag":
+            let isName = !value.isEmpty && value.utf8.count <= 64 && value.utf8.allSatisfy(Behaviour.isNameByte)
+            guard isName else { throw problem("a name of letters, digits, '-' and '_', none for no line") }
+            tag = value == "none" ? nil : String(value)
         default:
             throw SettingProblem(
                 key: "setting", expected: "one of \(Behaviour.keys.joined(separator: ", "))",
@@ -103,7 +109,9 @@ struct Behaviour: Equatable, Sendable {
             "error-rate=\(faultShare / 100).\(faultShare % 100 / 10)\(faultShare % 10)%",
             "retry-after=\(retryAfter.map(Behaviour.text) ?? "none")", "seed=\(seed)",
         ]
-        words += ["cached=\(cachedTokens)", "reasoning=\(reasoningTokens)", "tool=\(tool ?? "none")"]
+        words += [
+            "cached=\(cachedTokens)", "reasoning=\(reasoningTokens)", "tool=\(tool ?? "none")", "tag=\(tag ?? "none")",
+        ]
         return words.joined(separator: " ")
     }
 

@@ -25,10 +25,11 @@ final class Simulator: Sendable {
                 tls = try TLSContext.server(certificate: certificate, key: key, protocols: ["http/1.1"])
             }
             let concurrency = Concurrency()
+            let lines = LineWriter()
             // A path has one listener; lanes beyond the first would have no connections.
             let count = options.listen.hasPrefix("unix:") ? 1 : options.lanes
             let lanes = try Lane.start(count: count, name: "sim").map {
-                SimulatorLane(lane: $0, options: options, concurrency: concurrency)
+                SimulatorLane(lane: $0, options: options, concurrency: concurrency, lines: lines)
             }
             for lane in lanes {
                 lane.lanes = lanes

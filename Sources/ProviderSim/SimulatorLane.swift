@@ -7,6 +7,8 @@ final class SimulatorLane: @unchecked Sendable {
     let lane: Lane
     let options: SimulatorOptions
     let concurrency: Concurrency
+    /// Where answers with a tag leave their line.
+    let lines: LineWriter
     /// The settings of requests that say nothing else.
     var behaviour: Behaviour
     var stats = SimulatorStats()
@@ -18,7 +20,8 @@ final class SimulatorLane: @unchecked Sendable {
     private var answered: UInt64 = 0
     private var requestsSinceReset: UInt64 = 0
 
-    init(lane: Lane, options: SimulatorOptions, concurrency: Concurrency) {
+    init(lane: Lane, options: SimulatorOptions, concurrency: Concurrency, lines: LineWriter) {
+        self.lines = lines
         self.lane = lane
         self.options = options
         self.concurrency = concurrency

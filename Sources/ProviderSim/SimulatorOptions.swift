@@ -100,6 +100,7 @@ struct SimulatorOptions: Equatable, Sendable {
           --cached N             cached input tokens shown in usage
           --reasoning N          reasoning tokens shown in usage
           --tool NAME            answer with a call of this tool
+          --tag NAME             a line on standard output when the answer ends: served NAME INPUT OUTPUT whole|cut
 
         Watching: GET /sim/stats, POST /sim/reset, GET and POST /sim/faults.
 

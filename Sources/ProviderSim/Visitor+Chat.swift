@@ -174,6 +174,16 @@ extension Visitor {
         timer = nil
         isWaitingForDrain = false
         home.concurrency.end(isStream: exchange.isStream)
+        if let tag = exchange.behaviour.tag { bill(tag) }
+    }
+
+    /// One line about what was served, for whoever compares it with what was recorded elsewhere.
+    private func bill(_ tag: String) {
+        let isWhole = exchange.sent == exchange.tokens
+        let output = exchange.sent + (isWhole ? exchange.behaviour.reasoningTokens : 0)
+        var line = ByteBuffer()
+        line.append("served \(tag) \(exchange.inputTokens) \(output) \(isWhole ? "whole" : "cut")\n")
+        home.lines.append(draining: &line)
     }
 
     /// The caller closed its end; an answer under way was given up by it.

@@ -62,6 +62,8 @@ public class Pollable {
     private var watched: [(object: Pollable?, generation: UInt32)] = []
     private var free: [Int] = []
     private var dirty: [Pollable] = []
+    /// Those of them that go first: see `Channel.goesFirst`.
+    private var urgent: [Pollable] = []
     private var flushing: [Pollable] = []
     private var hungry: [Pollable] = []
     private var warm: [Transport] = []
@@ -180,7 +182,9 @@ public class Pollable {
         timers.insert(timer)
     }
 
-    func markDirty(_ object: Pollable) { dirty.append(object) }
+    func markDirty(_ object: Pollable, isUrgent: Bool = false) {
+        if isUrgent { urgent.append(object) } else { dirty.append(object) }
+    }
     func markHungry(_ object: Pollable) { hungry.append(object) }
 
     /// Looks after a connection that began to use memory, each second until it rests.
@@ -242,7 +246,7 @@ public class Pollable {
 
     private func wait(_ events: inout [epoll_event]) -> Int {
         var milliseconds: Int32 = 1_000
-        if !hungry.isEmpty || !jobs.isEmpty || !dirty.isEmpty {
+        if !hungry.isEmpty || !jobs.isEmpty || !dirty.isEmpty || !urgent.isEmpty {
             milliseconds = 0
         } else if let next = timers.next {
             let left = next.nanoseconds - Host.monotonicNow().nanoseconds
@@ -292,17 +296,23 @@ public class Pollable {
         }
     }
 
+    private func flushSome() {
+        for object in flushing { object.flush() }
+        flushing.removeAll(keepingCapacity: true)
+    }
+
     /// Runs jobs and flushes until neither is left; each bounded by the work that this turn's input caused.
     private func settleTurn() {
-        while !jobs.isEmpty || !dirty.isEmpty {
+        while !jobs.isEmpty || !dirty.isEmpty || !urgent.isEmpty {
             while !jobs.isEmpty {
                 swap(&jobs, &jobsInFlight)
                 for job in jobsInFlight { unsafe job.runSynchronously(on: asUnownedTaskExecutor()) }
                 jobsInFlight.removeAll(keepingCapacity: true)
             }
+            swap(&urgent, &flushing)
+            flushSome()
             swap(&dirty, &flushing)
-            for object in flushing { object.flush() }
-            flushing.removeAll(keepingCapacity: true)
+            flushSome()
         }
     }
 }

@@ -32,6 +32,9 @@ public final class LaneDialer: RedisDialer {
                 case .failure(let failure): connection?.linkClosed(nil, failure.description)
                 case .success(let channel):
                     guard let connection else { return channel.abort() }
+                    // A settlement is handed to the kernel before its answer's last frame: a node that dies between the two has
+                    // then settled what it told nobody, and never told what it did not settle.
+                    channel.goesFirst = true
                     let link = LaneLink(channel)
                     channel.onEvent = { [weak connection] _, event in connection?.linkEvent(event, from: link) }
                     channel.onClose = { [weak connection] _, reason in
