@@ -84,7 +84,7 @@ import Wire
             #expect(try await cluster.metric("sluice_requests_under_way", node: 1) == 32, "they wait")
             // A stream may hold 16 KiB of queue and what was read from its provider at once; a connection 64 KiB.
             #expect(largest - before < 12 * 1_048_576, "grew by \(Int(largest - before)) bytes")
-            try await cluster.wait("the end of the two connections", seconds: 8) {
+            try await cluster.wait("the end of the two connections", seconds: 20) {
                 try await cluster.metric("sluice_requests_under_way", node: 1) == 16
             }
             try await cluster.wait("the end of all", seconds: 30) {

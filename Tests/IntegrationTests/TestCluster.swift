@@ -28,10 +28,10 @@ func withCluster(
     await Gate.shared.leave()
 }
 
-/// At most four clusters at once, so that each has its share of the machine.
+/// At most two clusters at once, so that each has its share of the machine.
 private actor Gate {
     static let shared = Gate()
-    private var free = 4
+    private var free = 2
     private var waiters: [CheckedContinuation<Void, Never>] = []
 
     func enter() async {
@@ -66,6 +66,7 @@ final class TestCluster: @unchecked Sendable {
             state-directory = state
             [redis main]
             address = unix:state/redis.sock
+            command-timeout = 250ms
             [tls cluster]
             ca = state/pki/ca.pem
             certificate = state/pki/node.pem

@@ -7,7 +7,7 @@ import Testing
 @Suite struct FairQueueTests {
     /// `SLUICE_FAIRNESS_SEEDS=5000` proves more and prints the figures.
     private static let seeds =
-        ProcessInfo.processInfo.environment["SLUICE_FAIRNESS_SEEDS"].flatMap { UInt64($0) } ?? 40
+        ProcessInfo.processInfo.environment["SLUICE_FAIRNESS_SEEDS"].flatMap { UInt64($0) } ?? 12
 
     private func percentile(_ waits: [Duration], _ part: Double) -> Double {
         let sorted = waits.sorted()
