@@ -55,15 +55,11 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         case closed
     }
 
-    /// Whether TLS holds record buffers, 33 KiB: kept while a connection works, given back when it rests.
-    private enum Warmth {
-        /// It holds none.
-        case cold
-        /// At work since the lane last looked.
-        case used
-        /// At rest since then.
-        case resting
-    }
+    /// Uses of TLS since the lane last looked; nil while the lane need not look.
+    private var uses: Int?
+    /// From so many a second on a connection keeps its record buffers, 33 KiB, instead of giving them back after each record: most connections
+    /// rest most of the time, and a handshake alone must not make them hold memory.
+    private static let busyUses = 8
 
     /// Plaintext that arrived and was not consumed.
     public var input = ByteBuffer()
@@ -86,7 +82,6 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     private var isPaused = false
     private var inputHasEnded = false
     private var wasAboveHighMark = false
-    private var warmth = Warmth.cold
     private var stallTimer: LaneTimer?
     private var closeTimer: LaneTimer?
     /// Bytes received from and sent to the socket, as the wire saw them.
@@ -198,24 +193,17 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     // MARK: - Rest
 
     private func warm() {
-        switch warmth {
-        case .cold:
-            warmth = .used
-            lane.markWarm(self)
-        case .resting: warmth = .used
-        case .used: break
-        }
+        if uses == nil { lane.markWarm(self) }
+        uses = (uses ?? 0) + 1
     }
 
-    /// Gives TLS' buffers back when nothing happened since the last call. False when it need not be called again.
+    /// Called each second while it is in use: a busy connection keeps TLS' buffers, one that rests gives them back. False when it need not
+    /// be called again.
     func cool() -> Bool {
-        guard warmth != .used else {
-            warmth = .resting
-            return state != .closed
-        }
-        warmth = .cold
-        if state == .open { tls?.releaseBuffers() }
-        return false
+        guard let uses, state != .closed else { return false }
+        tls?.keepBuffers(uses >= Transport.busyUses)
+        self.uses = uses > 0 ? 0 : nil
+        return uses > 0
     }
 
     // MARK: - The socket

@@ -25,6 +25,7 @@ public struct PeerIdentity: Sendable, Equatable {
     // Safe: freed once, in deinit; the context outlives it because it is retained here.
     private let engine: OpaquePointer
     private let context: TLSContext
+    private var keepsBuffers = false
 
     /// An engine of the context's role; a client verifies that the certificate names `serverName`.
     init(context: TLSContext, ciphertext: Ciphertext, serverName: String?) throws(TLSFailure) {
@@ -98,9 +99,12 @@ public struct PeerIdentity: Sendable, Equatable {
         return .established
     }
 
-    /// Gives back the record buffers, 33 KiB; they come again with the next record. OpenSSL's own mode for this frees them after
-    /// every record, which costs a busy connection more than it saves.
-    func releaseBuffers() { unsafe SSL_free_buffers(engine) }
+    /// Whether the record buffers stay between records, or are given back after each one, which costs a busy connection more than it saves.
+    func keepBuffers(_ isKept: Bool) {
+        guard isKept != keepsBuffers else { return }
+        keepsBuffers = isKept
+        unsafe cssl_keep_buffers(engine, isKept ? 1 : 0)
+    }
 
     /// Queues a close notification.
     func sayGoodbye() {
