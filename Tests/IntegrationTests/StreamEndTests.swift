@@ -56,8 +56,8 @@ import Wire
             _ = try await cluster.run([
                 "/usr/bin/curl", "-s", "-d", "chunk=50", "127.0.0.1:\(cluster.at("sim"))/sim/faults",
             ])
-            // Answers of 600 KB where 64 KiB of credit are given: alone on its connection a stream runs out of credit, which
-            // ends the stream after 30 s; eight on one connection fill the kernel's buffers, which ends the connection after 20 s.
+            // Answers of 600 KB where 64 KiB of credit are given. A stream without credit ends after 30 s; a connection whose socket takes
+            // nothing ends after 20 s. Which of the two comes first for eight streams on one connection is the kernel's buffers' choice.
             func reader(connections: Int) async throws -> TestCluster.Running {
                 try await cluster.beginTool(
                     [
@@ -84,10 +84,7 @@ import Wire
             #expect(try await cluster.metric("sluice_requests_under_way", node: 1) == 32, "they wait")
             // A stream may hold 16 KiB of queue and what was read from its provider at once; a connection 64 KiB.
             #expect(largest - before < 12 * 1_048_576, "grew by \(Int(largest - before)) bytes")
-            try await cluster.wait("the end of the two connections", seconds: 20) {
-                try await cluster.metric("sluice_requests_under_way", node: 1) == 16
-            }
-            try await cluster.wait("the end of all", seconds: 30) {
+            try await cluster.wait("the end of all", seconds: 60) {
                 try await cluster.metric("sluice_requests_under_way", node: 1) == 0
             }
             try await cluster.wait("their settlement") { try await cluster.held("q:{acme}").requests == 0 }
