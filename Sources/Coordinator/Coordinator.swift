@@ -16,7 +16,7 @@ final class Coordinator: @unchecked Sendable {
     let adminSecret: Secret
     let lines = LineWriter()
     private let tls: TLSContext
-    private let redis: RedisConnection
+    private let redis: Redis
     let keys: KeyRing
     /// The tenants' quota, to look at.
     let quota: QuotaStore
@@ -56,26 +56,8 @@ final class Coordinator: @unchecked Sendable {
         tls = try .server(
             certificate: source.resolve(own.certificate), key: source.resolve(own.key),
             clientCA: source.resolve(configuration.tls.ca), clients: .required, protocols: ["sluice/1"])
-        let address = configuration.redis.address
-        let isPath = address.hasPrefix("unix:")
-        let resolved = isPath ? "unix:\(source.resolve(String(address.dropFirst(5))))" : address
-        guard let endpoint = Endpoint.parse(resolved) else {
-            throw ConfigurationSource.Problems(list: ["'\(configuration.redis.address)' is not an address"])
-        }
-        let redisTLS = try configuration.redis.ca.map { ca throws(TLSFailure) in
-            try TLSContext.client(trust: .file(source.resolve(ca)), protocols: [], allowsTLS12: true)
-        }
-        var settings = RedisConfiguration()
-        settings.user = configuration.redis.user
-        settings.commandTimeout = configuration.redis.commandTimeout
-        if let reference = configuration.redis.password {
-            guard let password = source.secret(reference) else {
-                throw ConfigurationSource.Problems(list: ["the Redis password at \(reference) cannot be read"])
-            }
-            settings.password = password
-        }
-        redis = RedisConnection(
-            lane: lane, endpoint: endpoint, tls: redisTLS, configuration: settings, seed: Host.randomSeed())
+        redis = try RedisPlan(configuration.redis, path: source.resolve, secret: source.secret)
+            .open(on: lane, seed: Host.randomSeed())
         quota = QuotaStore(redis)
         let folder = source.resolve(configuration.stateDirectory)
         keys = KeyRing(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).keys")

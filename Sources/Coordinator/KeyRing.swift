@@ -37,7 +37,7 @@ final class KeyRing {
     /// A key, and its text, which is shown once; nil when it has no secret.
     typealias Made = (record: KeyRecord, text: String?)
 
-    init(lane: Lane, redis: RedisConnection, path: String) {
+    init(lane: Lane, redis: Redis, path: String) {
         self.lane = lane
         directory = KeyDirectory(redis)
         self.path = path

@@ -11,7 +11,7 @@ import Wire
 final class Gateway: @unchecked Sendable {
     let lane: Lane
     let settings: NodeSettings
-    let redis: RedisConnection
+    let redis: Redis
     let quota: QuotaStore
     let settlements: Settlements
     let servers: Servers
@@ -36,7 +36,7 @@ final class Gateway: @unchecked Sendable {
     /// True when the drain's time is over: new requests are refused.
     private(set) var isDrained = false
 
-    init(lane: Lane, settings: NodeSettings, redis: RedisConnection, writer: LineWriter, snapshot: ActiveSnapshot) {
+    init(lane: Lane, settings: NodeSettings, redis: Redis, writer: LineWriter, snapshot: ActiveSnapshot) {
         self.lane = lane
         self.settings = settings
         self.redis = redis

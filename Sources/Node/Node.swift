@@ -45,18 +45,11 @@ final class Node: @unchecked Sendable {
             certificate: settings.path(files.certificate), key: settings.path(files.key),
             clientCA: settings.path(files.ca), clients: ClientCertificates(rawValue: files.clientCertificates) ?? .off,
             protocols: ["sluice/1"])
-        guard let endpoint = settings.redisEndpoint else {
-            throw NodeSettings.Problem(text: "'\(settings.configuration.redis.address)' is not an address")
-        }
-        let configuration = try settings.redisConfiguration()
-        let redisTLS = try settings.configuration.redis.ca.map { ca throws(TLSFailure) in
-            try TLSContext.client(trust: .file(settings.path(ca)), protocols: [], allowsTLS12: true)
-        }
+        let plan = try RedisPlan(settings.configuration.redis, path: settings.path, secret: settings.secret)
         let empty = ActiveSnapshot(ClusterSnapshot(), epoch: 0, sequence: 0)
         lanes = try Lane.start(count: settings.lanes, name: "lane")
         gateways = lanes.map { [writer] lane in
-            let redis = RedisConnection(
-                lane: lane, endpoint: endpoint, tls: redisTLS, configuration: configuration, seed: Host.randomSeed())
+            let redis = plan.open(on: lane, seed: Host.randomSeed())
             return Gateway(lane: lane, settings: settings, redis: redis, writer: writer, snapshot: empty)
         }
         lastBeat = lanes[0].now

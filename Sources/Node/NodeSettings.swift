@@ -55,24 +55,4 @@ struct NodeSettings: Sendable {
             return Secret(bytes)
         }
     }
-
-    /// Where Redis is.
-    var redisEndpoint: Endpoint? {
-        let text = configuration.redis.address
-        return Endpoint.parse(text.hasPrefix("unix:") ? "unix:\(path(String(text.dropFirst(5))))" : text)
-    }
-
-    /// How to speak with Redis.
-    func redisConfiguration() throws(Problem) -> RedisConfiguration {
-        var result = RedisConfiguration()
-        result.user = configuration.redis.user
-        if let reference = configuration.redis.password {
-            guard let secret = secret(reference) else {
-                throw Problem(text: "the Redis password at \(reference) cannot be read")
-            }
-            result.password = secret
-        }
-        result.commandTimeout = configuration.redis.commandTimeout
-        return result
-    }
 }

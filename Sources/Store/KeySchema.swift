@@ -123,16 +123,27 @@ public enum KeySchema {
     static func appendName(_ name: String, to output: inout ByteBuffer) {
         // Almost all names are plain and are copied as one.
         if name.utf8.allSatisfy(isPlain) { return output.append(name) }
+        escape(name) { output.append($0) }
+    }
+
+    private static func escape(_ name: String, each: (UInt8) -> Void) {
         for byte in name.utf8 {
             switch byte {
             case 0...0x20, 0x7f, UInt8(ascii: "{"), UInt8(ascii: "}"), UInt8(ascii: ":"), UInt8(ascii: "/"),
                 UInt8(ascii: "%"):
-                output.append(UInt8(ascii: "%"))
-                output.append(hexDigit(byte >> 4))
-                output.append(hexDigit(byte & 15))
-            default: output.append(byte)
+                each(UInt8(ascii: "%"))
+                each(hexDigit(byte >> 4))
+                each(hexDigit(byte & 15))
+            default: each(byte)
             }
         }
+    }
+
+    /// The slot of all keys of an org: of its escaped name, the hash tag that they share.
+    static func slot(ofOrg org: String) -> RedisSlot {
+        var sum = SlotSum()
+        escape(org) { sum.add($0) }
+        return sum.slot
     }
 
     /// The name that `appendName` wrote.

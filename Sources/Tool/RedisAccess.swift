@@ -19,11 +19,10 @@ enum RedisAccess {
     ) throws(UsageProblem) {
         let file = AdminCall.file(arguments)
         let configuration = try ConfigurationFile.read(file)
-        let (endpoint, tls, settings) = try access(configuration.redis, beside: file)
+        let plan = try plan(configuration.redis, beside: file)
         let place = "Redis at \(configuration.redis.address)"
         Program.onLane { lane in
-            let redis = RedisConnection(
-                lane: lane, endpoint: endpoint, tls: tls, configuration: settings, seed: Host.randomSeed())
+            let redis = plan.open(on: lane, seed: Host.randomSeed())
             let reader = LedgerReader(redis)
             var hasBegun = false
             redis.onReady = { _ in
@@ -48,26 +47,16 @@ enum RedisAccess {
         }
     }
 
-    private static func access(
+    private static func plan(
         _ redis: ClusterConfiguration.Redis, beside file: String
-    ) throws(UsageProblem) -> (Endpoint, TLSContext?, RedisConfiguration) {
+    ) throws(UsageProblem) -> RedisPlan {
         let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? ""
-        func path(_ text: String) -> String { text.hasPrefix("/") ? text : folder + text }
-        let isPath = redis.address.hasPrefix("unix:")
-        guard let endpoint = Endpoint.parse(isPath ? "unix:" + path(String(redis.address.dropFirst(5))) : redis.address)
-        else { throw UsageProblem(text: "'\(redis.address)' in \(file) is not an address") }
-        var settings = RedisConfiguration(user: redis.user)
-        if let reference = redis.password {
-            guard let password = ConfigurationFile.secret(reference, beside: file) else {
-                throw UsageProblem(text: "the Redis password at \(reference) cannot be read", hint: "\(file) names it")
-            }
-            settings.password = password
-        }
-        guard let ca = redis.ca else { return (endpoint, nil, settings) }
         do {
-            return (endpoint, try .client(trust: .file(path(ca)), protocols: [], allowsTLS12: true), settings)
+            return try RedisPlan(
+                redis, path: { $0.hasPrefix("/") ? $0 : folder + $0 },
+                secret: { ConfigurationFile.secret($0, beside: file) })
         } catch {
-            throw UsageProblem(text: "\(error)", hint: "\(file) names the CA of Redis")
+            throw UsageProblem(text: error.description, hint: "see [redis] in \(file)")
         }
     }
 }

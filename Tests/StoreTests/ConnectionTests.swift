@@ -65,7 +65,7 @@ import Testing
     @Test func aFlushOfTheScriptsFailsNoCall() throws {
         let server = try RedisServer()
         let (dialer, connection) = Self.ready(server) { $0.commandTimeout = .seconds(2) }
-        let store = QuotaStore(connection)
+        let store = QuotaStore(Redis(connection))
         let limits = try Self.limits()
         let other = try BlockingRedis(path: server.socketPath)
         var granted = 0
@@ -162,7 +162,7 @@ import Testing
         }
         #expect(connection.state == .ready, "\(connection.lastFailure ?? "")")
         #expect(connection.serverIdentity == nil, "INFO is not allowed to this user, and not needed")
-        let store = QuotaStore(connection)
+        let store = QuotaStore(Redis(connection))
         var reply: Result<ReserveReply, StoreError>?
         store.reserve(Self.call(1, try Self.limits())) { reply = $0 }
         dialer.run { reply != nil }
@@ -196,7 +196,7 @@ import Testing
     @Test func fullMemoryRefusesReservationsButBooksSettlements() throws {
         let server = try RedisServer()
         let (dialer, connection) = Self.ready(server)
-        let store = QuotaStore(connection)
+        let store = QuotaStore(Redis(connection))
         let limits = try Self.limits()
         var first: Result<ReserveReply, StoreError>?
         store.reserve(Self.call(1, limits)) { first = $0 }

@@ -14,7 +14,7 @@ import Testing
     init() throws {
         dialer = PollingDialer(try RedisServer())
         connection = RedisConnection(dialer: dialer, configuration: RedisConfiguration(), seed: 1)
-        directory = KeyDirectory(connection)
+        directory = KeyDirectory(Redis(connection))
         let connection = self.connection
         connection.start()
         dialer.run { connection.state == .ready }

@@ -162,7 +162,7 @@ private final class PairLoad {
     init(
         _ connection: RedisConnection, limits: LimitSet, pairs: Int, depth: Int, done: @escaping (String) -> Void
     ) {
-        store = QuotaStore(connection)
+        store = QuotaStore(Redis(connection))
         self.limits = limits
         self.pairs = pairs
         self.depth = depth

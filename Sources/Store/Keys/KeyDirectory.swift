@@ -3,7 +3,7 @@
 import Core
 
 /// Keeps key records by id. A record is the JSON that `Policy` gives and takes; its meaning does not matter here, and a secret is
-/// in it only as a hash. Used on the lane of its connection.
+/// in it only as a hash. Used on the lane of its Redis.
 public final class KeyDirectory {
     /// A record with its id.
     public struct Entry: Hashable, Sendable {
@@ -26,12 +26,12 @@ public final class KeyDirectory {
     /// The most records that a listing gives: 100,000 × 300 B = 30 MB in the coordinator.
     public static let countLimit = 100_000
 
-    private let connection: RedisConnection
+    private let redis: Redis
     private let timeout: Duration
 
-    /// The directory behind `connection`. Administration may take longer than a request: `timeout`, 2 s unless told.
-    public init(_ connection: RedisConnection, timeout: Duration = .seconds(2)) {
-        self.connection = connection
+    /// The directory in `redis`. Administration may take longer than a request: `timeout`, 2 s unless told.
+    public init(_ redis: Redis, timeout: Duration = .seconds(2)) {
+        self.redis = redis
         self.timeout = timeout
     }
 
@@ -41,13 +41,13 @@ public final class KeyDirectory {
     ) {
         guard fits(id, record) else { return then(.failure(Self.tooLarge)) }
         let command = RedisCommand(parts: [Array("HSETNX".utf8), KeySchema.apiKeys, Array(id.utf8), record])
-        connection.send(command, timeout: timeout) { then(Self.outcome($0)) }
+        redis.send(command, timeout: timeout) { then(Self.outcome($0)) }
     }
 
     /// Reads one record; nil when there is none.
     public func get(id: String, then: @escaping (Result<[UInt8]?, StoreError>) -> Void) {
         let command = RedisCommand(parts: [Array("HGET".utf8), KeySchema.apiKeys, Array(id.utf8)])
-        connection.send(command, timeout: timeout) { result in
+        redis.send(command, timeout: timeout) { result in
             then(
                 result.flatMap { reply in
                     switch reply {
@@ -64,7 +64,7 @@ public final class KeyDirectory {
         id: String, expected: [UInt8], record: [UInt8], then: @escaping (Result<Outcome, StoreError>) -> Void
     ) {
         guard fits(id, record) else { return then(.failure(Self.tooLarge)) }
-        let call = WrittenCall(.replace) { name, output in
+        let call = WrittenCall(.replace, slot: RedisSlot(key: KeySchema.apiKeys)) { name, output in
             RedisWriter.begin(7, in: &output)
             name.write(into: &output)
             RedisWriter.part(decimal: 1, in: &output)
@@ -75,7 +75,7 @@ public final class KeyDirectory {
         } then: {
             then(Self.outcome($0))
         }
-        connection.send(call)
+        redis.send(call)
     }
 
     /// Reads all records, in the order of their ids; pages of about 256 keep Redis free for others.
@@ -88,7 +88,7 @@ public final class KeyDirectory {
     ) {
         let count = [Array("COUNT".utf8), Array("256".utf8)]
         let command = RedisCommand(parts: [Array("HSCAN".utf8), KeySchema.apiKeys, cursor] + count)
-        connection.send(command, timeout: timeout) { [self] result in
+        redis.send(command, timeout: timeout) { [self] result in
             switch result {
             case .failure(let error): then(.failure(error))
             case .success(.array(let parts)):

@@ -3,17 +3,19 @@
 import Core
 import Policy
 
-/// The ledger as a tool sees it. Confined to the lane of its connection; marked Sendable so that a task on that lane may hold it.
+/// The ledger as a tool sees it. Confined to the lane of its Redis; marked Sendable so that a task on that lane may hold it.
 public final class LedgerReader: @unchecked Sendable {
-    private let connection: RedisConnection
+    private let redis: Redis
     /// Commands sent together.
     private static let batch = 64
 
-    /// A reader over a connection that is ready.
-    public init(_ connection: RedisConnection) { self.connection = connection }
+    /// A reader over a Redis that is ready.
+    public init(_ redis: Redis) { self.redis = redis }
 
-    /// Redis' clock, in µs since the Unix epoch.
-    public func now() async throws(StoreError) -> Int64 { try Self.time(await reply(to: RedisCommand("TIME"))) }
+    /// The clock of the server that keeps the org, in µs since the Unix epoch.
+    public func now(of org: String) async throws(StoreError) -> Int64 {
+        try Self.time(await reply(to: RedisCommand("TIME"), of: org))
+    }
 
     /// Sums of the hours since 1970 in `hours`, in their order.
     public func sums(
@@ -23,7 +25,7 @@ public final class LedgerReader: @unchecked Sendable {
         while next <= hours.upperBound {
             let part = next...min(hours.upperBound, next + Int64(Self.batch) - 1)
             let replies = try await replies(
-                to: part.map { RedisCommand(parts: [Array("HGETALL".utf8), Self.rollupKey(org, hour: $0)]) })
+                to: part.map { RedisCommand(parts: [Array("HGETALL".utf8), Self.rollupKey(org, hour: $0)]) }, of: org)
             for (hour, reply) in zip(part, replies) {
                 let sums = try LedgerReplies.sums(reply)
                 if !sums.isEmpty { each(hour, sums) }
@@ -36,11 +38,11 @@ public final class LedgerReader: @unchecked Sendable {
     public func audit(
         of org: String, retention: LedgerRetention
     ) async throws(StoreError) -> (records: Int, findings: [LedgerAudit.Finding]) {
-        let from = try await now()
+        let from = try await now(of: org)
         let settlements = try await settlements(of: org)
         let hour = from / 3_600_000_000
         let stream = Self.key { KeySchema.appendLedger(of: org, to: &$0) }
-        let isTrimmed = try await isTrimmed(stream)
+        let isTrimmed = try await isTrimmed(stream, of: org)
         var past: [Int64: [UsagePlace: UsageSums]] = [:]
         let oldest = hour - max(1, Int64(retention.rollups.milliseconds / 3_600_000)) - 1
         try await sums(of: org, hours: oldest...hour) { past[$0] = $1 }
@@ -73,18 +75,18 @@ public final class LedgerReader: @unchecked Sendable {
         _ stream: [UInt8], _ org: String, from: String, upTo milliseconds: Int64, into audit: inout LedgerAudit
     ) async throws(StoreError) -> String? {
         let words = [from, "\(milliseconds)", "COUNT", "2000"].map { Array($0.utf8) }
-        let reply = try await reply(to: RedisCommand(parts: [Array("XRANGE".utf8), stream] + words))
+        let reply = try await reply(to: RedisCommand(parts: [Array("XRANGE".utf8), stream] + words), of: org)
         let (records, last) = try LedgerReplies.records(reply, org: org)
         for record in records { audit.take(record) }
         return last
     }
 
     /// True when the stream has lost entries: more were added than are there.
-    private func isTrimmed(_ stream: [UInt8]) async throws(StoreError) -> Bool {
-        let exists = try await reply(to: RedisCommand(parts: [Array("EXISTS".utf8), stream]))
+    private func isTrimmed(_ stream: [UInt8], of org: String) async throws(StoreError) -> Bool {
+        let exists = try await reply(to: RedisCommand(parts: [Array("EXISTS".utf8), stream]), of: org)
         guard exists == .integer(1) else { return true }
         let words = [Array("XINFO".utf8), Array("STREAM".utf8), stream]
-        guard case .array(let parts) = try await reply(to: RedisCommand(parts: words)) else { return true }
+        guard case .array(let parts) = try await reply(to: RedisCommand(parts: words), of: org) else { return true }
         func number(_ name: String) -> RedisReply? {
             parts.firstIndex { $0.text == name }.flatMap { $0 + 1 < parts.count ? parts[$0 + 1] : nil }
         }
@@ -106,7 +108,7 @@ public final class LedgerReader: @unchecked Sendable {
             + scopes.map { scope, tenant in Self.key { KeySchema.appendScope(scope, of: tenant, to: &$0) } }
         let all = try await replies(
             to: [RedisCommand("MULTI"), RedisCommand("TIME")]
-                + hashes.map { RedisCommand(parts: [Array("HGETALL".utf8), $0]) } + [RedisCommand("EXEC")])
+                + hashes.map { RedisCommand(parts: [Array("HGETALL".utf8), $0]) } + [RedisCommand("EXEC")], of: org)
         guard case .array(let results)? = all.last, results.count == hashes.count + 1 else {
             throw .unexpectedReply("a transaction that was not executed")
         }
@@ -127,7 +129,7 @@ public final class LedgerReader: @unchecked Sendable {
         return moment
     }
 
-    /// The settlements that are remembered: a search through all keys.
+    /// The settlements that are remembered: a search through all keys of the server that keeps the org.
     private func settlements(of org: String) async throws(StoreError) -> [(Identifier128, QuotaRecord)] {
         let prefix = Self.key { KeySchema.appendRecordPrefix(of: Tenant(org: org, team: "", key: ""), to: &$0) }
         let pattern = Self.literally(prefix) + Array("*".utf8)
@@ -137,12 +139,12 @@ public final class LedgerReader: @unchecked Sendable {
             let words = [
                 Array("SCAN".utf8), cursor, Array("MATCH".utf8), pattern, Array("COUNT".utf8), Array("1000".utf8),
             ]
-            guard case .array(let parts) = try await reply(to: RedisCommand(parts: words)), parts.count == 2,
+            guard case .array(let parts) = try await reply(to: RedisCommand(parts: words), of: org), parts.count == 2,
                 case .bytes(let next) = parts[0], case .array(let names) = parts[1]
             else { throw .unexpectedReply("a search that cannot be read") }
             var keys: [[UInt8]] = []
             for case .bytes(let key) in names { keys.append(key) }
-            let values = try await replies(to: keys.map { RedisCommand(parts: [Array("GET".utf8), $0]) })
+            let values = try await replies(to: keys.map { RedisCommand(parts: [Array("GET".utf8), $0]) }, of: org)
             for (key, value) in zip(keys, values) {
                 guard case .bytes(let bytes) = value, let id = KeySchema.id(ofRecord: key),
                     let record = QuotaReplyReader.settlement(bytes)
@@ -161,7 +163,9 @@ public final class LedgerReader: @unchecked Sendable {
 
     // MARK: - Commands
 
-    private func replies(to commands: [RedisCommand]) async throws(StoreError) -> [RedisReply] {
+    /// Also a command without a key, such as TIME, goes to the server that keeps the org.
+    private func replies(to commands: [RedisCommand], of org: String) async throws(StoreError) -> [RedisReply] {
+        let slot = KeySchema.slot(ofOrg: org)
         var replies: [RedisReply] = []
         var rest = commands[...]
         while !rest.isEmpty {
@@ -170,7 +174,7 @@ public final class LedgerReader: @unchecked Sendable {
             let results = await withCheckedContinuation { continuation in
                 let gathering = Gathering(part.count) { continuation.resume(returning: $0) }
                 for command in part {
-                    connection.send(command, timeout: .seconds(10)) { gathering.take($0) }
+                    redis.send(command, slot: slot, timeout: .seconds(10)) { gathering.take($0) }
                 }
             }
             for result in results { replies.append(try result.get()) }
@@ -178,8 +182,8 @@ public final class LedgerReader: @unchecked Sendable {
         return replies
     }
 
-    private func reply(to command: RedisCommand) async throws(StoreError) -> RedisReply {
-        let replies = try await replies(to: [command])
+    private func reply(to command: RedisCommand, of org: String) async throws(StoreError) -> RedisReply {
+        let replies = try await replies(to: [command], of: org)
         return replies[0]
     }
 

@@ -5,14 +5,14 @@ import Policy
 
 /// The quota of all tenants, as seen from one lane. Two commands a request.
 public final class QuotaStore {
-    private let connection: RedisConnection
+    private let redis: Redis
     private var codec: QuotaCodec
 
-    /// Quota kept behind `connection`. All nodes of a cluster must use the same times and retention.
+    /// Quota kept in `redis`. All nodes of a cluster must use the same times and retention.
     public init(
-        _ connection: RedisConnection, times: QuotaTimes = .standard, retention: LedgerRetention = .standard
+        _ redis: Redis, times: QuotaTimes = .standard, retention: LedgerRetention = .standard
     ) {
-        self.connection = connection
+        self.redis = redis
         codec = QuotaCodec(times: times, retention: retention)
     }
 
@@ -21,13 +21,13 @@ public final class QuotaStore {
     /// After a `timeout` or a loss of the connection the reservation may exist: settle it with `SettleCall.release`, or
     /// reserve again under the same id, which then replies `repeated`.
     public func reserve(_ call: ReserveCall, then: @escaping (Result<ReserveReply, StoreError>) -> Void) {
-        connection.send(Reservation(call, self, then))
+        redis.send(Reservation(call, self, then))
     }
 
     /// May this request use more? Safe to repeat: it names the whole estimate, not what is added.
     public func extend(_ call: ExtendCall, then: @escaping (Result<ExtendReply, StoreError>) -> Void) {
-        connection.send(
-            WrittenCall(.reserve) { [self] name, output in
+        redis.send(
+            WrittenCall(.reserve, slot: KeySchema.slot(ofOrg: call.tenant.org)) { [self] name, output in
                 codec.write(call, script: name, into: &output)
             } then: { result in
                 then(
@@ -39,12 +39,12 @@ public final class QuotaStore {
 
     /// Ends a reservation with its real use. Safe to repeat after any failure: it counts once.
     public func settle(_ call: SettleCall, then: @escaping (Result<SettleReply, StoreError>) -> Void) {
-        connection.send(Settlement(call, self, then))
+        redis.send(Settlement(call, self, then))
     }
 
     /// How do the limits of this request stand? Nothing is written; the call's id and hold have no meaning.
     public func peek(_ call: ReserveCall, then: @escaping (Result<QuotaPeek, StoreError>) -> Void) {
-        let asked = WrittenCall(.peek) { [self] name, output in
+        let asked = WrittenCall(.peek, slot: KeySchema.slot(ofOrg: call.tenant.org)) { [self] name, output in
             codec.write(call, script: name, into: &output)
         } then: { result in
             then(
@@ -52,7 +52,7 @@ public final class QuotaStore {
                     Result { () throws(StoreError) in try QuotaReplyReader.peek(reply, of: call) }
                 })
         }
-        connection.send(asked)
+        redis.send(asked)
     }
 
     private final class Reservation: ScriptCall {
@@ -60,6 +60,7 @@ public final class QuotaStore {
         let store: QuotaStore
         let then: (Result<ReserveReply, StoreError>) -> Void
         var script: RedisScript { .reserve }
+        var slot: RedisSlot { KeySchema.slot(ofOrg: call.tenant.org) }
 
         init(_ call: ReserveCall, _ store: QuotaStore, _ then: @escaping (Result<ReserveReply, StoreError>) -> Void) {
             self.call = call
@@ -84,6 +85,7 @@ public final class QuotaStore {
         let store: QuotaStore
         let then: (Result<SettleReply, StoreError>) -> Void
         var script: RedisScript { .settle }
+        var slot: RedisSlot { KeySchema.slot(ofOrg: call.tenant.org) }
 
         init(_ call: SettleCall, _ store: QuotaStore, _ then: @escaping (Result<SettleReply, StoreError>) -> Void) {
             self.call = call
