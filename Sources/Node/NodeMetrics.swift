@@ -132,6 +132,7 @@ struct LaneReading: Sendable {
     var metrics: NodeMetrics
     var redis: RedisMetrics
     var redisIsReady: Bool
+    var primaries: [RedisPrimary]
     var listener: ListenerCounts
     var requestsUnderWay: Int
     var settlementBacklog: Int
@@ -146,6 +147,7 @@ struct LaneReading: Sendable {
         metrics = gateway.metrics
         redis = gateway.redis.metrics
         redisIsReady = !gateway.redis.isDegraded
+        primaries = gateway.redis.primaries
         listener = gateway.listenerCounts
         requestsUnderWay = gateway.openRequests
         settlementBacklog = gateway.settlements.backlog
@@ -163,6 +165,7 @@ struct LaneReading: Sendable {
         metrics.merge(other.metrics)
         redis.merge(other.redis)
         redisIsReady = redisIsReady && other.redisIsReady
+        RedisPrimary.merge(other.primaries, into: &primaries)
         listener.accepted += other.listener.accepted
         listener.refused += other.listener.refused
         listener.handshakeFailures += other.listener.handshakeFailures
@@ -218,6 +221,7 @@ struct LaneReading: Sendable {
             metrics.authenticationFailures)
         page.add(metrics.connectionErrors)
         redis.write(onto: &page)
+        RedisPrimary.write(primaries, onto: &page)
         page.gauge("sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(redisIsReady ? 1 : 0))
         page.add("sluice_settlements_total", help: "Settlements confirmed by Redis.", settled)
         page.add("sluice_settlements_lost_total", help: "Settlements given up.", lost)

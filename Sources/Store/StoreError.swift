@@ -30,6 +30,8 @@ public enum StoreError: Error, Hashable, Sendable {
         case noReplicas
         /// The cluster has no owner for the slot (`CLUSTERDOWN`).
         case clusterDown
+        /// The slot is being moved, and the keys of the command are not in one place (`TRYAGAIN`), for longer than the deadline.
+        case moving
     }
 
     /// The meaning of an error reply. Only the first word counts: inside scripts Redis appends the script's name to the text.

@@ -26,7 +26,7 @@ enum RedisAccess {
             let reader = LedgerReader(redis)
             var hasBegun = false
             redis.onReady = { _ in
-                guard !hasBegun else { return }
+                guard !hasBegun, !redis.isDegraded else { return }
                 hasBegun = true
                 lane.spawn {
                     do throws(StoreError) {

@@ -31,10 +31,38 @@ import Testing
         #expect(configuration.redis.commandTimeout == .milliseconds(50))
     }
 
+    @Test func `Redis has one of three shapes`() throws {
+        func redis(_ lines: String) throws -> ClusterConfiguration.Redis {
+            let text = try example().replacingOccurrences(of: "address = unix:state/redis.sock", with: lines)
+            return try ClusterConfiguration.parse(text, file: "c").redis
+        }
+        let single = try redis("address = redis.internal:6379")
+        #expect(single.shape == .single && single.addresses == ["redis.internal:6379"])
+        let cluster = try redis("shape = cluster\naddress = a:7000\naddress = b:7000")
+        #expect(cluster.shape == .cluster && cluster.addresses == ["a:7000", "b:7000"] && cluster.address == "a:7000 b:7000")
+        let sentinel = try redis("shape = sentinel\nprimary = quota\naddress = s:26379\nsentinel-password = env:S")
+        #expect(sentinel.shape == .sentinel(primary: "quota") && sentinel.sentinelPassword == .environment("S"))
+    }
+
     static let mistakes: [(String, String, String)] = [
         ("command-timeout = 50ms", "command-timeout = soon", "expected a duration"),
         ("command-timeout = 50ms", "comand-timeout = 50ms", "unknown key 'comand-timeout'"),
         ("[redis main]", "[redis main]\naddress = 127.0.0.1:1", "'address' is set twice"),
+        ("[redis main]", "[redis main]\nshape = ring", "expected single, sentinel or cluster"),
+        ("[redis main]", "[redis main]\nshape = cluster", "a Unix socket is an address of a single server only"),
+        ("[redis main]", "[redis main]\nshape = sentinel", "shape = sentinel needs 'primary'"),
+        ("[redis main]", "[redis main]\nprimary = main", "'primary' has a meaning with shape = sentinel only"),
+        ("[redis main]", "[redis main]\nsentinel-user = a", "'sentinel-user' has a meaning with shape = sentinel only"),
+        (
+            "[redis main]\naddress = unix:state/redis.sock",
+            "[redis main]\nshape = cluster\naddress = a:1\naddress = b:1\naddress = a:1", "'a:1' stands twice"
+        ),
+        (
+            "[redis main]\naddress = unix:state/redis.sock",
+            "[redis main]\nshape = sentinel\nprimary = p\naddress = a:1\nsentinel-user = u",
+            "a user without a 'sentinel-password'"
+        ),
+        ("[redis main]\naddress = unix:state/redis.sock", "[redis main]", "[redis main] needs 'address'"),
         ("[redis main]", "[radis main]", "unknown kind of section 'radis'"),
         ("target = sim/gpt-6-sol weight 100", "target = nobody/x", "the provider 'nobody' does not exist"),
         ("[team acme/ads]", "[team nobody/ads]", "the org 'nobody' does not exist"),

@@ -146,6 +146,18 @@ import Testing
     }
 }
 
+extension RedisConnection {
+    /// A connection of `lane` to the Redis at `endpoint`; not started.
+    convenience init(
+        lane: Lane, endpoint: Endpoint, tls: TLSContext? = nil, serverName: String? = nil,
+        configuration: RedisConfiguration, seed: UInt64
+    ) {
+        self.init(
+            dialer: LaneDialer(lane: lane, endpoint: endpoint, tls: tls, serverName: serverName),
+            configuration: configuration, seed: seed)
+    }
+}
+
 /// Keeps `depth` pairs of reserve and settle under way until `pairs` are done.
 private final class PairLoad {
     private let store: QuotaStore

@@ -13,8 +13,10 @@ import Testing
         ProcessInfo.processInfo.environment["SLUICE_MODEL_OPERATIONS"].flatMap { Int($0) } ?? 24_000
     }
 
-    @Test func everyReplyOfTheScriptsEqualsTheModels() throws {
-        let server = try RedisServer()
+    /// The second server is one of a cluster: there a script that reached beyond its slot would fail.
+    @Test(arguments: ["a server of its own", "a server of a cluster"])
+    func everyReplyOfTheScriptsEqualsTheModels(on kind: String) throws {
+        let server = kind == "a server of its own" ? try RedisServer() : try RedisServer.wholeCluster()
         let times = QuotaTimes(bucketMicroseconds: 2_000, recordMilliseconds: 60_000)
         let seed = ProcessInfo.processInfo.environment["SLUICE_SEED"].flatMap { UInt64($0) } ?? 1
         let redis = try BlockingRedis(path: server.socketPath, times: times)
@@ -46,7 +48,6 @@ import Testing
             #expect((operations.peeks[name] ?? 0) > 10, "\(name): \(operations.peeks)")
         }
     }
-
 }
 
 /// splitmix64, so that a failing run can be repeated from its seed.

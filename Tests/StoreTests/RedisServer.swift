@@ -22,6 +22,20 @@ final class RedisServer: @unchecked Sendable {
         try? FileManager.default.removeItem(at: folder)
     }
 
+    /// A cluster of one server, which has all slots.
+    static func wholeCluster() throws -> RedisServer {
+        let server = try RedisServer([
+            "--port", "\(freePort())", "--cluster-enabled", "yes", "--cluster-port", "\(freePort())",
+        ])
+        let redis = try BlockingRedis(path: server.socketPath)
+        _ = try redis.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        for _ in 0..<1000 {
+            if try redis.command("CLUSTER", "INFO").text?.contains("cluster_state:ok") == true { return server }
+            usleep(10_000)
+        }
+        throw RedisServerFailure.didNotStart
+    }
+
     /// A TCP port that was free a moment ago.
     static func freePort() -> UInt16 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -5,8 +5,26 @@ import Core
 public struct ClusterConfiguration: Sendable, Equatable {
     /// How to reach Redis.
     public struct Redis: Sendable, Equatable {
-        /// `host:port` or `unix:path`.
-        public var address = "127.0.0.1:7379"
+        /// How many servers there are, and who knows which one to use.
+        public enum Shape: Sendable, Equatable {
+            /// One server.
+            case single
+            /// A primary with replicas; the addresses are of the sentinels that watch it under this name.
+            case sentinel(primary: String)
+            /// A Redis Cluster; the addresses are of some of its servers.
+            case cluster
+        }
+
+        /// One server, unless told.
+        public var shape = Shape.single
+        /// `host:port`, or `unix:path` for a single server.
+        public var addresses: [String] = []
+        /// All addresses, for people.
+        public var address: String { addresses.joined(separator: " ") }
+        /// The ACL user of the sentinels.
+        public var sentinelUser: String?
+        /// Where the sentinels' password is kept.
+        public var sentinelPassword: SecretReference?
         /// The ACL user.
         public var user: String?
         /// Where the password is kept.

@@ -49,7 +49,7 @@ struct ClusterReader {
 
     private mutating func redis(_ reader: inout SectionReader) {
         var redis = ClusterConfiguration.Redis()
-        if let address = reader.required("address", PlainText.address) { redis.address = address }
+        redisPlace(&redis, &reader)
         redis.user = reader.optional("user", PlainText.any)
         redis.password = reader.optional("password", ConfigurationValue.secret)
         redis.ca = reader.optional("tls-ca", PlainText.any)
@@ -62,6 +62,50 @@ struct ClusterReader {
             reader.report("TLS is not spoken over a Unix socket", at: reader.position(of: "tls-ca"))
         }
         configuration.redis = redis
+    }
+
+    /// Where Redis is: one address, or those of sentinels, or those of a cluster's servers.
+    private mutating func redisPlace(_ redis: inout ClusterConfiguration.Redis, _ reader: inout SectionReader) {
+        let shape = reader.choice("shape", of: ["single", "sentinel", "cluster"]) ?? "single"
+        let primary = reader.optional("primary", PlainText.name)
+        redis.sentinelUser = reader.optional("sentinel-user", PlainText.any)
+        redis.sentinelPassword = reader.optional("sentinel-password", ConfigurationValue.secret)
+        let addresses = reader.list("address", PlainText.address)
+        redis.addresses = addresses.map(\.value)
+        if !reader.section.entries.contains(where: { $0.key == "address" }) {
+            reader.report(
+                "[\(reader.section.kind) \(reader.section.name)] needs 'address'", at: reader.section.position)
+        }
+        for (place, entry) in addresses.enumerated() {
+            if redis.addresses[..<place].contains(entry.value) {
+                reader.report("'\(entry.value)' stands twice", at: entry.position)
+            } else if place > 0, shape == "single" {
+                reader.report(
+                    "'address' is set twice in this section; shape = sentinel and shape = cluster take several",
+                    at: entry.position)
+            } else if shape != "single", entry.value.hasPrefix("unix:") {
+                reader.report("a Unix socket is an address of a single server only", at: entry.position)
+            } else if place == 64 {
+                reader.report("at most 64 addresses", at: entry.position)
+            }
+        }
+        if shape == "cluster" { redis.shape = .cluster }
+        if shape == "sentinel" {
+            redis.shape = .sentinel(primary: primary ?? "")
+            if primary == nil, !reader.section.entries.contains(where: { $0.key == "primary" }) {
+                reader.report(
+                    "shape = sentinel needs 'primary', the name by which the sentinels know it",
+                    at: reader.position(of: "shape"))
+            }
+            if redis.sentinelUser != nil, redis.sentinelPassword == nil {
+                reader.report("a user without a 'sentinel-password'", at: reader.position(of: "sentinel-user"))
+            }
+        } else {
+            for key in ["primary", "sentinel-user", "sentinel-password"]
+            where reader.section.entries.contains(where: { $0.key == key }) {
+                reader.report("'\(key)' has a meaning with shape = sentinel only", at: reader.position(of: key))
+            }
+        }
     }
 
     private mutating func tls(_ reader: inout SectionReader) {

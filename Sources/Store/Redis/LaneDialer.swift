@@ -52,6 +52,32 @@ public final class LaneDialer: RedisDialer {
     }
 }
 
+/// Dials any address on one lane.
+public final class LaneNetwork: RedisNetwork {
+    private let lane: Lane
+    private let tls: TLSContext?
+
+    /// Dials on `lane`; with `tls` each server must prove to be the host that it is dialed by.
+    public init(lane: Lane, tls: TLSContext? = nil) {
+        self.lane = lane
+        self.tls = tls
+    }
+
+    /// The lane's present moment.
+    public var now: Instant { lane.now }
+
+    /// A dialer to one address.
+    public func dialer(to endpoint: Endpoint) -> any RedisDialer {
+        LaneDialer(lane: lane, endpoint: endpoint, tls: tls)
+    }
+
+    /// A timer of the lane.
+    public func after(_ delay: Duration, _ body: @escaping () -> Void) -> () -> Void {
+        let timer = lane.schedule(after: delay, body)
+        return { timer.cancel() }
+    }
+}
+
 /// One open channel as the connection sees it.
 private final class LaneLink: RedisLink {
     private let channel: Channel<RedisMachine>
@@ -65,16 +91,4 @@ private final class LaneLink: RedisLink {
     }
 
     func abort() { channel.abort() }
-}
-
-extension RedisConnection {
-    /// A connection of `lane` to the Redis at `endpoint`; not started.
-    public convenience init(
-        lane: Lane, endpoint: Endpoint, tls: TLSContext? = nil, serverName: String? = nil,
-        configuration: RedisConfiguration, seed: UInt64
-    ) {
-        self.init(
-            dialer: LaneDialer(lane: lane, endpoint: endpoint, tls: tls, serverName: serverName),
-            configuration: configuration, seed: seed)
-    }
 }

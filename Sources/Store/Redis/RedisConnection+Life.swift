@@ -23,6 +23,25 @@ extension RedisConnection {
                 if case .failure(let error) = result { self?.drop("authentication failed: \(error)") }
             }
         }
+        guard duty != .scout else {
+            return prepare(RedisCommand("PING")) { [weak self] result in
+                switch result {
+                case .success: self?.becomeReady(nil)
+                case .failure(let error): self?.drop("PING failed: \(error)")
+                }
+            }
+        }
+        if duty == .electedStore {
+            prepare(RedisCommand("ROLE")) { [weak self] result in
+                // An ACL may forbid ROLE; then a replica is noticed at the first write (READONLY).
+                guard case .success(.array(let parts)) = result, let role = parts.first?.text else { return }
+                if role != "master" { self?.drop("the server is a \(role), not the primary") }
+            }
+        }
+        loadScripts()
+    }
+
+    private func loadScripts() {
         var identity: String?
         prepare(RedisCommand("INFO", "server")) { result in
             // An ACL may forbid INFO; then changes of identity go unnoticed, and all else works.
@@ -62,9 +81,19 @@ extension RedisConnection {
         onReady?(changed)
     }
 
-    private func drop(_ reason: String) {
+    /// Leaves the present link; another one is made after a pause.
+    func drop(_ reason: String) {
+        guard let link else { return }
         dropReason = reason
-        link?.abort()
+        link.abort()
+    }
+
+    /// There is a reason to think that connecting will work now: the pause ends.
+    func hurry() {
+        guard state == .waiting else { return }
+        cancelPause?()
+        attempts = 0
+        dial()
     }
 
     /// The socket is gone (`source`), or could not be opened (nil).

@@ -29,7 +29,18 @@ public final class RedisConnection {
 
     struct Pending {
         let sentAt: Instant
+        let deadline: Instant
         let listener: Listener
+    }
+
+    /// What it is for, and so what must be done before it is ready.
+    public enum Duty: Hashable, Sendable {
+        /// Keeps shared state: loads the scripts.
+        case store
+        /// The same where sentinels choose the primary: the server must say that it is one.
+        case electedStore
+        /// Only asks about others: a sentinel, or a cluster's server.
+        case scout
     }
 
     /// Who hears the reply.
@@ -37,16 +48,20 @@ public final class RedisConnection {
         case function(Completion)
         /// Can write itself again with the script's source, should Redis have forgotten it.
         case call(any ScriptCall)
+        /// The same in a cluster: another server may have to answer.
+        case routed(RoutedCall)
 
         func hear(_ result: Result<RedisReply, StoreError>) {
             switch self {
             case .function(let then): then(result)
             case .call(let call): call.finish(result)
+            case .routed(let call): call.hear(result)
             }
         }
     }
 
     let configuration: RedisConfiguration
+    let duty: Duty
     let dialer: any RedisDialer
     var link: (any RedisLink)?
     var chance: UInt64
@@ -74,14 +89,19 @@ public final class RedisConnection {
     public internal(set) var metrics = RedisMetrics()
     /// Redis' `run_id`: another one means another process, whose data may be older or gone. Nil when INFO is not allowed.
     public internal(set) var serverIdentity: String?
+    /// In a cluster: follows replies that say where else a command belongs.
+    weak var redirector: (any RedisRedirector)?
     /// Called at each change of state.
     public var onStateChange: ((State) -> Void)?
     /// Called each time it becomes ready; true when the server is not the one of the connection before.
     public var onReady: ((_ identityChanged: Bool) -> Void)?
 
     /// A connection that is not started. `seed` spreads the pauses of many nodes.
-    public init(dialer: any RedisDialer, configuration: RedisConfiguration, seed: UInt64) {
+    public init(
+        dialer: any RedisDialer, configuration: RedisConfiguration, seed: UInt64, duty: Duty = .store
+    ) {
         self.dialer = dialer
+        self.duty = duty
         self.configuration = configuration
         chance = seed
     }
@@ -128,6 +148,22 @@ public final class RedisConnection {
         submit(deadline: dialer.now + configuration.commandTimeout, .call(call)) { call.write(name, into: &$0) }
     }
 
+    /// Sends a call that may have been elsewhere before: its deadline stays.
+    func send(_ call: RoutedCall, inFull: Bool = false) {
+        guard state == .ready else { return refuse(.routed(call)) }
+        if call.isAsking {
+            submit(deadline: call.deadline, .function { _ in }) { RedisCommand("ASKING").write(into: &$0) }
+        }
+        submit(deadline: call.deadline, .routed(call)) { output in
+            switch call.content {
+            case .command(let command, _): command.write(into: &output)
+            case .call(let content):
+                let digest = inFull ? nil : digests[content.script.rawValue]
+                content.write(ScriptName(script: content.script, digest: digest), into: &output)
+            }
+        }
+    }
+
     private func refuse(_ listener: Listener) {
         metrics.refused.add()
         listener.hear(.failure(.disconnected(reason: lastFailure ?? "not connected yet")))
@@ -139,7 +175,7 @@ public final class RedisConnection {
             return listener.hear(.failure(.overloaded))
         }
         metrics.commands.add()
-        pending.append(Pending(sentAt: dialer.now, listener: listener))
+        pending.append(Pending(sentAt: dialer.now, deadline: deadline, listener: listener))
     }
 
     // MARK: What the link reports
@@ -189,13 +225,8 @@ public final class RedisConnection {
 
     private func finish(_ command: Pending, _ reply: RedisReply) {
         guard case .error(let message) = reply else { return command.listener.hear(.success(reply)) }
-        if message.hasPrefix("NOSCRIPT"), case .call(let call) = command.listener {
-            metrics.scriptReloads.add()
-            let name = ScriptName(script: call.script, digest: nil)
-            return submit(deadline: dialer.now + configuration.commandTimeout, command.listener) {
-                call.write(name, into: &$0)
-            }
-        }
+        if message.hasPrefix("NOSCRIPT"), sendInFull(command) { return }
+        if let redirector, redirector.follow(message, command, on: self) { return }
         metrics.errors.add()
         let error = StoreError(serverMessage: message)
         if error.dropsConnection {
@@ -203,6 +234,19 @@ public final class RedisConnection {
             link?.abort()
         }
         command.listener.hear(.failure(error))
+    }
+
+    /// Redis has forgotten a script: the same call goes again with its source, within its deadline.
+    private func sendInFull(_ command: Pending) -> Bool {
+        switch command.listener {
+        case .function: return false
+        case .routed(let call): send(call, inFull: true)
+        case .call(let call):
+            let name = ScriptName(script: call.script, digest: nil)
+            submit(deadline: command.deadline, command.listener) { call.write(name, into: &$0) }
+        }
+        metrics.scriptReloads.add()
+        return true
     }
 
     func failAll(_ error: StoreError) {

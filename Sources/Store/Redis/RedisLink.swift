@@ -1,6 +1,7 @@
 // The joint between a Redis connection's life and the socket that carries it: Net in the programs, a plain socket in tests.
 
 import Core
+import Net
 
 /// One open socket with a `RedisMachine` on it.
 public protocol RedisLink: AnyObject {
@@ -8,6 +9,16 @@ public protocol RedisLink: AnyObject {
     func send(deadline: Instant, _ write: (inout ByteBuffer) -> Void) -> UInt64?
     /// Closes at once; `linkClosed` follows, in this call or later.
     func abort()
+}
+
+/// Reaches any address; used on one lane only.
+public protocol RedisNetwork: AnyObject {
+    /// The lane's present moment.
+    var now: Instant { get }
+    /// Opens links to one address.
+    func dialer(to endpoint: Endpoint) -> any RedisDialer
+    /// Calls `body` later, on the same lane. Returns how to prevent it.
+    func after(_ delay: Duration, _ body: @escaping () -> Void) -> () -> Void
 }
 
 /// Opens links and tells the time; used on one lane only.

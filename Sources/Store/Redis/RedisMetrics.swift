@@ -21,6 +21,9 @@ public struct RedisMetrics: Sendable {
     /// Scripts that Redis had forgotten and that were sent again in full.
     public var scriptReloads = Counter()
 
+    /// Commands that a cluster's servers sent on to others, or back to come again.
+    public var redirections = Counter()
+
     /// Nothing counted yet.
     public init() {}
 
@@ -34,6 +37,7 @@ public struct RedisMetrics: Sendable {
         connects.merge(other.connects)
         disconnects.merge(other.disconnects)
         scriptReloads.merge(other.scriptReloads)
+        redirections.merge(other.redirections)
     }
 
     /// Writes all families onto a page.
@@ -46,5 +50,6 @@ public struct RedisMetrics: Sendable {
         page.add("sluice_redis_connects_total", help: "Connections to Redis that became ready.", connects)
         page.add("sluice_redis_disconnects_total", help: "Connections to Redis that ended or failed.", disconnects)
         page.add("sluice_redis_script_reloads_total", help: "Scripts that Redis had forgotten.", scriptReloads)
+        page.add("sluice_redis_redirections_total", help: "Commands that a cluster sent elsewhere.", redirections)
     }
 }

@@ -12,7 +12,7 @@ public struct RedisPlan: Sendable {
         public let description: String
     }
 
-    private let endpoint: Endpoint
+    private let place: RedisPlace
     private let tls: TLSContext?
     private let configuration: RedisConfiguration
 
@@ -20,21 +20,30 @@ public struct RedisPlan: Sendable {
     public init(
         _ redis: ClusterConfiguration.Redis, path: (String) -> String, secret: (SecretReference) -> Secret?
     ) throws(Problem) {
-        let text = redis.address
-        let resolved = text.hasPrefix("unix:") ? "unix:" + path(String(text.dropFirst(5))) : text
-        guard let endpoint = Endpoint.parse(resolved) else {
-            throw Problem(description: "the Redis address '\(text)' is not an address")
+        func password(_ reference: SecretReference?) throws(Problem) -> Secret? {
+            guard let reference else { return nil }
+            if let password = secret(reference) { return password }
+            throw Problem(description: "the Redis password at \(reference) cannot be read")
         }
-        self.endpoint = endpoint
-        var configuration = RedisConfiguration(user: redis.user)
-        configuration.commandTimeout = redis.commandTimeout
-        if let reference = redis.password {
-            guard let password = secret(reference) else {
-                throw Problem(description: "the Redis password at \(reference) cannot be read")
+        var endpoints: [Endpoint] = []
+        for text in redis.addresses {
+            let resolved = text.hasPrefix("unix:") ? "unix:" + path(String(text.dropFirst(5))) : text
+            guard let endpoint = Endpoint.parse(resolved) else {
+                throw Problem(description: "the Redis address '\(text)' is not an address")
             }
-            configuration.password = password
+            endpoints.append(endpoint)
         }
+        guard let first = endpoints.first else { throw Problem(description: "Redis has no address") }
+        var configuration = RedisConfiguration(user: redis.user, password: try password(redis.password))
+        configuration.commandTimeout = redis.commandTimeout
         self.configuration = configuration
+        switch redis.shape {
+        case .single: place = .single(first)
+        case .cluster: place = .cluster(endpoints)
+        case .sentinel(let primary):
+            let access = RedisConfiguration(user: redis.sentinelUser, password: try password(redis.sentinelPassword))
+            place = .sentinel(endpoints, primary: primary, access)
+        }
         do {
             tls = try redis.ca.map { ca throws(TLSFailure) in
                 try TLSContext.client(trust: .file(path(ca)), protocols: [], allowsTLS12: true)
@@ -46,6 +55,6 @@ public struct RedisPlan: Sendable {
 
     /// Redis as `lane` sees it; not started. `seed` spreads the pauses of many nodes.
     public func open(on lane: Lane, seed: UInt64) -> Redis {
-        Redis(RedisConnection(lane: lane, endpoint: endpoint, tls: tls, configuration: configuration, seed: seed))
+        Redis(place, network: LaneNetwork(lane: lane, tls: tls), configuration: configuration, seed: seed)
     }
 }

@@ -77,6 +77,9 @@ public struct RedisCommand: Sendable {
         self.parts = parts
     }
 
+    /// The slot of the key behind the name; any slot for a command without arguments.
+    var slot: RedisSlot { RedisSlot(key: parts.count > 1 ? parts[1] : []) }
+
     func write(into output: inout ByteBuffer) {
         RedisWriter.begin(parts.count, in: &output)
         for part in parts { RedisWriter.part(part, in: &output) }
