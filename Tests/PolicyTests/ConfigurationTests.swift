@@ -39,7 +39,7 @@ import Testing
         let single = try redis("address = redis.internal:6379")
         #expect(single.shape == .single && single.addresses == ["redis.internal:6379"])
         let cluster = try redis("shape = cluster\naddress = a:7000\naddress = b:7000")
-        #expect(cluster.shape == .cluster && cluster.addresses == ["a:7000", "b:7000"] && cluster.address == "a:7000 b:7000")
+        #expect(cluster.shape == .cluster && cluster.addresses == ["a:7000", "b:7000"])
         let sentinel = try redis("shape = sentinel\nprimary = quota\naddress = s:26379\nsentinel-password = env:S")
         #expect(sentinel.shape == .sentinel(primary: "quota") && sentinel.sentinelPassword == .environment("S"))
     }

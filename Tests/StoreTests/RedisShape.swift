@@ -1,0 +1,141 @@
+// A real Redis Cluster or Sentinel set of a test's own, and a lane that uses it; all of it ends with the test.
+
+import Core
+import Foundation
+import Net
+import Testing
+
+@testable import Store
+
+/// Processes on loopback, started by the script that proofs use as well; they end when this object, or the test process, does.
+final class RedisShape: @unchecked Sendable {
+    let folder: URL
+    /// The ports of servers and of sentinels, in their order.
+    private(set) var servers: [UInt16] = []
+    private(set) var sentinels: [UInt16] = []
+    private var pids: [UInt16: Int32] = [:]
+    private let process = Process()
+    private let input = Pipe()
+    private let output = Pipe()
+
+    init(_ kind: String, nodeTimeout: Int = 2000) throws {
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        process.executableURL = root.appendingPathComponent("Scripts/lib/redis-shape")
+        process.arguments = [kind, folder.path]
+        process.environment = ProcessInfo.processInfo.environment.merging(["SLUICE_NODE_TIMEOUT": "\(nodeTimeout)"]) {
+            $1
+        }
+        process.standardInput = input
+        process.standardOutput = output
+        try process.run()
+        var text = ""
+        while !text.hasSuffix("ready\n") {
+            let part = output.fileHandleForReading.availableData
+            guard !part.isEmpty else { throw RedisServerFailure.failed("Scripts/lib/redis-shape \(kind): \(text)") }
+            text += String(decoding: part, as: UTF8.self)
+        }
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count == 3, let port = UInt16(words[1]), let pid = Int32(words[2]) else { continue }
+            pids[port] = pid
+            if words[0] == "sentinel" { sentinels.append(port) } else { servers.append(port) }
+        }
+        servers.sort()
+        sentinels.sort()
+    }
+
+    deinit {
+        try? input.fileHandleForWriting.close()
+        process.waitUntilExit()
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    static func endpoints(_ ports: [UInt16]) -> [Endpoint] { ports.map { .host("127.0.0.1", port: $0) } }
+
+    func signal(_ port: UInt16, _ number: Int32) { if let pid = pids[port] { _ = kill(pid, number) } }
+
+    /// redis-cli's answer.
+    @discardableResult
+    func cli(_ port: UInt16, _ words: String...) throws -> String {
+        let asked = Process()
+        let answer = Pipe()
+        asked.executableURL = URL(fileURLWithPath: "/usr/bin/redis-cli")
+        asked.arguments = ["-p", "\(port)"] + words
+        asked.standardOutput = answer
+        asked.standardError = FileHandle.nullDevice
+        try asked.run()
+        let data = answer.fileHandleForReading.readDataToEndOfFile()
+        asked.waitUntilExit()
+        return String(decoding: data, as: UTF8.self).trimmingCharacters(in: .newlines)
+    }
+
+    /// The server that has a key's slot.
+    func owner(of key: String) throws -> UInt16 {
+        let slot = Int(RedisSlot(key: Array(key.utf8)).number)
+        for port in servers {
+            for line in try cli(port, "cluster", "nodes").split(separator: "\n") where line.contains("myself,master") {
+                let isOwner = line.split(separator: " ").dropFirst(8).contains { range in
+                    let ends = range.split(separator: "-").compactMap { Int($0) }
+                    return !range.hasPrefix("[") && (ends.first ?? .max) <= slot && slot <= (ends.last ?? -1)
+                }
+                if isOwner { return port }
+            }
+        }
+        throw RedisServerFailure.failed("nobody has \(key)")
+    }
+
+    func identity(_ port: UInt16) throws -> String { try cli(port, "cluster", "myid") }
+
+    /// Waits until the condition holds.
+    func wait(_ what: String, seconds: Double = 30, _ condition: () async throws -> Bool) async throws {
+        let end = ContinuousClock.now + .seconds(seconds)
+        while try await !condition() {
+            guard ContinuousClock.now < end else {
+                throw RedisServerFailure.failed("\(what): not so after \(seconds) s")
+            }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+}
+
+/// Redis on a lane of its own, for tests that wait.
+final class LaneRedis: @unchecked Sendable {
+    let lane: Lane
+    let redis: Redis
+
+    init(
+        _ place: RedisPlace, timeout: Duration = .seconds(2), _ configure: (inout RedisConfiguration) -> Void = { _ in }
+    ) throws {
+        lane = try #require(try Lane.start(count: 1, name: "shape").first)
+        var configuration = RedisConfiguration()
+        configuration.commandTimeout = timeout
+        configure(&configuration)
+        redis = Redis(place, network: LaneNetwork(lane: lane), configuration: configuration, seed: 1)
+        lane.execute { [self] in redis.start() }
+    }
+
+    deinit { lane.stop() }
+
+    /// Calls `body` on the lane and waits for what it says.
+    func ask<T: Sendable>(_ body: @escaping @Sendable (Redis, @escaping @Sendable (T) -> Void) -> Void) async -> T {
+        await withCheckedContinuation { continuation in
+            lane.execute { [self] in body(redis) { continuation.resume(returning: $0) } }
+        }
+    }
+
+    /// A look at it, on the lane.
+    func look<T: Sendable>(_ body: @escaping @Sendable (Redis) -> T) async -> T {
+        await ask { redis, then in then(body(redis)) }
+    }
+
+    func send(_ words: String...) async -> Result<RedisReply, StoreError> {
+        await ask { redis, then in
+            redis.send(RedisCommand(parts: words.map { Array($0.utf8) })) { then($0) }
+        }
+    }
+
+    func close() async { await look { $0.close() } }
+}
