@@ -15,6 +15,7 @@ local SPAN = 31622400000000    -- 366 days in µs: the longest debt of one call
 local NEVER = 4503599627370496 -- 2^52: the call is larger than the limit
 local CEILING = 68719476736    -- 2^36: the most that a sliding counter takes its older window for
 local DAY = 86400000000
+local SHORT = 28 * DAY         -- the shortest month
 
 local time = call('TIME') -- once: within one script the clock may move
 local now = time[1] * 1000000 + time[2]

@@ -109,24 +109,27 @@ for s = 2, groups + 1 do
       fresh = write('<d', tat)
       if tat > till then till = tat end
     elseif kind == 2 or kind == 6 then
-      local start, stop = window(b, now)
-      local used = 0
-      if state then
-        local since, count = read('<dd', state)
-        if since == start then used = count end
+      local used, start, stop, since = 0
+      if state then since, used = read('<dd', state) end
+      if kind == 6 and b == 0 and since and since <= now and now < since + SHORT then
+        start = since -- surely the same month; its end was looked to when the count began
+      else
+        start, stop = window(b, now)
+        if since ~= start then used = 0 end
       end
       room = a - used - want
       if kind == 6 then
         room = room - h
-        fresh = write('<dd', start, used)
+        if since ~= start then fresh = write('<dd', start, 0) end
       else
         fresh = write('<dd', start, used + want)
       end
       if room < 0 and c == 0 then -- c = 1: a soft budget, which never refuses
+        if not stop then start, stop = window(b, now) end
         wait = want > a and NEVER or (used + want > a and stop - now or 0)
         room = room + want
       end
-      if stop > till then till = stop end
+      if stop and stop > till then till = stop end
     elseif kind == 5 then
       room = a - n - 1
       if room < 0 then wait, room = 0, room + 1 end

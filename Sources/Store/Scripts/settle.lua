@@ -62,14 +62,16 @@ for s = 2, groups + 1 do
     local old, new, state, fresh = estimate[unit], use[unit], v[value]
     if kind == 6 then
       if new > 0 then
-        local start, stop = window(b, now)
-        local used = 0
-        if state then
-          local since, count = read('<dd', state)
-          if since == start then used = count end
+        local used, start, stop, since = 0
+        if state then since, used = read('<dd', state) end
+        if b == 0 and since and since <= now and now < since + SHORT then
+          start = since -- as in reserve.lua
+        else
+          start, stop = window(b, now)
+          if since ~= start then used = 0 end
+          if stop > till then till = stop end
         end
         fresh = write('<dd', start, used + new)
-        if stop > till then till = stop end
       end
     elseif kind == 5 then
       value = value - 1 -- it has no field
