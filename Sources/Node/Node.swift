@@ -32,6 +32,8 @@ final class Node: @unchecked Sendable {
     var first: Lane { lanes[0] }
     var snapshotEpoch: UInt64 { keeper?.current?.epoch ?? 0 }
     var snapshotSequence: UInt64 { keeper?.current?.sequence ?? 0 }
+    /// Names the prices in use; empty while there are none.
+    var priceVersion: String { keeper?.current.map { "\($0.priceVersion)" } ?? "" }
     var droppedLogBytes: Int { writer.dropped }
 
     /// Makes the lanes and their connections; nothing is served yet.

@@ -201,6 +201,7 @@ struct LaneReading: Sendable {
     func page(_ node: Node) -> ByteBuffer {
         var page = MetricsPage()
         page.facts("sluice_build", help: "The program.", [("version", Node.version)])
+        page.facts("sluice_prices", help: "The prices in use, by content.", [("version", node.priceVersion)])
         page.add(metrics.requests)
         page.add(metrics.tokens)
         page.add(metrics.cost)

@@ -22,7 +22,7 @@ enum CheckCommand {
             Screen.print(
                 """
                 \(file) is valid: \(published.routes.count) routes, \(published.providers.count) providers, \
-                \(published.orgs.count) orgs, \(published.teams.count) teams
+                \(published.orgs.count) orgs, \(published.teams.count) teams, prices \(published.priceVersion)
 
                 """)
         } catch {

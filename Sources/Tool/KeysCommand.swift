@@ -241,4 +241,10 @@ enum Table {
         }
         return text
     }
+
+    /// Numbers stand with their last digits below each other.
+    static func rightAligned(_ rows: [[String]]) -> [[String]] {
+        let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { row in zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 } }
+    }
 }

@@ -51,13 +51,12 @@ enum LedgerCommand {
             let differing = Set(org.differences)
             // What agrees, then what does not: the first of many are enough to see where to look.
             let rows = org.findings.filter { !differing.contains($0) } + org.differences.prefix(shown)
+            let numbers = Table.rightAligned(
+                [["HERE", "THERE"]] + rows.map { [$0.expected, $0.found].map(UsageCommand.grouped) })
             text += Table.text(
-                ["", "", "HERE", "THERE"],
-                rows.map { finding in
-                    [
-                        finding.isEqual ? "ok" : finding.isNote ? "note" : "DIFFERS", finding.what,
-                        UsageCommand.grouped(finding.expected), UsageCommand.grouped(finding.found),
-                    ]
+                ["", ""] + numbers[0],
+                zip(rows, numbers.dropFirst()).map { finding, numbers in
+                    [finding.isEqual ? "ok" : finding.isNote ? "note" : "DIFFERS", finding.what] + numbers
                 })
             if differing.count > shown { text += "… and \(differing.count - shown) more\n" }
             text += "\n"

@@ -55,7 +55,8 @@ enum UsageCommand {
         let since = try moment("--since", arguments.value("--since") ?? "24h", now)
         let until = try arguments.value("--until").map { text throws(UsageProblem) in try moment("--until", text, now) }
         guard since <= until ?? now else { throw UsageProblem(text: "--since lies behind --until") }
-        let hours = since / 3_600...max(since, (until ?? now + 3_600) - 1) / 3_600
+        // A moment on the hour ends the hour before it.
+        let hours = since / 3_600...max(since, until.map { $0 - 1 } ?? now) / 3_600
         guard hours.count <= 24 * 801 else { throw UsageProblem(text: "at most 800 days can be asked for") }
         let wanted = arguments.all("--org")
         try RedisAccess.read(arguments) { reader, configuration async throws(StoreError) -> Int32 in
@@ -149,17 +150,20 @@ enum UsageCommand {
         for row in rows { total.add(row.value) }
         let heading = ["ATTEMPTS", "INPUT", "CACHED", "WRITTEN", "OUTPUT", "REASONING", "COST"]
         func cells(_ sum: UsageSums) -> [String] {
-            values(sum).dropLast().map(grouped) + ["\(MicroUSD(sum.microUSD))"]
+            values(sum).dropLast().map(grouped) + [dollars(sum.microUSD)]
         }
         let sums = [heading] + rows.map { cells($0.value) } + [cells(total)]
-        let widths = heading.indices.map { column in sums.map { $0[column].count }.max() ?? 0 }
-        let aligned = sums.map { row in
-            zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }
-        }
+        let aligned = Table.rightAligned(sums)
         let names = rows.map { $0.key.map { $0.isEmpty ? "-" : $0 } }
         let totalName = question.columns.indices.map { $0 == 0 ? "TOTAL" : "" }
         let lines = zip(names + [totalName], aligned.dropFirst()).map { $0 + $1 }
         return Table.text(question.columns.map { $0.rawValue.uppercased() } + aligned[0], lines) + "from \(span)\n"
+    }
+
+    /// `$1,234.567890`: every digit, so that points stand below each other.
+    private static func dollars(_ microUSD: Int64) -> String {
+        let fraction = String(1_000_000 + microUSD.magnitude % 1_000_000).dropFirst()
+        return "\(microUSD < 0 ? "-" : "")$\(grouped(Int64(microUSD.magnitude / 1_000_000))).\(fraction)"
     }
 
     /// `1,234,567`.

@@ -76,7 +76,7 @@ public struct UsagePlace: Hashable, Sendable, Comparable {
 public struct LedgerRetention: Hashable, Sendable {
     /// Records older than this are dropped.
     public var records: Duration
-    /// Records of one org beyond this number are dropped, the oldest first: about 160 B each.
+    /// Records of one org beyond this number are dropped, the oldest first: about 130 B each.
     public var maximumRecords: Int64
     /// Sums of an hour are dropped this long after its end.
     public var rollups: Duration
