@@ -14,6 +14,8 @@ final class Gateway: @unchecked Sendable {
     let redis: Redis
     let quota: QuotaStore
     let settlements: Settlements
+    let leases: Leases
+    private let spool: Spool?
     let servers: Servers
     private(set) var snapshot: ActiveSnapshot
     private var listener: Listener<ServerConnection>?
@@ -36,14 +38,20 @@ final class Gateway: @unchecked Sendable {
     /// True when the drain's time is over: new requests are refused.
     private(set) var isDrained = false
 
-    init(lane: Lane, settings: NodeSettings, redis: Redis, writer: LineWriter, snapshot: ActiveSnapshot) {
+    init(
+        lane: Lane, settings: NodeSettings, redis: Redis, writer: LineWriter, spool: Spool?, snapshot: ActiveSnapshot
+    ) {
+        self.spool = spool
         self.lane = lane
         self.settings = settings
         self.redis = redis
         self.writer = writer
         self.snapshot = snapshot
         quota = QuotaStore(redis, retention: settings.configuration.ledger)
-        settlements = Settlements(lane: lane, quota: quota)
+        settlements = Settlements(lane: lane, quota: quota, spool: spool)
+        leases = Leases(
+            lane: lane, quota: quota, spool: spool, rate: settings.configuration.nodes.leaseRate,
+            requestTimeout: settings.requestTimeout)
         servers = Servers(lane: lane)
         chance = Chance(seed: Host.randomSeed())
         sessionNumber = UInt64(settings.index) << 48 | UInt64(lane.index) << 40
@@ -80,6 +88,27 @@ final class Gateway: @unchecked Sendable {
 
     /// Requests under way on all sessions.
     var openRequests: Int { sessions.values.reduce(0) { $0 + $1.openRequests } }
+
+    // MARK: - What must not be lost
+
+    /// Settles what an earlier process of this lane had not.
+    func recover() {
+        guard let spool, !spool.isEmpty else { return }
+        let entries = spool.entries()
+        let records = entries.compactMap { entry in SpoolRecord(entry).map { (entry.number, $0) } }
+        note(.warning, "settlements_recovered", "\(records.count) records of an earlier process are settled now")
+        if records.count < entries.count {
+            note(.error, "spool_unreadable", "\(entries.count - records.count) records of another version are left")
+        }
+        settlements.recover(records)
+        leases.recover(records)
+    }
+
+    /// What Redis has not confirmed.
+    var settlementBacklog: Int { settlements.backlog + leases.backlog }
+
+    /// True when nothing is left to settle.
+    var isSettled: Bool { settlements.backlog == 0 && leases.openBlocks == 0 && redis.commandsUnderWay == 0 }
 
     // MARK: - Configuration
 
@@ -158,6 +187,7 @@ final class Gateway: @unchecked Sendable {
     /// Ends what still runs.
     func stopAll() {
         isDrained = true
+        leases.close()
         for session in sessions.values {
             session.stopAll(.draining)
             session.channel.close()

@@ -11,6 +11,8 @@ import Wire
 /// A running node. Confined to its first lane, but for what says otherwise.
 final class Node: @unchecked Sendable {
     static let version = "0.1.0"
+    /// What the spool of a lane takes of the disk: room for about 30,000 settlements that Redis does not take.
+    static let spoolSize = 16 << 20
 
     let settings: NodeSettings
     private let lanes: [Lane]
@@ -50,16 +52,26 @@ final class Node: @unchecked Sendable {
         let plan = try RedisPlan(settings.configuration.redis, path: settings.path, secret: settings.secret)
         let empty = ActiveSnapshot(ClusterSnapshot(), epoch: 0, sequence: 0)
         lanes = try Lane.start(count: settings.lanes, name: "lane")
-        gateways = lanes.map { [writer] lane in
+        let state = settings.path(settings.configuration.stateDirectory)
+        try FileAccess.makeFolder(state)
+        gateways = try lanes.map { [writer] lane in
             let redis = plan.open(on: lane, seed: Host.randomSeed())
-            return Gateway(lane: lane, settings: settings, redis: redis, writer: writer, snapshot: empty)
+            let file = "\(state)/node-\(settings.index).lane-\(lane.index).spool"
+            let spool = try Spool(path: file, size: Node.spoolSize)
+            return Gateway(
+                lane: lane, settings: settings, redis: redis, writer: writer, spool: spool, snapshot: empty)
         }
         lastBeat = lanes[0].now
     }
 
     /// Opens everything, on the first lane.
     func start() throws {
-        for gateway in gateways { gateway.lane.execute { gateway.redis.start() } }
+        for gateway in gateways {
+            gateway.lane.execute {
+                gateway.redis.start()
+                gateway.recover()
+            }
+        }
         let store = SnapshotStore(
             path: settings.path("\(settings.configuration.stateDirectory)/node-\(settings.index).snapshot"))
         let keeper = SnapshotKeeper(
@@ -261,7 +273,16 @@ final class Node: @unchecked Sendable {
         guard life != .stopping else { return }
         life = .stopping
         for gateway in gateways { gateway.lane.execute { gateway.stopAll() } }
-        first.schedule(after: .milliseconds(300)) { [self] in
+        first.schedule(after: .milliseconds(300)) { [self] in waitForSettlements(until: first.now + .seconds(2)) }
+    }
+
+    /// What Redis does not take in time stays in the spool, for the next start.
+    private func waitForSettlements(until end: Instant) {
+        read { [self] reading in
+            guard reading.unsettled == 0 || first.now >= end else {
+                first.schedule(after: .milliseconds(20)) { [self] in waitForSettlements(until: end) }
+                return
+            }
             gateways[0].note(.info, "stopped", "bye")
             for gateway in gateways { gateway.lane.execute { gateway.flushLines() } }
             first.schedule(after: .milliseconds(50)) { [self] in

@@ -136,6 +136,9 @@ struct LaneReading: Sendable {
     var listener: ListenerCounts
     var requestsUnderWay: Int
     var settlementBacklog: Int
+    /// Settlements and blocks that a stopping node waits for.
+    var unsettled: Int
+    var leases: LeaseReading
     var settled: Counter
     var lost: Counter
     var longestTurnNanoseconds: Int64
@@ -150,7 +153,9 @@ struct LaneReading: Sendable {
         primaries = gateway.redis.primaries
         listener = gateway.listenerCounts
         requestsUnderWay = gateway.openRequests
-        settlementBacklog = gateway.settlements.backlog
+        settlementBacklog = gateway.settlementBacklog
+        unsettled = gateway.isSettled ? 0 : 1
+        leases = LeaseReading(gateway.leases)
         settled = gateway.settlements.settled
         lost = gateway.settlements.lost
         longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
@@ -173,6 +178,8 @@ struct LaneReading: Sendable {
         listener.pending += other.listener.pending
         requestsUnderWay += other.requestsUnderWay
         settlementBacklog += other.settlementBacklog
+        unsettled += other.unsettled
+        leases.merge(other.leases)
         settled.merge(other.settled)
         lost.merge(other.lost)
         longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
@@ -228,6 +235,7 @@ struct LaneReading: Sendable {
         page.add("sluice_settlements_lost_total", help: "Settlements given up.", lost)
         page.gauge(
             "sluice_settlements_waiting", help: "Settlements to be repeated.", value: .signed(Int64(settlementBacklog)))
+        leases.write(onto: &page)
         page.gauge("sluice_connections", help: "Client connections.", value: .signed(Int64(listener.open)))
         page.counter(
             "sluice_connections_accepted_total", help: "Connections accepted.", value: UInt64(listener.accepted))

@@ -4,7 +4,9 @@
 public enum StoreError: Error, Hashable, Sendable {
     /// No reply within the deadline. The command may have run: reserve and settle may be sent again under the same id.
     case timeout
-    /// There is no usable connection; the command was not sent, or its reply was lost (then it may have run).
+    /// There is no usable connection; the command was not sent.
+    case notConnected(reason: String)
+    /// The connection ended before the reply; the command may have run.
     case disconnected(reason: String)
     /// Too many commands wait already; the command was not sent.
     case overloaded
@@ -56,7 +58,7 @@ public enum StoreError: Error, Hashable, Sendable {
     /// True when the command certainly changed nothing.
     public var isCertainlyUndone: Bool {
         switch self {
-        case .overloaded, .degraded, .notReady, .tooLarge: true
+        case .notConnected, .overloaded, .degraded, .notReady, .tooLarge: true
         case .timeout, .disconnected, .server, .unexpectedReply: false
         }
     }

@@ -78,6 +78,13 @@ final class BlockingRedis {
         return try QuotaReplyReader.settle(reply)
     }
 
+    func settle(_ call: PartCall) throws -> SettleReply {
+        let name = try name(.settle)
+        let reply = try exchange { codec.write(call, script: name, into: &$0) }
+        if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
+        return try QuotaReplyReader.settle(reply)
+    }
+
     /// Sends `calls` in one write and waits for all replies; none may be an error.
     func pipeline(_ reserves: [ReserveCall], _ settles: [SettleCall]) throws {
         let (reserve, settle) = (try name(.reserve), try name(.settle))

@@ -137,7 +137,7 @@ import Testing
         }
         var refused: StoreError?
         connection.send(RedisCommand("PING")) { if case .failure(let error) = $0 { refused = error } }
-        if case .disconnected? = refused {
+        if case .notConnected? = refused {
         } else {
             Issue.record("without a connection: \(String(describing: refused))")
         }

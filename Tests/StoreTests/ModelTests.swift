@@ -34,7 +34,8 @@ import Testing
         // The stream must reach every exit, with every kind of limit as the one that binds.
         let exits = [
             "granted", "repeated", "duplicate", "extended", "extension denied", "extension of a settled one",
-            "extension of an unknown one", "settled", "late", "settled again", "unknown",
+            "extension of an unknown one", "settled", "late", "settled again", "unknown", "block granted",
+            "block denied", "part settled", "last part settled", "part late", "part settled again", "part unknown",
         ]
         let denials = ["tokenBucket", "fixedWindow", "slidingWindow", "slidingCounter", "concurrency", "microUSD"]
         for name in exits + denials.map({ "denied by \($0)" }) {
@@ -71,10 +72,13 @@ struct Operations {
         let difference: String
     }
 
-    private var chance: SeededChance
-    private var model: QuotaModel
+    var chance: SeededChance
+    var model: QuotaModel
     private var open: [ReserveCall] = []
     private var done: [SettleCall] = []
+    /// Blocks with the number of their next part.
+    var blocks: [(call: ReserveCall, next: Int64)] = []
+    var parts: [PartCall] = []
     private var serial: UInt64 = 0
     private(set) var retries: [String: Int] = [:]
     private(set) var peeks: [String: Int] = [:]
@@ -155,14 +159,14 @@ struct Operations {
         return (try? LimitSet(version: 1, limits: all.compactMap(\.self))) ?? .unlimited
     }
 
-    private mutating func use() -> QuotaUse {
+    mutating func use() -> QuotaUse {
         let scale = chance.below(40) == 0 ? 100_000 : 3_000
         return QuotaUse(
             inputTokens: Int64(chance.below(scale)), outputTokens: Int64(chance.below(scale)),
             microUSD: Int64(chance.below(scale) * 10))
     }
 
-    private mutating func nextID() -> Identifier128 {
+    mutating func nextID() -> Identifier128 {
         serial += 1
         return Identifier128(high: serial &* 0x9e37_79b9_7f4a_7c15, low: serial)
     }
@@ -170,6 +174,7 @@ struct Operations {
     mutating func step(on redis: BlockingRedis) throws -> Outcome {
         if chance.below(200) == 0 { usleep(UInt32(chance.below(30_000))) }
         if chance.below(4) == 0, let outcome = try peek(fresh(), on: redis), !outcome.isEqual { return outcome }
+        if chance.below(6) == 0 { return try stepOfBlocks(on: redis) }
         switch chance.below(100) {
         case 0..<45: return try reserve(fresh(), on: redis)
         case 45..<50 where !open.isEmpty: return try reserve(open[chance.below(open.count)], on: redis)
@@ -207,7 +212,7 @@ struct Operations {
         }
     }
 
-    private mutating func attempt(_ number: UInt8) -> LedgerEntry {
+    mutating func attempt(_ number: UInt8) -> LedgerEntry {
         let use = use()
         return LedgerEntry(
             attempt: number, provider: chance.below(2) == 0 ? "sim" : "open:ai",
@@ -235,7 +240,7 @@ struct Operations {
         return nil
     }
 
-    private mutating func fresh() -> ReserveCall {
+    mutating func fresh() -> ReserveCall {
         let place = configurations[chance.below(configurations.count)]
         let hold = chance.below(10) == 0 ? 1 + chance.below(400) : 1 + chance.below(20)
         return ReserveCall(

@@ -24,6 +24,8 @@ final class Exchange: @unchecked Sendable {
     /// What its target charges, as of its admission: a new price list changes nothing for a running request.
     var price: ModelPrice?
     private(set) var reservation: ReserveCall?
+    /// Its place on a block, instead of a reservation of its own.
+    var lease: Lease?
     /// True when the reservation may exist in Redis and must be settled or released.
     private(set) var isReserved = false
     /// When quota answered.
@@ -132,6 +134,15 @@ final class Exchange: @unchecked Sendable {
     /// Asks for quota; the answer is there when `reservedAt` is set.
     func startReservation(_ call: ReserveCall) {
         reservation = call
+        if let lease = gateway.leases.spend(call, timeout: timeout) {
+            self.lease = lease
+            reservedAt = gateway.lane.now
+            if lease.block.isNew, let grant = lease.block.grant {
+                lease.block.isNew = false
+                Pipeline.watchBudgets(self, grant)
+            }
+            return
+        }
         gateway.quota.reserve(call) { [self] result in
             reservedAt = gateway.lane.now
             switch result {
@@ -149,6 +160,14 @@ final class Exchange: @unchecked Sendable {
             }
             latch.open()
         }
+    }
+
+    /// It is reserved by itself now, and no longer on a block.
+    func leaveBlock(_ call: ReserveCall) {
+        if let lease { gateway.leases.giveBack(lease) }
+        lease = nil
+        reservation = call
+        isReserved = true
     }
 
     /// Waits for the answer that `startReservation` asked for.

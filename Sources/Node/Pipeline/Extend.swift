@@ -21,15 +21,47 @@ extension Pipeline {
         let estimate = QuotaUse(inputTokens: input, outputTokens: outputTokens, microUSD: cost?.amount ?? 0)
         let gateway = exchange.gateway
         gateway.metrics.extensions.add()
+        if var lease = exchange.lease {
+            exchange.lease = nil
+            let hasRoom = gateway.leases.grow(&lease, to: estimate)
+            exchange.lease = lease
+            return hasRoom ? goOn(exchange) : leaveBlock(exchange, reservation, estimate)
+        }
         if exchange.watch?.mustWait == true { exchange.pause() }
         gateway.quota.extend(ExtendCall(of: reservation, to: estimate)) { result in
             if case .success(.denied(let denial)) = result {
                 gateway.metrics.extensionsDenied.add()
                 return exchange.stop(.overLimit(denial))
             }
-            // Granted; or Redis is away, or has forgotten the request: an admitted stream goes on, and its settlement books all of it.
-            exchange.watch?.mayGoOn()
-            exchange.resume()
+            goOn(exchange)
         }
+    }
+
+    /// Its block has no room: the whole of it is reserved by itself, and the block has back what it gave.
+    private static func leaveBlock(_ exchange: Exchange, _ reservation: ReserveCall, _ estimate: QuotaUse) {
+        let gateway = exchange.gateway
+        if exchange.watch?.mustWait == true { exchange.pause() }
+        let call = ReserveCall(
+            id: reservation.id, tenant: reservation.tenant, estimate: estimate,
+            holdMilliseconds: reservation.holdMilliseconds, limits: reservation.limits)
+        gateway.quota.reserve(call) { result in
+            switch result {
+            case .success(.denied(let denial)):
+                gateway.metrics.extensionsDenied.add()
+                return exchange.stop(.overLimit(denial))
+            case .success(.granted), .success(.repeated):
+                // It may have ended meanwhile, on its block: then this reservation is given back.
+                guard exchange.lease != nil else { return gateway.settlements.settle(.release(of: call)) {} }
+                exchange.leaveBlock(call)
+            case .success(.duplicate), .failure: break
+            }
+            goOn(exchange)
+        }
+    }
+
+    /// More is reserved. Or Redis is away, or has forgotten the request: an admitted stream goes on, and its settlement books all of it.
+    private static func goOn(_ exchange: Exchange) {
+        exchange.watch?.mayGoOn()
+        exchange.resume()
     }
 }

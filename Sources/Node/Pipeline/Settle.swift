@@ -63,6 +63,11 @@ extension Pipeline {
                 model: target.model, feature: exchange.head.feature, bodyBytes: Int(exchange.head.bodyLength),
                 inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
         }
+        if let lease = exchange.lease {
+            exchange.lease = nil
+            end(lease, exchange, refusal, bill)
+            return exchange.session.release(exchange.stream)
+        }
         guard exchange.isReserved, let reservation = exchange.reservation else {
             return exchange.session.release(exchange.stream)
         }
@@ -73,6 +78,19 @@ extension Pipeline {
             : SettleCall.release(of: reservation)
         let (session, stream) = (exchange.session, exchange.stream)
         gateway.settlements.settle(call) { session.release(stream) }
+    }
+
+    /// The settlement of a request that ran on a block waits in the spool for its part.
+    private static func end(_ lease: Lease, _ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
+        let leases = exchange.gateway.leases
+        guard exchange.outcome?.wasSent == true else { return leases.giveBack(lease) }
+        let use = QuotaUse(
+            inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens, microUSD: bill.cost.amount)
+        leases.end(
+            lease,
+            BlockUse(
+                id: exchange.head.idempotencyKey, feature: exchange.head.feature, use: use,
+                attempts: attempts(exchange, refusal, bill)))
     }
 
     /// The attempts that a provider may bill.

@@ -89,6 +89,8 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var queueWaits = [Duration.seconds(1), .seconds(10), .seconds(120)]
         /// What each class can count on when all of them wait.
         public var classFloors = ClassFloors.standard
+        /// A key that makes more requests a second than this on one lane takes blocks of quota; 0: never.
+        public var leaseRate = 50
         /// The least grave lines that are written: `debug`, `info`, `warning` or `error`.
         public var logLevel = "info"
     }

@@ -146,6 +146,7 @@ struct ClusterReader {
             nodes.queueWaits[place] = reader.time(key, in: .zero ... .seconds(600)) ?? nodes.queueWaits[place]
         }
         nodes.classFloors = reader.optional("class-floors", ClusterReader.floors) ?? nodes.classFloors
+        nodes.leaseRate = reader.number("lease-rate", in: 0...1_000_000) ?? nodes.leaseRate
         nodes.logLevel = reader.choice("log-level", of: ["debug", "info", "warning", "error"]) ?? nodes.logLevel
         if nodes.basePort == nodes.adminBasePort {
             reader.report(

@@ -27,11 +27,10 @@ public struct QuotaUse: Hashable, Sendable {
     /// How much of `unit` this is, when it belongs to `requests` requests.
     func amount(of unit: LimitUnit, requests: Int64) -> Int64 {
         switch unit {
-        case .requests: requests
+        case .requests, .concurrency: requests
         case .inputTokens: inputTokens
         case .outputTokens: outputTokens
         case .totalTokens: totalTokens
-        case .concurrency: 1
         case .microUSD: microUSD
         }
     }
@@ -49,6 +48,10 @@ public struct ReserveCall: Sendable {
     public let holdMilliseconds: Int64
     /// The limits that apply.
     public let limits: LimitSet
+    /// How many requests it is for: more than one, or a `block` that parts use up.
+    public let requests: Int64
+    /// True when it is settled in parts (`PartCall`), false when once (`SettleCall`).
+    public let isBlock: Bool
 
     /// The longest hold: a deadline of 600 s and a minute.
     public static let maximumHoldMilliseconds: Int64 = 660_000
@@ -62,7 +65,26 @@ public struct ReserveCall: Sendable {
         self.estimate = estimate
         self.holdMilliseconds = min(max(1, holdMilliseconds), Self.maximumHoldMilliseconds)
         self.limits = limits
+        requests = 1
+        isBlock = false
     }
+
+    /// A block for up to `maximumBlock` requests, whose estimates together are `estimate`.
+    public init(
+        block id: Identifier128, of requests: Int64, tenant: Tenant, estimate: QuotaUse, holdMilliseconds: Int64,
+        limits: LimitSet
+    ) {
+        self.id = id
+        self.tenant = tenant
+        self.estimate = estimate
+        self.holdMilliseconds = min(max(1, holdMilliseconds), Self.maximumHoldMilliseconds)
+        self.limits = limits
+        self.requests = min(max(1, requests), Self.maximumBlock)
+        isBlock = true
+    }
+
+    /// The most requests of a block.
+    public static let maximumBlock: Int64 = 4_096
 }
 
 /// May this request use more than it reserved? Asked while it runs, before it passes its reservation.

@@ -15,6 +15,8 @@ extension QuotaModel {
         let bucket: Int64
         let holders: Set<LimitScope>
         let expires: Int64
+        /// Of a block: requests left, and the number of its last part.
+        var block: (requests: Int64, part: Int64)?
 
         func shown(at now: Int64) -> QuotaRecord {
             QuotaRecord(atMicroseconds: now, reservedAtMicroseconds: reservedAt, use: use)
@@ -95,11 +97,11 @@ extension QuotaModel.Account {
         return lost
     }
 
-    mutating func hold(_ money: Int64, in bucket: Int64) {
-        requestsHeld += 1
+    mutating func hold(_ money: Int64, requests: Int64, in bucket: Int64) {
+        requestsHeld += requests
         moneyHeld += money
         let held = buckets[bucket] ?? (0, 0)
-        buckets[bucket] = (held.requests + 1, held.money + money)
+        buckets[bucket] = (held.requests + requests, held.money + money)
     }
 
     /// Holds more money for a request that holds some; false when its hold had expired and was swept.
@@ -111,11 +113,11 @@ extension QuotaModel.Account {
     }
 
     /// Gives a hold back; false when it had expired and was swept.
-    mutating func release(_ money: Int64, from bucket: Int64) -> Bool {
-        guard let held = buckets[bucket] else { return false }
-        requestsHeld -= 1
+    mutating func release(_ money: Int64, requests: Int64, from bucket: Int64) -> Bool {
+        guard let held = buckets[bucket] else { return requests + money == 0 }
+        requestsHeld -= requests
         moneyHeld -= money
-        buckets[bucket] = held.requests > 1 ? (held.requests - 1, held.money - money) : nil
+        buckets[bucket] = held.requests > requests ? (held.requests - requests, held.money - money) : nil
         return true
     }
 
@@ -184,8 +186,8 @@ extension QuotaModel.Account {
             till = max(till, now + b)
             return (left, nil)
         case .concurrency:
-            let left = a - requestsHeld - 1
-            return left < 0 ? (left + 1, 0) : (left, nil)
+            let left = a - requestsHeld - cost
+            return left < 0 ? (left + cost, 0) : (left, nil)
         }
     }
 

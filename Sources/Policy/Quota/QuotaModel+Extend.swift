@@ -55,7 +55,7 @@ extension QuotaModel {
 
 extension QuotaUse {
     /// The larger of each amount: a reservation never shrinks before it is settled.
-    func raised(to other: QuotaUse) -> QuotaUse {
+    public func raised(to other: QuotaUse) -> QuotaUse {
         QuotaUse(
             inputTokens: max(inputTokens, other.inputTokens), outputTokens: max(outputTokens, other.outputTokens),
             microUSD: max(microUSD, other.microUSD))

@@ -8,17 +8,17 @@ extension QuotaModel {
         var rollups: [Int64: [UsagePlace: UsageSums]] = [:]
     }
 
-    /// Writes the attempts of a settlement.
-    mutating func book(_ call: SettleCall, at now: Int64) {
-        for entry in call.attempts {
-            ledgers[call.tenant.org, default: Ledger()].records.append(
-                LedgerRecord(atMicroseconds: now, id: call.id, tenant: call.tenant, entry: entry))
+    /// Writes the attempts of a request.
+    mutating func book(_ attempts: [LedgerEntry], of id: Identifier128, _ tenant: Tenant, at now: Int64) {
+        for entry in attempts {
+            ledgers[tenant.org, default: Ledger()].records.append(
+                LedgerRecord(atMicroseconds: now, id: id, tenant: tenant, entry: entry))
             let hour = now / 3_600_000_000
-            var sums = ledgers[call.tenant.org]?.rollups[hour] ?? [:]
-            var place = UsagePlace(entry, of: call.tenant)
+            var sums = ledgers[tenant.org]?.rollups[hour] ?? [:]
+            var place = UsagePlace(entry, of: tenant)
             if sums[place] == nil, sums.count >= UsagePlace.placeLimit { place = place.shared }
             sums[place, default: UsageSums()].add(entry)
-            ledgers[call.tenant.org]?.rollups[hour] = sums
+            ledgers[tenant.org]?.rollups[hour] = sums
         }
     }
 

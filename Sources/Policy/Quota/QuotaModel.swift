@@ -35,7 +35,7 @@ public struct QuotaModel: Sendable {
             for index in group.range {
                 let rule = call.limits.layout.rules[index]
                 let field = call.limits.limits[index].field
-                let cost = call.estimate.amount(of: rule.unit, requests: 1)
+                let cost = call.estimate.amount(of: rule.unit, requests: call.requests)
                 let verdict = account.charge(rule, field: field, cost: cost, id: call.id, at: now)
                 remaining.append(rule.remaining(max(0, verdict.left)))
                 if let wait = verdict.wait, wait > (worst?.wait ?? -1) {
@@ -43,7 +43,7 @@ public struct QuotaModel: Sendable {
                 }
             }
             if group.isHeld {
-                account.hold(call.estimate.microUSD, in: bucket)
+                account.hold(call.estimate.microUSD, requests: call.requests, in: bucket)
                 account.till = max(account.till, bucket * times.bucketMicroseconds)
                 holders.insert(group.scope)
             }
@@ -58,7 +58,7 @@ public struct QuotaModel: Sendable {
         for (place, account) in changed { accounts[place] = account.extendingLife() }
         records[key] = Record(
             isSettled: false, reservedAt: now, use: call.estimate, bucket: bucket, holders: holders,
-            expires: now / 1000 + times.recordMilliseconds)
+            expires: now / 1000 + times.recordMilliseconds, block: call.isBlock ? (call.requests, 0) : nil)
         return .granted(QuotaGrant(atMicroseconds: now, remaining: remaining))
     }
 
@@ -67,34 +67,51 @@ public struct QuotaModel: Sendable {
         let key = RecordKey(org: call.tenant.org, id: call.id)
         let found = record(key, at: now)
         if let found, found.isSettled { return .repeated(found.shown(at: now)) }
+        let real = Real(use: call.use, requests: call.countsRequest ? 1 : 0)
+        let isLate = end(
+            found, requests: 1, covers: found?.use ?? .none, real, of: call.id, call.tenant, call.limits, at: now)
+        let record = Record(
+            isSettled: true, reservedAt: found?.reservedAt ?? now, use: call.use, bucket: found?.bucket ?? 0,
+            holders: found?.holders ?? [], expires: now / 1000 + times.recordMilliseconds)
+        records[key] = record
+        book(call.attempts, of: call.id, call.tenant, at: now)
+        guard found != nil else { return .unknown(record.shown(at: now)) }
+        return isLate ? .late(record.shown(at: now)) : .settled(record.shown(at: now))
+    }
+
+    /// What really happened.
+    struct Real {
+        let use: QuotaUse
+        let requests: Int64
+    }
+
+    /// Replaces `covers` of a reservation by what really happened; true when its hold had expired before.
+    mutating func end(
+        _ found: Record?, requests: Int64, covers: QuotaUse, _ real: Real, of id: Identifier128, _ tenant: Tenant,
+        _ limits: LimitSet, at now: Int64
+    ) -> Bool {
         var isLate = false
-        for group in call.limits.layout.groups {
-            let place = AccountKey(tenant: call.tenant, scope: group.scope)
+        for group in limits.layout.groups {
+            let place = AccountKey(tenant: tenant, scope: group.scope)
             var account = openAccount(place, at: now)
             if let found, found.holders.contains(group.scope) {
-                if !account.release(found.use.microUSD, from: found.bucket) { isLate = true }
+                if !account.release(covers.microUSD, requests: requests, from: found.bucket) { isLate = true }
             }
             for index in group.range {
-                let rule = call.limits.layout.rules[index]
-                let field = call.limits.limits[index].field
-                let new = call.use.amount(of: rule.unit, requests: call.countsRequest ? 1 : 0)
+                let rule = limits.layout.rules[index]
+                let field = limits.limits[index].field
+                let new = real.use.amount(of: rule.unit, requests: real.requests)
                 if rule.kind == .budget {
                     account.spend(rule, field: field, amount: new, at: now)
                 } else if let found {
-                    let old = found.use.amount(of: rule.unit, requests: 1)
-                    let step = Correction(id: call.id, reservedAt: found.reservedAt, old: old, new: new)
+                    let old = covers.amount(of: rule.unit, requests: requests)
+                    let step = Correction(id: id, reservedAt: found.reservedAt, old: old, new: new)
                     if old != new { account.correct(rule, field: field, by: step, at: now) }
                 }
             }
             accounts[place] = account.extendingLife()
         }
-        let record = Record(
-            isSettled: true, reservedAt: found?.reservedAt ?? now, use: call.use, bucket: found?.bucket ?? 0,
-            holders: found?.holders ?? [], expires: now / 1000 + times.recordMilliseconds)
-        records[key] = record
-        book(call, at: now)
-        guard found != nil else { return .unknown(record.shown(at: now)) }
-        return isLate ? .late(record.shown(at: now)) : .settled(record.shown(at: now))
+        return isLate
     }
 
     /// Requests under way that a scope counts at present, as last swept.

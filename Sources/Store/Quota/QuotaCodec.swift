@@ -45,7 +45,8 @@ struct QuotaCodec: ~Copyable {
     /// The command that reserves; `name` is the script's digest with EVALSHA, or its source with EVAL.
     mutating func write(_ call: ReserveCall, script: ScriptName, into output: inout ByteBuffer) {
         let head = Head(
-            use: call.estimate, times: (call.holdMilliseconds * 1000, times.bucketMicroseconds), mark: nil)
+            use: call.estimate, times: (call.holdMilliseconds * 1000, times.bucketMicroseconds), mark: nil,
+            tail: call.isBlock ? [call.requests] : [])
         write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
     }
 
@@ -61,12 +62,48 @@ struct QuotaCodec: ~Copyable {
             use: call.use, times: (retention.records.milliseconds, retention.maximumRecords),
             mark: call.countsRequest ? 1 : 0, rollups: retention.rollups.milliseconds)
         write(
-            head, id: call.id, tenant: call.tenant, limits: call.limits, attempts: call.attempts, script: script,
-            into: &output)
-        for entry in call.attempts {
-            LedgerBytes.append(entry, id: call.id, tenant: call.tenant, to: &scratch)
+            head, id: call.id, tenant: call.tenant, limits: call.limits, further: 2 * call.attempts.count,
+            script: script, into: &output)
+        write(call.attempts, id: call.id, tenant: call.tenant, into: &output)
+    }
+
+    /// The command that ends a part of a block.
+    mutating func write(_ call: PartCall, script: ScriptName, into output: inout ByteBuffer) {
+        let head = Head(
+            use: call.use, times: (retention.records.milliseconds, retention.maximumRecords), mark: 0,
+            rollups: retention.rollups.milliseconds,
+            tail: [
+                call.number, Int64(call.uses.count), call.requests, call.covers.inputTokens, call.covers.outputTokens,
+                call.covers.microUSD, call.isLast ? 1 : 0, Int64(call.uses.count),
+            ])
+        let attempts = call.uses.reduce(0) { $0 + $1.attempts.count }
+        write(
+            head, id: call.id, tenant: call.tenant, limits: call.limits, further: call.uses.count + 2 * attempts,
+            script: script, into: &output)
+        for use in call.uses {
+            KeySchema.appendRecord(use.id, to: &scratch)
+            for (amount, bytes) in [(use.use.inputTokens, 3), (use.use.outputTokens, 3), (use.use.microUSD, 6)] {
+                for place in stride(from: bytes - 1, through: 0, by: -1) {
+                    scratch.append(UInt8(truncatingIfNeeded: amount >> Int64(8 * place)))
+                }
+            }
             flushPart(into: &output)
-            KeySchema.appendPlace(UsagePlace(entry, of: call.tenant), to: &scratch)
+        }
+        for use in call.uses where !use.attempts.isEmpty {
+            let tenant = Tenant(
+                org: call.tenant.org, team: call.tenant.team, key: call.tenant.key, feature: use.feature)
+            write(use.attempts, id: use.id, tenant: tenant, into: &output)
+        }
+    }
+
+    /// Ledger records, each with its place in the sums.
+    private mutating func write(
+        _ attempts: [LedgerEntry], id: Identifier128, tenant: Tenant, into output: inout ByteBuffer
+    ) {
+        for entry in attempts {
+            LedgerBytes.append(entry, id: id, tenant: tenant, to: &scratch)
+            flushPart(into: &output)
+            KeySchema.appendPlace(UsagePlace(entry, of: tenant), to: &scratch)
             flushPart(into: &output)
         }
     }
@@ -79,16 +116,18 @@ struct QuotaCodec: ~Copyable {
         let mark: UInt8?
         /// When it settles: how long sums are kept, in ms.
         var rollups: Int64?
+        /// What a block and its parts say further.
+        var tail: [Int64] = []
     }
 
     private mutating func write(
-        _ head: Head, id: Identifier128, tenant: Tenant, limits: LimitSet, attempts: [LedgerEntry] = [],
+        _ head: Head, id: Identifier128, tenant: Tenant, limits: LimitSet, further: Int = 0,
         script: ScriptName, into output: inout ByteBuffer
     ) {
         let layout = limits.layout
         let plan = plan(of: layout, tenant)
-        let hasLedger = !attempts.isEmpty
-        let parts = 3 + plan.keyCount + 2 + layout.fieldCount + (hasLedger ? 2 + 2 * attempts.count : 0)
+        let hasLedger = further > 0
+        let parts = 3 + plan.keyCount + 2 + layout.fieldCount + (hasLedger ? 2 + further : 0)
         RedisWriter.begin(parts, in: &output)
         script.write(into: &output)
         output.append(hasLedger ? plan.ledgerRecord : plan.record)
@@ -106,6 +145,7 @@ struct QuotaCodec: ~Copyable {
         scratch.append(integer: id.low)
         if let mark = head.mark { scratch.append(mark) }
         if let rollups = head.rollups { append(rollups) }
+        for number in head.tail { append(number) }
         flushPart(into: &output)
         output.append(plan.arguments)
     }
@@ -234,8 +274,8 @@ struct QuotaReplyReader {
             for rule in rules { remaining.append(rule.remaining(reader.double())) }
             return .granted(QuotaGrant(atMicroseconds: now, remaining: remaining))
         case UInt8(ascii: "D"): return .denied(try reader.denial(reply, call.limits))
-        case UInt8(ascii: "R"): return .repeated(try reader.record())
-        case UInt8(ascii: "S"): return .duplicate(try reader.record())
+        case UInt8(ascii: "R"), UInt8(ascii: "B"): return .repeated(try reader.record())
+        case UInt8(ascii: "S"), UInt8(ascii: "C"): return .duplicate(try reader.record())
         default: throw misfit(reply)
         }
     }

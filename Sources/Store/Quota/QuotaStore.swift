@@ -42,6 +42,17 @@ public final class QuotaStore {
         redis.send(Settlement(call, self, then))
     }
 
+    /// Ends a part of a block. Safe to repeat after any failure: its number counts once.
+    public func settle(_ call: PartCall, then: @escaping (Result<SettleReply, StoreError>) -> Void) {
+        connection.send(
+            WrittenCall(.settle) { [self] name, output in
+                codec.write(call, script: name, into: &output)
+            } then: { result in
+                then(
+                    result.flatMap { reply in Result { () throws(StoreError) in try QuotaReplyReader.settle(reply) } })
+            })
+    }
+
     /// How do the limits of this request stand? Nothing is written; the call's id and hold have no meaning.
     public func peek(_ call: ReserveCall, then: @escaping (Result<QuotaPeek, StoreError>) -> Void) {
         let asked = WrittenCall(.peek, slot: KeySchema.slot(ofOrg: call.tenant.org)) { [self] name, output in

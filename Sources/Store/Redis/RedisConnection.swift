@@ -166,7 +166,7 @@ public final class RedisConnection {
 
     private func refuse(_ listener: Listener) {
         metrics.refused.add()
-        listener.hear(.failure(.disconnected(reason: lastFailure ?? "not connected yet")))
+        listener.hear(.failure(.notConnected(reason: lastFailure ?? "not connected yet")))
     }
 
     func submit(deadline: Instant, _ listener: Listener, write: (inout ByteBuffer) -> Void) {

@@ -7,7 +7,8 @@
 -- KEYS[2+g …]        the log of each sliding-window limit, in the order of the plan
 -- ARGV[1]            head: six doubles (input tokens, output tokens, micro-USD, hold in µs, bucket width in µs, life of the
 --                    record in ms), g (1 byte), request id (16 bytes); one byte more: extend
---                    (then hold and bucket width are those of the reservation, and the width says where sweeping stands)
+--                    (then hold and bucket width are those of the reservation, and the width says where sweeping stands);
+--                    a double more: a block for so many requests, which parts of settle.lua use up
 -- ARGV[2]            plan: per scope: scope, limits, fields, holds (1 byte each; holds ≠ 0: requests and money are held),
 --                    then per limit: kind, unit (1 byte each), four doubles (Policy/Limits/LimitRule.swift)
 -- ARGV[3 …]          names of the counter fields, in the order of the plan; none for concurrency
@@ -19,17 +20,19 @@
 --                    left is in units of the limit; of a token bucket, µs of its burst
 --                    extending: G now, D as above, S as above, U now when no reservation is known
 -- Record, big-endian: R or S, reserved at(7), input(3), output(3), micro-USD(6), bucket(6), mask of the scopes that hold(1):
---                    27 bytes, the most that share one allocation with Redis' object.
+--                    27 bytes, the most that share one allocation with Redis' object. Of a block: B, the same of what is left of
+--                    it, requests left(3), number of its last part(4).
 -- An absent record: the id is new. What had expired before the call is cleared even when the call is denied.
 
-local record, extends = call('GET', KEYS[1]), #ARGV[1] > 65
+local record, extends = call('GET', KEYS[1]), #ARGV[1] == 66
 if record and not (extends and string.sub(record, 1, 1) == 'R') then
   return string.sub(record, 1, 1) .. write('<d', now) .. string.sub(record, 2, 20)
 end
 
 local input, output, micro, hold, width, life, groups, id = read('<ddddddBc16', ARGV[1])
 local reserved, bucket, mask = now, floor((now + hold) / width) + 1, 0
-local cost, estimate, places = {1, input, output, input + output, 1, micro}, nil, 1
+local places = #ARGV[1] == 73 and read('<d', ARGV[1], 66) or 1
+local cost, estimate = {places, input, output, input + output, places, micro}, nil
 if extends then
   if not record then return 'U' .. write('<d', now) end
   local old_input, old_output, old_micro
@@ -81,7 +84,7 @@ for s = 2, groups + 1 do
     if v[2] then requests, money = read('<dd', v[2]) end
     if not extends then
       mask = mask + 2 ^ scope
-      out[4], out[5], size = held, write('<dd', requests + 1, money + micro), 5
+      out[4], out[5], size = held, write('<dd', requests + places, money + micro), 5
     elseif v[2] and bucket > swept and floor(mask / 2 ^ scope) % 2 == 1 then
       out[4], out[5], size = held, write('<dd', requests, money + added), 5
     else
@@ -131,8 +134,8 @@ for s = 2, groups + 1 do
       end
       if stop and stop > till then till = stop end
     elseif kind == 5 then
-      room = a - n - 1
-      if room < 0 then wait, room = 0, room + 1 end
+      room = a - n - want
+      if room < 0 then wait, room = 0, room + want end
       value = value - 1 -- it has no field
     elseif kind == 3 then
       local start, used, before = now - now % b, 0, 0
@@ -231,6 +234,7 @@ for i = 1, #logs do
   end
   call('PEXPIRE', key, lasts)
 end
-call('SET', KEYS[1], write('>c1I7I3I3I6I6B', 'R', reserved, input, output, micro, bucket, mask), 'PX', life)
+local kept = write('>I7I3I3I6I6B', reserved, input, output, micro, bucket, mask)
+call('SET', KEYS[1], #ARGV[1] == 73 and 'B' .. kept .. write('>I3I4', places, 0) or 'R' .. kept, 'PX', life)
 if extends then return 'G' .. write('<d', now) end
 return write('<c1d' .. string.rep('d', index), 'G', now, unpack(left))

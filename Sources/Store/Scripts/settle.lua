@@ -1,33 +1,57 @@
 #!lua flags=allow-oom
 -- Ends a reservation with what was really used: gives its hold back and corrects every limit. Once for each id.
+-- Or ends a part of a block (reserve.lua): many requests at once, in parts that are numbered, each once.
 -- Allowed when Redis' memory is full: what was used must be booked.
 --
 -- KEYS, ARGV[2 …]    as in reserve.lua
 -- ARGV[1]            head as in reserve.lua with the real use, but instead of hold and bucket width how long (ms) and how many
 --                    ledger records are kept; then: requests to count (1 byte): 0 when nothing was sent upstream;
---                    how long sums of an hour are kept (ms, double)
--- behind the fields  for each attempt that a provider may bill: its ledger record without the time (Policy/Ledger/LedgerBytes.swift),
+--                    how long sums of an hour are kept (ms, double). Of a part, eight doubles more: its number, requests to count,
+--                    what of the block it ends: requests, input, output, micro-USD; 1 for the last part, which ends all that is
+--                    left; how many requests are recorded
+-- behind the fields  of a part, for each of its requests: the end of its record's key (22 bytes), input(3), output(3), micro-USD(6);
+--                    for each attempt that a provider may bill: its ledger record without the time (Policy/Ledger/LedgerBytes.swift),
 --                    its field in the sums of the hour; then the last two KEYS are the org's ledger (stream) and what its keys of
 --                    sums begin with: the hour since 1970 follows, as Redis' clock says
 --
 -- Reply:             code now(double) record[2…20]: reserved at(7), input(3), output(3), micro-USD(6), big-endian
 --                    S settled now   L settled now, but its hold had expired before   R settled before; nothing was written
 --                    U no record under this id: only the money was booked; reserved at = now
+--                    Of a part: R when this one or a later one was settled before; the caller sends one at a time.
+--                    With U the parts behind it go on from nothing, and the requests are recorded all the same
 -- Ledger:            stream entries with one field, d: settled at(7) and the record; trimmed by age or by number in turn, to a node
 --                    Sums of a field: seven doubles: attempts, input, cached, cache-write, output, reasoning tokens, micro-USD
 -- Corrections: a token bucket moves by the difference, never below now; a fixed window and a sliding counter are corrected in the
 -- window of the reservation, and an overrun of an older one is charged to the present one; a log entry takes the real weight.
 
-local record = call('GET', KEYS[1])
-if record and string.sub(record, 1, 1) == 'S' then
-  return 'R' .. write('<d', now) .. string.sub(record, 2, 20)
-end
+local record, is_part = call('GET', KEYS[1]), #ARGV[1] > 74
+local kind = record and string.sub(record, 1, 1)
+if kind == 'S' or kind == 'C' then return 'R' .. write('<d', now) .. string.sub(record, 2, 20) end
 
 local input, output, micro, keep, most, life, groups, id, requests = read('<ddddddBc16B', ARGV[1])
-local use = {requests, input, output, input + output, 1, micro}
 local reserved, old_input, old_output, old_micro, bucket, mask = now, 0, 0, 0, 0, 0
 if record then reserved, old_input, old_output, old_micro, bucket, mask = read('>I7I3I3I6I6B', record, 2) end
-local estimate = {1, old_input, old_output, old_input + old_output, 1, old_micro}
+local places, recorded, fresh = 1, 0, nil
+if is_part then
+  -- What is left of the block is recorded anew; what this part ends of it is corrected below like a reservation.
+  local left, last, number, i, o, m, is_last = 0, 0
+  number, requests, places, i, o, m, is_last, recorded = read('<dddddddd', ARGV[1], 75)
+  if kind == 'B' then left, last = read('>I3I4', record, 28) end
+  if number <= last then return 'R' .. write('<d', now) .. string.sub(record, 2, 20) end
+  if is_last == 1 or places >= left then
+    -- With its last request all of its estimate ends: money without a request would be held by nobody.
+    places, i, o, m = left, old_input, old_output, old_micro
+  else
+    i, o, m = min(i, old_input), min(o, old_output), min(m, old_micro)
+  end
+  if is_last == 0 then
+    fresh = write('>c1I7I3I3I6I6BI3I4', 'B', reserved, old_input - i, old_output - o, old_micro - m, bucket, mask,
+      left - places, number)
+  end
+  old_input, old_output, old_micro = i, o, m
+end
+local use = {requests, input, output, input + output, 1, micro}
+local estimate = {places, old_input, old_output, old_input + old_output, 1, old_micro}
 local held = 'b' .. bucket
 local plan, at, field, log = ARGV[2], 1, 3, 2 + groups
 local late = false
@@ -44,13 +68,13 @@ for s = 2, groups + 1 do
   if floor(mask / 2 ^ scope) % 2 == 1 then
     if v[2] then
       local here, money = read('<dd', v[2])
-      n, h, touched = n - 1, h - old_micro, true
-      if here > 1 then
-        out[4], out[5], size = held, write('<dd', here - 1, money - old_micro), 5
+      n, h, touched = n - places, h - old_micro, true
+      if here > places then
+        out[4], out[5], size = held, write('<dd', here - places, money - old_micro), 5
       else
         call('HDEL', hash, held) -- an empty bucket would stay for ever when nobody comes to sweep it
       end
-    else
+    elseif places + old_micro > 0 then
       late = true -- swept: expired, and counted as lost
     end
   end
@@ -148,32 +172,47 @@ for s = 2, groups + 1 do
 end
 
 local kept = write('>I7I3I3I6', reserved, input, output, micro)
-call('SET', KEYS[1], 'S' .. kept .. write('>I6B', bucket, mask), 'PX', life)
+call('SET', KEYS[1], fresh or (is_part and 'C' or 'S') .. kept .. write('>I6B', bucket, mask), 'PX', life)
+if is_part then
+  -- Each request is remembered under its own id, too.
+  local prefix, stamp, rest = string.sub(KEYS[1], 1, -23), 'S' .. write('>I7', reserved), write('>I6B', 0, 0)
+  for i = field, field + recorded - 1 do
+    call('SET', prefix .. string.sub(ARGV[i], 1, 22), stamp .. string.sub(ARGV[i], 23) .. rest, 'PX', life)
+  end
+  field = field + recorded
+end
 
 if ARGV[field] then
   local stream, hour, stamp = KEYS[#KEYS - 1], floor(now / 3600000000), write('>I7', now)
-  local sums = KEYS[#KEYS] .. hour
+  local sums, known, place = KEYS[#KEYS] .. hour, nil, nil
+  local opens, n, p, q, r, s, t, u = false
   for i = field, #ARGV, 2 do
     local bytes, name = ARGV[i], ARGV[i + 1]
-    local state, n, p, q, r, s, t, u = call('HGET', sums, name), 0, 0, 0, 0, 0, 0, 0
-    local fresh = not state
-    if fresh and call('HLEN', sums) >= 1000 then
-      -- Clients name features, so there is a bound; beyond it they share one.
-      name = string.gsub(name, '/[^/]*/', '/*/', 1)
-      state = call('HGET', sums, name)
+    if name ~= known then
+      if known then call('HSET', sums, place, write('<ddddddd', n, p, q, r, s, t, u)) end
+      known, place = name, name
+      local state = call('HGET', sums, name)
+      n, p, q, r, s, t, u = 0, 0, 0, 0, 0, 0, 0
+      opens = opens or not state
+      if not state and call('HLEN', sums) >= 1000 then
+        -- Clients name features, so there is a bound; beyond it they share one.
+        place = string.gsub(name, '/[^/]*/', '/*/', 1)
+        state = call('HGET', sums, place)
+      end
+      if state then n, p, q, r, s, t, u = read('<ddddddd', state) end
     end
-    if state then n, p, q, r, s, t, u = read('<ddddddd', state) end
     local a, b, c, d, e, f = read('>I3I3I3I3I3I6', bytes, 17)
-    call('HSET', sums, name, write('<ddddddd', n + 1, p + a, q + b, r + c, s + d, t + e, u + f))
+    n, p, q, r, s, t, u = n + 1, p + a, q + b, r + c, s + d, t + e, u + f
     if now % 2 == 0 then
       call('XADD', stream, 'MAXLEN', '~', most, '*', 'd', stamp .. bytes)
     else
       call('XADD', stream, 'MINID', '~', floor(now / 1000) - keep, '*', 'd', stamp .. bytes)
     end
-    if fresh then -- at least once an hour
-      call('PEXPIREAT', sums, (hour + 1) * 3600000 + read('<d', ARGV[1], 67))
-      call('PEXPIREAT', stream, floor(now / 1000) + keep + 7200000)
-    end
+  end
+  call('HSET', sums, place, write('<ddddddd', n, p, q, r, s, t, u))
+  if opens then -- at least once an hour
+    call('PEXPIREAT', sums, (hour + 1) * 3600000 + read('<d', ARGV[1], 67))
+    call('PEXPIREAT', stream, floor(now / 1000) + keep + 7200000)
   end
 end
 return (record and (late and 'L' or 'S') or 'U') .. write('<d', now) .. kept
