@@ -44,8 +44,8 @@ public final class QuotaStore {
 
     /// Ends a part of a block. Safe to repeat after any failure: its number counts once.
     public func settle(_ call: PartCall, then: @escaping (Result<SettleReply, StoreError>) -> Void) {
-        connection.send(
-            WrittenCall(.settle) { [self] name, output in
+        redis.send(
+            WrittenCall(.settle, slot: KeySchema.slot(ofOrg: call.tenant.org)) { [self] name, output in
                 codec.write(call, script: name, into: &output)
             } then: { result in
                 then(

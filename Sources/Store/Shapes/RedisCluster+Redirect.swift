@@ -23,7 +23,7 @@ extension RedisCluster: RedisRedirector {
             send(call, to: endpoint)
         case .again(let pause):
             _ = network.after(pause) { [weak self] in
-                guard let self, !isClosed else { return call.hear(.failure(.disconnected(reason: "closed"))) }
+                guard let self, !isClosed else { return call.hear(.failure(.notConnected(reason: "closed"))) }
                 resume(call)
             }
         case .end(let error): call.hear(.failure(error))

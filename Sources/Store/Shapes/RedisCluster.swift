@@ -48,7 +48,7 @@ final class RedisCluster {
         scout?.connection.close()
         scout = nil
         for connection in connections.values { connection.close() }
-        for (call, _) in parked { call.hear(.failure(.disconnected(reason: "closed"))) }
+        for (call, _) in parked { call.hear(.failure(.notConnected(reason: "closed"))) }
         parked = []
     }
 
@@ -81,7 +81,7 @@ final class RedisCluster {
     }
 
     private var withoutOwner: StoreError {
-        map == nil ? .disconnected(reason: failure ?? "the cluster's map is not known yet") : .degraded(.clusterDown)
+        map == nil ? .notConnected(reason: failure ?? "the cluster's map is not known yet") : .degraded(.clusterDown)
     }
 
     // MARK: - How it is
