@@ -82,7 +82,7 @@ import Testing
         let redis = Self.open(network, seeds: [.host("gone", port: 1), Self.hosts[1]])
         var answer: Result<RedisReply, StoreError>?
         redis.send(RedisCommand("GET", "foo")) { answer = $0 }
-        guard case .failure(.disconnected) = answer else {
+        guard case .failure(.notConnected) = answer else {
             return #expect(Bool(false), "\(String(describing: answer))")
         }
         network.run(.seconds(1))
@@ -244,6 +244,6 @@ import Testing
         network.run(.milliseconds(1))
         redis.close()
         network.run(.milliseconds(100))
-        #expect(answers == [.failure(.disconnected(reason: "closed"))])
+        #expect(answers == [.failure(.notConnected(reason: "closed"))])
     }
 }
