@@ -55,10 +55,10 @@ extension TestCluster {
         try await run([program("sluice"), "chat"] + options + [prompt], key: key, node: node)
     }
 
-    func createKey(team: String) async throws -> String {
+    func createKey(org: String = "acme", team: String) async throws -> String {
         var last = ""
         for _ in 0..<100 {
-            let made = try await tool(["keys", "create", "--org", "acme", "--team", team, "--model", "*", "--json"])
+            let made = try await tool(["keys", "create", "--org", org, "--team", team, "--model", "*", "--json"])
             if let text = made.json["key"]?.text { return text }
             last = made.error
             try await Task.sleep(for: .milliseconds(100))
@@ -89,10 +89,6 @@ extension TestCluster {
     }
 
     // MARK: - Redis
-
-    func redis(_ command: [String]) async throws -> String {
-        try await run(["/usr/bin/redis-cli", "-s", path("state/redis.sock")] + command).output
-    }
 
     /// Every key of the limits with its content: equal before and after means that nothing was charged.
     func quotaState() async throws -> String {

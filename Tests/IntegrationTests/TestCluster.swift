@@ -10,11 +10,12 @@ struct ClusterFailure: Error, CustomStringConvertible {
 
 /// Runs `body` with a fresh cluster that is gone afterwards. `teams` are further lines of cluster.conf.
 func withCluster(
-    _ teams: String = "", org: String = "", provider: String = "", _ body: (TestCluster) async throws -> Void
+    _ teams: String = "", org: String = "", provider: String = "", redis: TestCluster.RedisKind = .single,
+    _ body: (TestCluster) async throws -> Void
 ) async throws {
     await Gate.shared.enter()
     do {
-        let cluster = try TestCluster(teams: teams, org: org, provider: provider)
+        let cluster = try TestCluster(teams: teams, org: org, provider: provider, redis: redis)
         do {
             try await cluster.start()
             try await body(cluster)
@@ -47,6 +48,8 @@ final class TestCluster: @unchecked Sendable {
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
     let place: Place
+    /// The shape of its Redis.
+    let redisKind: RedisKind
     private let lock = NSLock()
     private var children: [String: Child] = [:]
     private var count = 0
@@ -57,15 +60,16 @@ final class TestCluster: @unchecked Sendable {
         Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL.deletingLastPathComponent()
         ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
 
-    init(teams: String, org: String, provider: String) throws {
+    init(teams: String, org: String, provider: String, redis: RedisKind) throws {
         place = try Place()
+        redisKind = redis
         try write(
             "cluster.conf",
             """
             [cluster test]
             state-directory = state
             [redis main]
-            address = unix:state/redis.sock
+            \(redisLines)
             command-timeout = 250ms
             [tls cluster]
             ca = state/pki/ca.pem
@@ -144,7 +148,7 @@ final class TestCluster: @unchecked Sendable {
         try await script("haproxy", ["1", "2"])
         try await launch("redis")
         try await launch("sim")
-        try await wait("Redis") { FileManager.default.fileExists(atPath: self.path("state/redis.sock")) }
+        try await wait("Redis", seconds: 60) { self.isRedisReady }
         for name in ["coordinator", "node-1", "node-2"] { try await launch(name) }
         try await waitReady(1, 2)
         // After the nodes: its first checks find them, and no client's first connection meets a balancer without servers.
@@ -165,11 +169,7 @@ final class TestCluster: @unchecked Sendable {
     func launch(_ name: String) async throws {
         let command: [String]
         switch name {
-        case "redis":
-            command = [
-                "/usr/bin/redis-server", "--port", "0", "--unixsocket", path("state/redis.sock"), "--save", "",
-                "--appendonly", "yes", "--appendfsync", "no", "--dir", path("state"),
-            ]
+        case "redis": command = redisCommand
         case "sim": command = [program("sluice-provider-sim"), "--listen", "127.0.0.1:\(at("sim"))"]
         case "coordinator": command = [program("sluice-coordinator"), "--config", path("cluster.conf")]
         case "haproxy": command = ["/usr/sbin/haproxy", "-db", "-f", path("state/haproxy.cfg")]
