@@ -79,10 +79,14 @@ import Testing
         store.extend(ExtendCall(of: reserve, to: reserve.estimate)) { _ in }
         store.peek(reserve) { _ in }
         store.settle(SettleCall(of: reserve, attempts: [entry])) { _ in }
+        let use = BlockUse(id: Identifier128(high: 3, low: 4), feature: "{f}", use: reserve.estimate, attempts: [entry])
+        let part = PartCall(
+            of: reserve, number: 1, requests: 1, covers: reserve.estimate, isLast: true, uses: [use])
+        store.settle(part) { _ in }
         KeyDirectory(Redis(connection)).replace(id: "a", expected: [1], record: [2]) { _ in }
         let calls = recorder.calls(of: connection)
-        #expect(calls.map(\.script) == [.reserve, .reserve, .peek, .settle, .replace])
-        #expect(calls.map(\.keys.count) == [13, 13, 13, 15, 1])
+        #expect(calls.map(\.script) == [.reserve, .reserve, .peek, .settle, .settle, .replace])
+        #expect(calls.map(\.keys.count) == [13, 13, 13, 15, 15, 1])
         for call in calls {
             #expect(Set(call.keys.map { RedisSlot(key: $0) }) == [call.slot], "\(call.script)")
         }
