@@ -166,7 +166,7 @@ final class Node: @unchecked Sendable {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
-        if gateways[0].redis.isDegraded {
+        if gateways[0].redis.isImpaired {
             warnings.append("Redis cannot be used: requests that need limits are refused")
         }
         return warnings

@@ -36,7 +36,7 @@ import Testing
 
     private static func open(_ shape: RedisShape, timeout: Duration = .seconds(2)) async throws -> LaneRedis {
         let lane = try LaneRedis(.cluster(RedisShape.endpoints([shape.servers[0]])), timeout: timeout)
-        try await shape.wait("the map") { await lane.look { !$0.isDegraded } }
+        try await shape.wait("the map") { await lane.look { !$0.isImpaired } }
         return lane
     }
 
@@ -162,7 +162,96 @@ import Testing
         #expect(changes.withLock { $0 }.contains(true), "the new primary's data may be older")
         let owner = try shape.owner(of: "{acme}")
         #expect(owner != victim)
-        try await shape.wait("all is well again") { await lane.look { !$0.isDegraded } }
+        try await shape.wait("all is well again") { await lane.look { !$0.isImpaired } }
         await lane.close()
+    }
+
+    @Test func aPlannedFailoverFailsNoRequest() async throws {
+        let shape = try RedisShape("cluster")
+        let lane = try await Self.open(shape, timeout: .seconds(20))
+        let limits = try Self.limits()
+        let first = try shape.owner(of: "{acme}")
+        let successor = try shape.replica(of: first)
+        let isOver = Mutex(false)
+        let load = Task {
+            var serial = 0
+            while !isOver.withLock({ $0 }) {
+                serial += 1
+                let call = Self.call(serial, org: "acme", limits)
+                let (granted, settled) = (await Self.reserve(call, lane), await Self.settle(call, lane))
+                #expect(Self.isGranted(granted) && Self.isSettled(settled), "\(granted) \(settled)")
+            }
+            return serial
+        }
+        try await Task.sleep(for: .milliseconds(200))
+        #expect(try shape.cli(successor, "cluster", "failover") == "OK")
+        try await shape.wait("the change") { try shape.owner(of: "{acme}") == successor }
+        try await shape.wait("the lane to follow") {
+            await lane.look { redis in redis.primaries.contains { $0.address == "127.0.0.1:\(successor)" } }
+        }
+        isOver.withLock { $0 = true }
+        let requests = await load.value
+        let spent = try shape.cli(successor, "xlen", "q:{acme}:l")
+        #expect(spent == "\(requests)", "each settlement is there once")
+        #expect(await lane.look { $0.metrics.errors.value } == 0)
+        await lane.close()
+    }
+
+    @Test func aPrimaryThatHangsIsReplacedAndItsReturnChangesNothing() async throws {
+        let shape = try RedisShape("cluster")
+        let lane = try await Self.open(shape, timeout: .milliseconds(250))
+        let limits = try Self.limits()
+        let victim = try shape.owner(of: "{acme}")
+        let replica = try shape.replica(of: victim)
+        shape.signal(victim, SIGSTOP)
+        try await shape.wait("a timeout") {
+            await Self.reserve(Self.call(1, org: "acme", limits), lane) == .failure(.timeout)
+        }
+        var serial = 1
+        try await shape.wait("the replica", seconds: 60) {
+            serial += 1
+            return Self.isGranted(await Self.reserve(Self.call(serial, org: "acme", limits), lane))
+        }
+        shape.signal(victim, SIGCONT)
+        try await shape.wait("the old one obeys") { try shape.cli(victim, "role").hasPrefix("slave") }
+        for _ in 0..<100 {
+            serial += 1
+            #expect(Self.isGranted(await Self.reserve(Self.call(serial, org: "acme", limits), lane)))
+        }
+        #expect(try shape.cli(replica, "hexists", "q:{acme}", "m") == "1")
+        try await shape.wait("all is well") { await lane.look { !$0.isImpaired } }
+        await lane.close()
+    }
+
+    /// What Docs/operating.md says that an ACL user needs.
+    @Test func anACLUserNeedsNoMoreThanTheGuideSays() async throws {
+        let shape = try RedisShape("cluster")
+        let rights =
+            "~q:* ~meta:* -@all +eval +evalsha +script|load +time +ping +get +set +del +unlink +exists +pexpire +pexpireat "
+            + "+hget +hset +hsetnx +hdel +hlen +hmget +hgetall +hscan +zadd +zrem +zcard +zcount +zrange +zrangebyscore "
+            + "+zremrangebyscore +xadd +xrange +cluster|slots +cluster|info +asking"
+        for port in shape.servers {
+            _ = try shape.cli(
+                port, ["acl", "setuser", "sluice", "on", ">opensesame"] + rights.split(separator: " ").map(String.init))
+        }
+        let lane = try LaneRedis(.cluster(RedisShape.endpoints([shape.servers[0]]))) {
+            $0.user = "sluice"
+            $0.password = Secret("opensesame")
+        }
+        try await shape.wait("the map") { await lane.look { !$0.isImpaired } }
+        let limits = try Self.limits()
+        for number in 0..<20 {
+            let call = Self.call(number, org: "org\(number)", limits)
+            let (granted, settled) = (await Self.reserve(call, lane), await Self.settle(call, lane))
+            #expect(Self.isGranted(granted) && Self.isSettled(settled), "\(granted) \(settled)")
+        }
+        #expect(await lane.look { $0.metrics.errors.value } <= 3, "but for INFO, once a connection")
+        await lane.close()
+        let stranger = try LaneRedis(.cluster(RedisShape.endpoints(shape.servers))) {
+            $0.user = "sluice"
+            $0.password = Secret("wrong")
+        }
+        try await shape.wait("the reason") { await stranger.look { $0.lastFailure }?.contains("WRONGPASS") ?? false }
+        await stranger.close()
     }
 }

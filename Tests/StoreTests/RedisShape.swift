@@ -59,7 +59,9 @@ final class RedisShape: @unchecked Sendable {
 
     /// redis-cli's answer.
     @discardableResult
-    func cli(_ port: UInt16, _ words: String...) throws -> String {
+    func cli(_ port: UInt16, _ words: String...) throws -> String { try cli(port, words) }
+
+    func cli(_ port: UInt16, _ words: [String]) throws -> String {
         let asked = Process()
         let answer = Pipe()
         asked.executableURL = URL(fileURLWithPath: "/usr/bin/redis-cli")
@@ -85,6 +87,18 @@ final class RedisShape: @unchecked Sendable {
             }
         }
         throw RedisServerFailure.failed("nobody has \(key)")
+    }
+
+    /// A replica of the server on `port`.
+    func replica(of port: UInt16) throws -> UInt16 {
+        let primary = try identity(port)
+        for line in try cli(port, "cluster", "nodes").split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count > 3, words[3] == primary, words[2].contains("slave") else { continue }
+            let address = words[1].prefix { $0 != "@" }
+            if let port = address.split(separator: ":").last.flatMap({ UInt16($0) }) { return port }
+        }
+        throw RedisServerFailure.failed("\(port) has no replica")
     }
 
     func identity(_ port: UInt16) throws -> String { try cli(port, "cluster", "myid") }

@@ -20,7 +20,7 @@ import Testing
     @Test func whenThePrimaryIsKilledItsSuccessorIsFound() async throws {
         let shape = try RedisShape("sentinel")
         let lane = try Self.open(shape)
-        try await shape.wait("the primary") { await lane.look { !$0.isDegraded } }
+        try await shape.wait("the primary") { await lane.look { !$0.isImpaired } }
         let first = await Self.primary(lane)
         #expect(first == "127.0.0.1:\(shape.servers[0])")
         #expect(await lane.send("SET", "a", "1") == .success(.status("OK")))
@@ -42,7 +42,7 @@ import Testing
     @Test func aPrimaryThatLosesItsRoleIsLeftThoughItStillAnswers() async throws {
         let shape = try RedisShape("sentinel")
         let lane = try Self.open(shape)
-        try await shape.wait("the primary") { await lane.look { !$0.isDegraded } }
+        try await shape.wait("the primary") { await lane.look { !$0.isImpaired } }
         let first = await Self.primary(lane)
         try await shape.wait("the sentinels' consent") {
             try shape.cli(shape.sentinels[0], "sentinel", "failover", "quota") == "OK"
@@ -95,7 +95,7 @@ import Testing
         try await shape.wait("the reason") { await wrong.look { $0.lastFailure }?.contains("NOAUTH") ?? false }
         await wrong.close()
         let right = try Self.open(shape, access: RedisConfiguration(password: Secret("opensesame")))
-        try await shape.wait("the primary") { await right.look { !$0.isDegraded } }
+        try await shape.wait("the primary") { await right.look { !$0.isImpaired } }
         await right.close()
     }
 }
