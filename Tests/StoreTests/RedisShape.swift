@@ -18,6 +18,7 @@ final class RedisShape: @unchecked Sendable {
     private let input = Pipe()
     private let output = Pipe()
 
+    /// `nodeTimeout`: ms until a server counts as failed; long where none shall.
     init(_ kind: String, nodeTimeout: Int = 2000) throws {
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -104,7 +105,7 @@ final class RedisShape: @unchecked Sendable {
     func identity(_ port: UInt16) throws -> String { try cli(port, "cluster", "myid") }
 
     /// Waits until the condition holds.
-    func wait(_ what: String, seconds: Double = 30, _ condition: () async throws -> Bool) async throws {
+    static func wait(_ what: String, seconds: Double = 30, _ condition: () async throws -> Bool) async throws {
         let end = ContinuousClock.now + .seconds(seconds)
         while try await !condition() {
             guard ContinuousClock.now < end else {
@@ -119,15 +120,19 @@ final class RedisShape: @unchecked Sendable {
 final class LaneRedis: @unchecked Sendable {
     let lane: Lane
     let redis: Redis
+    /// Lives as long as this does.
+    private let servers: AnyObject
 
     init(
-        _ place: RedisPlace, timeout: Duration = .seconds(2), _ configure: (inout RedisConfiguration) -> Void = { _ in }
+        _ place: RedisPlace, of servers: AnyObject, timeout: Duration = .seconds(2), tls: TLSContext? = nil,
+        _ configure: (inout RedisConfiguration) -> Void = { _ in }
     ) throws {
+        self.servers = servers
         lane = try #require(try Lane.start(count: 1, name: "shape").first)
         var configuration = RedisConfiguration()
         configuration.commandTimeout = timeout
         configure(&configuration)
-        redis = Redis(place, network: LaneNetwork(lane: lane), configuration: configuration, seed: 1)
+        redis = Redis(place, network: LaneNetwork(lane: lane, tls: tls), configuration: configuration, seed: 1)
         lane.execute { [self] in redis.start() }
     }
 
