@@ -31,6 +31,9 @@ final class Coordinator: @unchecked Sendable {
     private var signals: Signals?
     private var subscribers: [ObjectIdentifier: Subscriber] = [:]
     private(set) var members = Membership()
+    /// How many nodes there were before this start: they come back one after another, and none may believe to be alone.
+    private var fleetBefore = 0
+    private let startedAt: Instant
 
     private var publishTimer: LaneTimer?
     private var publishedAt = Instant(nanoseconds: 0)
@@ -46,6 +49,7 @@ final class Coordinator: @unchecked Sendable {
         own: ClusterConfiguration.Coordinator
     ) throws {
         self.lane = lane
+        startedAt = lane.now
         self.source = source
         self.configuration = configuration
         self.own = own
@@ -120,7 +124,10 @@ final class Coordinator: @unchecked Sendable {
         lane.schedule(after: Coordinator.interval) { [self] in
             keys.refresh()
             publishWhole()
-            for number in members.forgetGone(at: lane.now) { note(.info, "node_forgotten", "node \(number)") }
+            let gone = members.forgetGone(at: lane.now)
+            for number in gone { note(.info, "node_forgotten", "node \(number)") }
+            if fleetBefore > 0, lane.now - startedAt > Membership.memory { fleetBefore = 0 }
+            if !gone.isEmpty { publishSoon() }
             tick()
         }
     }
@@ -139,6 +146,7 @@ final class Coordinator: @unchecked Sendable {
     private func resume() {
         guard let bytes = try? FileAccess.read(publishedPath) else { return }
         let (saved, problems) = ClusterSnapshot.read(String(decoding: bytes, as: UTF8.self), file: publishedPath)
+        fleetBefore = saved.fleet
         guard problems.isEmpty else {
             return note(.warning, "published_unreadable", problems.map(\.description).joined(separator: "; "))
         }
@@ -176,6 +184,7 @@ final class Coordinator: @unchecked Sendable {
         }
         var fresh = configuration.published
         fresh.keys = allKeys
+        fresh.fleet = max(1, members.nodes.count, fleetBefore)
         switch publication.offer(fresh) {
         case .same: break
         case .tooLarge(let bytes):
@@ -229,6 +238,7 @@ final class Coordinator: @unchecked Sendable {
         // A node that has seen a higher epoch would refuse ours: a new term begins above it, and everybody hears of it at once.
         if publication.rise(above: message.highestEpoch) { publishWhole() } else { subscriber.send(snapshot()) }
         note(.info, "node_joined", "\(message.name) at \(message.address)")
+        if members.nodes.count > published.fleet { publishSoon() }
         return true
     }
 
@@ -249,7 +259,7 @@ final class Coordinator: @unchecked Sendable {
         note(.warning, "node_left", "node \(node)")
     }
 
-    var redisIsReady: Bool { !redis.isImpaired }
+    var redisIsReady: Bool { !redis.isDegraded }
 
     /// What is not as it should be, though nodes are served.
     var warnings: [String] {

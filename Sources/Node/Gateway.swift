@@ -15,6 +15,7 @@ final class Gateway: @unchecked Sendable {
     let quota: QuotaStore
     let settlements: Settlements
     let leases: Leases
+    let safeMode: SafeMode
     private let spool: Spool?
     let servers: Servers
     private(set) var snapshot: ActiveSnapshot
@@ -52,6 +53,7 @@ final class Gateway: @unchecked Sendable {
         leases = Leases(
             lane: lane, quota: quota, spool: spool, rate: settings.configuration.nodes.leaseRate,
             requestTimeout: settings.requestTimeout)
+        safeMode = SafeMode(lane: lane, redis: redis, lanes: settings.lanes)
         servers = Servers(lane: lane)
         chance = Chance(seed: Host.randomSeed())
         sessionNumber = UInt64(settings.index) << 48 | UInt64(lane.index) << 40
@@ -104,8 +106,28 @@ final class Gateway: @unchecked Sendable {
         leases.recover(records)
     }
 
+    /// Follows what Redis does: whether it can be used, and whether it is another one.
+    func watchRedis() {
+        redis.onReady = { [unowned self] identityChanged in
+            guard identityChanged else { return }
+            let text = "another Redis answers: running reservations are asserted, the last minute repeated"
+            note(.warning, "redis_changed", text)
+            leases.retireAll()
+            let running = sessions.values.flatMap(\.reservations)
+            safeMode.recover(running, quota: quota, settlements: settlements)
+        }
+        safeMode.onChange = { [unowned self] isActive in
+            let text = isActive ? "limits are kept by this lane alone" : "limits are shared again"
+            note(.warning, isActive ? "safe_mode_entered" : "safe_mode_left", text)
+            for session in sessions.values { session.tellMode() }
+        }
+    }
+
     /// What Redis has not confirmed.
     var settlementBacklog: Int { settlements.backlog + leases.backlog }
+
+    /// How much of the spool is taken, 0…1.
+    var spoolShare: Double { spool?.share ?? 0 }
 
     /// True when nothing is left to settle.
     var isSettled: Bool { settlements.backlog == 0 && leases.openBlocks == 0 && redis.commandsUnderWay == 0 }
@@ -116,6 +138,7 @@ final class Gateway: @unchecked Sendable {
     func use(_ fresh: ActiveSnapshot) {
         let old = snapshot
         snapshot = fresh
+        safeMode.fleet = fresh.cluster.fleet
         for (name, target) in targets where fresh.cluster.providers[name] != old.cluster.providers[name] {
             targets[name] = nil
             target.close()

@@ -68,6 +68,7 @@ final class Node: @unchecked Sendable {
     func start() throws {
         for gateway in gateways {
             gateway.lane.execute {
+                gateway.watchRedis()
                 gateway.redis.start()
                 gateway.recover()
             }
@@ -166,8 +167,9 @@ final class Node: @unchecked Sendable {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
-        if gateways[0].redis.isImpaired {
-            warnings.append("Redis cannot be used: requests that need limits are refused")
+        if gateways[0].redis.isDegraded {
+            warnings.append(
+                "Redis cannot be used: this node keeps its share of the limits, and hard budgets are closed")
         }
         return warnings
     }

@@ -139,6 +139,7 @@ struct LaneReading: Sendable {
     /// Settlements and blocks that a stopping node waits for.
     var unsettled: Int
     var leases: LeaseReading
+    var safe: SafeReading
     var settled: Counter
     var lost: Counter
     var longestTurnNanoseconds: Int64
@@ -149,13 +150,14 @@ struct LaneReading: Sendable {
     init(_ gateway: Gateway) {
         metrics = gateway.metrics
         redis = gateway.redis.metrics
-        redisIsReady = !gateway.redis.isImpaired
+        redisIsReady = !gateway.redis.isDegraded
         primaries = gateway.redis.primaries
         listener = gateway.listenerCounts
         requestsUnderWay = gateway.openRequests
         settlementBacklog = gateway.settlementBacklog
         unsettled = gateway.isSettled ? 0 : 1
         leases = LeaseReading(gateway.leases)
+        safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
         settled = gateway.settlements.settled
         lost = gateway.settlements.lost
         longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
@@ -180,6 +182,7 @@ struct LaneReading: Sendable {
         settlementBacklog += other.settlementBacklog
         unsettled += other.unsettled
         leases.merge(other.leases)
+        safe.merge(other.safe)
         settled.merge(other.settled)
         lost.merge(other.lost)
         longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
@@ -236,6 +239,7 @@ struct LaneReading: Sendable {
         page.gauge(
             "sluice_settlements_waiting", help: "Settlements to be repeated.", value: .signed(Int64(settlementBacklog)))
         leases.write(onto: &page)
+        safe.write(onto: &page)
         page.gauge("sluice_connections", help: "Client connections.", value: .signed(Int64(listener.open)))
         page.counter(
             "sluice_connections_accepted_total", help: "Connections accepted.", value: UInt64(listener.accepted))

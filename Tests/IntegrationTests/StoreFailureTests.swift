@@ -5,8 +5,8 @@ import Testing
 import Wire
 
 @Suite struct StoreFailureTests {
-    @Test func `without Redis requests are refused at once and typed, and go on when it is back`() async throws {
-        try await withCluster { cluster in
+    @Test func `without Redis budgets are closed at once and typed, and all goes on when it is back`() async throws {
+        try await withCluster(org: "limit = $100 / month") { cluster in
             let caller = try Caller(cluster, connections: 4)
             try await caller.connected(4)
             let before = try [1, 2].map { try cluster.child("node-\($0)").pid }
@@ -23,7 +23,7 @@ import Wire
             try await cluster.wait("Redis", seconds: 10) { try await cluster.redis(["ping"]).hasPrefix("PONG") }
             for node in [1, 2] {
                 let local = try Caller(cluster, node: node)
-                try await cluster.wait("work on node \(node)", seconds: 2) { await local.ask("hi").end != nil }
+                try await cluster.wait("work on node \(node)", seconds: 5) { await local.ask("hi").end != nil }
             }
             let after = try [1, 2].map { try cluster.child("node-\($0)") }
             #expect(after.map(\.pid) == before && after.allSatisfy(\.isRunning), "no process was restarted")

@@ -23,11 +23,10 @@ final class RedisServer: @unchecked Sendable {
     }
 
     /// A cluster of one server, which has all slots.
-    static func wholeCluster(_ arguments: [String] = []) throws -> RedisServer {
-        let server = try RedisServer(
-            [
-                "--port", "\(freePort())", "--cluster-enabled", "yes", "--cluster-port", "\(freePort())",
-            ] + arguments)
+    static func wholeCluster() throws -> RedisServer {
+        let server = try RedisServer([
+            "--port", "\(freePort())", "--cluster-enabled", "yes", "--cluster-port", "\(freePort())",
+        ])
         let redis = try BlockingRedis(path: server.socketPath)
         _ = try redis.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         for _ in 0..<1000 {

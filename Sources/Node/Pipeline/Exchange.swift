@@ -134,36 +134,16 @@ final class Exchange: @unchecked Sendable {
     /// Asks for quota; the answer is there when `reservedAt` is set.
     func startReservation(_ call: ReserveCall) {
         reservation = call
-        if let lease = gateway.leases.spend(call, timeout: timeout), let grant = lease.block.grant {
-            runOnBlock(call, lease, grant)
-        } else {
-            reserveByItself(call)
-        }
-    }
-
-    /// A place on a block is enough for the limits; one plain command more makes sure that an id runs once, on whichever lane.
-    private func runOnBlock(_ call: ReserveCall, _ lease: Lease, _ grant: QuotaGrant) {
-        gateway.quota.remember(call, grantedAt: grant.atMicroseconds) { [self] result in
-            var lease = lease
-            switch result {
-            case .success(true): lease.remembered = call.id
-            case .success(false):
-                // Known: the script that reserves tells what became of it.
-                gateway.leases.giveBack(lease)
-                return reserveByItself(call)
-            case .failure: break  // Redis is away: what the block granted is good for the 1.8 s of its life.
-            }
+        if let lease = gateway.leases.spend(call, timeout: timeout) {
             self.lease = lease
             reservedAt = gateway.lane.now
-            if lease.block.isNew {
+            if lease.block.isNew, let grant = lease.block.grant {
                 lease.block.isNew = false
                 Pipeline.watchBudgets(self, grant)
             }
-            latch.open()
+            return
         }
-    }
-
-    private func reserveByItself(_ call: ReserveCall) {
+        if gateway.safeMode.mustDecide { return decideAlone(call, isUndone: true) }
         gateway.quota.reserve(call) { [self] result in
             reservedAt = gateway.lane.now
             switch result {
@@ -174,12 +154,22 @@ final class Exchange: @unchecked Sendable {
                 quotaRefusal = .overLimit(denial)
                 Pipeline.watchBudgets(self, denial)
             case .success(.repeated(let record)), .success(.duplicate(let record)): quotaRefusal = .duplicate(record)
-            case .failure(let error):
-                // Lost replies may hide a reservation that exists: it is given back.
-                isReserved = !error.isCertainlyUndone
-                quotaRefusal = .stateUnavailable
+            case .failure(let error): decideAlone(call, isUndone: error.isCertainlyUndone)
             }
             latch.open()
+        }
+    }
+
+    /// Redis does not say: the lane decides by its share of the limits.
+    private func decideAlone(_ call: ReserveCall, isUndone: Bool) {
+        reservedAt = gateway.lane.now
+        // Lost replies may hide a reservation that exists: it is settled or given back.
+        isReserved = !isUndone
+        let isClosed = snapshot.cluster.orgs[call.tenant.org]?.isClosedWithoutState ?? true
+        switch gateway.safeMode.reserve(call, isForbidden: isClosed || gateway.spoolShare > 0.9) {
+        case .granted: isReserved = true
+        case .denied(let denial): quotaRefusal = .overShare(denial)
+        case .closed: quotaRefusal = .stateUnavailable
         }
     }
 

@@ -11,8 +11,6 @@ struct Lease {
     /// What it took of the block.
     var estimate: QuotaUse
     let tenant: Tenant
-    /// Its request's id, when Redis remembers it for this place.
-    var remembered: Identifier128?
 }
 
 /// One lane's blocks. No request waits here: while there is no block that it fits in, it is reserved by itself.
@@ -148,13 +146,7 @@ final class Leases {
     }
 
     /// A request never went out, or is reserved by itself now.
-    func giveBack(_ lease: Lease) {
-        lease.block.book.giveBack(lease.estimate)
-        forget(lease)
-    }
-
-    /// The id of its request is free again.
-    func forget(_ lease: Lease) { if let id = lease.remembered { quota.forget(id, of: lease.tenant) } }
+    func giveBack(_ lease: Lease) { lease.block.book.giveBack(lease.estimate) }
 
     /// A request has ended. When this returns its settlement survives the process: in the spool, or on its way to Redis.
     func end(_ lease: Lease, _ use: BlockUse) {
@@ -311,13 +303,18 @@ final class Leases {
         beat()
     }
 
-    /// Takes no more, and settles everything as soon as its requests have ended.
-    func close() {
-        isClosing = true
+    /// Another Redis may know nothing of the blocks: none is spent further.
+    func retireAll() {
         for path in paths.values {
             path.current = nil
             path.next = nil
         }
         for block in open { retire(block) }
+    }
+
+    /// Takes no more, and settles everything as soon as its requests have ended.
+    func close() {
+        isClosing = true
+        retireAll()
     }
 }

@@ -14,6 +14,8 @@ indirect enum Refusal: Error {
     case unsupported(Operation)
     case duplicate(QuotaRecord)
     case overLimit(QuotaDenial)
+    /// The share of a limit that this lane keeps while Redis is away.
+    case overShare(QuotaDenial)
     case unpriced(String)
     case noRoute(String)
     case queueRefused(QueueRefusal, retryAfter: Duration)
@@ -46,6 +48,12 @@ indirect enum Refusal: Error {
                 costMicroUSD: UInt64(max(0, record.use.microUSD)),
                 text: "this idempotency key was used before")
         case .overLimit(let denial): return Refusal.overLimit(denial)
+        case .overShare(let denial):
+            var error: StreamError = Refusal.overLimit(denial)
+            // Elsewhere there may be room: each node keeps a share of its own.
+            error.retry = .safeElsewhere
+            error.text = "shared limits cannot be reached; this node keeps its share of them"
+            return error
         case .unpriced(let model):
             return StreamError(code: .forbidden, text: "'\(model)' has no price, so no budget can be kept")
         case .noRoute(let reason): return StreamError(code: .noRoute, retryAfterMilliseconds: 1_000, text: reason)

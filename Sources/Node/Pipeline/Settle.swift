@@ -76,6 +76,7 @@ extension Pipeline {
             wasSent
             ? SettleCall(of: reservation, attempts: attempts(exchange, refusal, bill))
             : SettleCall.release(of: reservation)
+        gateway.safeMode.noteSettled(call)
         let (session, stream) = (exchange.session, exchange.stream)
         gateway.settlements.settle(call) { session.release(stream) }
     }
@@ -86,6 +87,7 @@ extension Pipeline {
         guard exchange.outcome?.wasSent == true else { return leases.giveBack(lease) }
         let use = QuotaUse(
             inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens, microUSD: bill.cost.amount)
+        if let limits = exchange.grant?.limits { exchange.gateway.safeMode.noteSpent(use.microUSD, on: limits) }
         leases.end(
             lease,
             BlockUse(

@@ -21,6 +21,10 @@ final class Settlements {
     private let spool: Spool?
     private var waiting = BoundedQueue<Kept>(limit: 65_536)
     private var timer: LaneTimer?
+    /// Confirmed of late: another Redis may have lost them.
+    private var recent = BoundedQueue<(call: SettleCall, at: Instant)>(limit: Settlements.recentLimit)
+    /// Repetitions under way.
+    private var repeating = 0
     /// Settlements that were confirmed.
     private(set) var settled = Counter()
     /// Settlements that were given up: their holds expire by themselves.
@@ -30,6 +34,9 @@ final class Settlements {
 
     /// A settlement that may be booked is not repeated after this: Redis will soon have forgotten whether it is (`QuotaTimes`).
     private static let patience: Int64 = 840_000_000
+    /// Settlements that are repeated when another Redis answers: of the last minute, at most so many (about 4 MiB).
+    private static let recentLimit = 8_192
+    private static let recentTime = Duration.seconds(60)
 
     init(lane: Lane, quota: QuotaStore, spool: Spool?) {
         self.lane = lane
@@ -39,16 +46,48 @@ final class Settlements {
 
     /// Settles; `done` is called once, when Redis confirmed or the settlement is kept for later.
     func settle(_ call: SettleCall, done: @escaping () -> Void) {
+        guard !quota.isDegraded else {
+            keepFresh(call, mayBeBooked: false)
+            return done()
+        }
         quota.settle(call) { [self] result in
             switch result {
-            case .success: settled.add()
-            case .failure(let error):
-                let now = lane.wallClockMicroseconds
-                let isUndone = error.isCertainlyUndone
-                let entry = spool?.append(.settlement(call, keptAt: now, mayBeBooked: !isUndone))
-                keep(Kept(call: call, keptAt: now, mayBeBooked: !isUndone, entry: entry))
+            case .success: confirmed(call)
+            case .failure(let error): keepFresh(call, mayBeBooked: !error.isCertainlyUndone)
             }
             done()
+        }
+    }
+
+    private func confirmed(_ call: SettleCall) {
+        settled.add()
+        if recent.count == Settlements.recentLimit { _ = recent.popFirst() }
+        recent.append((call, lane.now))
+    }
+
+    private func keepFresh(_ call: SettleCall, mayBeBooked: Bool) {
+        let now = lane.wallClockMicroseconds
+        let entry = spool?.append(.settlement(call, keptAt: now, mayBeBooked: mayBeBooked))
+        keep(Kept(call: call, keptAt: now, mayBeBooked: mayBeBooked, entry: entry))
+    }
+
+    /// Another Redis answers: what was confirmed in the last minute is said again; `done` when it has been, or cannot be.
+    func repeatRecent(done: @escaping () -> Void) {
+        var calls: [SettleCall] = []
+        while let (call, at) = recent.popFirst() { if lane.now - at < Settlements.recentTime { calls.append(call) } }
+        repeatRecent(calls[...], done)
+    }
+
+    private func repeatRecent(_ calls: ArraySlice<SettleCall>, _ done: @escaping () -> Void) {
+        guard !calls.isEmpty, !quota.isDegraded else { return done() }
+        let part = calls.prefix(256)
+        var left = part.count
+        for call in part {
+            quota.settle(call) { [self] result in
+                if case .failure(let error) = result { keepFresh(call, mayBeBooked: !error.isCertainlyUndone) }
+                left -= 1
+                if left == 0 { repeatRecent(calls.dropFirst(part.count), done) }
+            }
         }
     }
 
@@ -77,19 +116,23 @@ final class Settlements {
         }
     }
 
+    /// As fast as Redis takes them, 256 at a time; while it takes none, four times a second one looks.
     private func repeatSome() {
-        for _ in 0..<min(256, waiting.count) {
+        guard !quota.isDegraded, repeating == 0 else { return repeatLater() }
+        repeating = min(256, waiting.count)
+        for _ in 0..<repeating {
             guard let kept = waiting.popFirst() else { return }
             quota.settle(kept.call) { [self] result in
+                repeating -= 1
                 switch result {
                 case .success:
-                    settled.add()
+                    confirmed(kept.call)
                     drop(kept)
+                    if repeating == 0, !waiting.isEmpty { repeatSome() }
                 case .failure(let error): keep(again(kept, error))
                 }
             }
         }
-        repeatLater()
     }
 
     /// After a repetition that may have been booked, the spool says so, too.

@@ -44,6 +44,9 @@ final class Session: @unchecked Sendable {
     /// Requests under way.
     var openRequests: Int { exchanges.count }
 
+    /// What is reserved for those that run.
+    var reservations: [ReserveCall] { exchanges.values.compactMap { $0.isReserved ? $0.reservation : nil } }
+
     // MARK: - What the client sends
 
     private func handle(_ event: ServerConnection.Event) {
@@ -204,15 +207,24 @@ final class Session: @unchecked Sendable {
 
     /// Where the budgets stand; told when it changes.
     func tell(_ standing: BudgetStanding) {
-        guard standing != toldStanding, channel.isOpen else { return }
+        guard standing != toldStanding else { return }
         toldStanding = standing
+        sendHint()
+    }
+
+    /// Whether the lane keeps its share of the limits alone has changed.
+    func tellMode() { sendHint() }
+
+    private func sendHint() {
+        guard channel.isOpen else { return }
         let budget: Hint.Budget =
-            switch standing {
+            switch toldStanding {
             case .within: .within
             case .near: .near
             case .over: .over
             }
-        channel.machine.sendHint(Hint(load: gateway.load, budget: budget))
+        channel.machine.sendHint(
+            Hint(load: gateway.load, budget: budget, keepsLimitsAlone: gateway.safeMode.isActive))
         channel.wake()
     }
 

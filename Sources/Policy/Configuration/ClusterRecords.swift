@@ -80,4 +80,6 @@ public struct TenantRecord: Sendable, Equatable {
     public var keyLimits: [Limit] = []
     /// A team's share where requests wait, beside other teams; of no meaning for an org.
     public var weight = 1
+    /// True for an org whose requests are all refused while Redis cannot be used; false: each node keeps its share of the limits.
+    public var isClosedWithoutState = false
 }

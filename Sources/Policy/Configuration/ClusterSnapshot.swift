@@ -22,6 +22,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
     /// How many routes an operator confirmed to be left, after most of them were taken away on purpose.
     public var confirmedRouteCount: Int?
 
+    /// How many nodes share the limits, as far as the coordinator knows; counted generously.
+    public var fleet = 1
+
     /// An empty cluster.
     public init() {}
 
@@ -43,7 +46,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
     }
 
     /// The kinds in the order of their numbers. A number keeps its meaning for ever: nodes of the version before read it too.
-    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation"]
+    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet"]
 
     /// The largest snapshot that is read, in bytes: 100,000 keys of 300 bytes, twice. The wire carries no more either.
     public static let sizeLimit = 64 << 20
@@ -61,6 +64,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         for (name, price) in prices.sorted(by: { $0.key < $1.key }) { add(4, name, price.lines) }
         for (name, key) in keys.sorted(by: { $0.key < $1.key }) { add(5, name, key.lines) }
         if let confirmedRouteCount { add(6, "routes", ["routes = \(confirmedRouteCount)"]) }
+        if fleet != 1 { add(7, "nodes", ["count = \(fleet)"]) }
         return records
     }
 
@@ -115,7 +119,8 @@ public struct ClusterSnapshot: Sendable, Equatable {
             case 3: teams[name] = nil
             case 4: prices[name] = nil
             case 5: (keys[name], unreadableKeys[name]) = (nil, nil)
-            default: confirmedRouteCount = nil
+            case 6: confirmedRouteCount = nil
+            default: fleet = 1
             }
         }
         providers.merge(fresh.providers) { $1 }
@@ -126,6 +131,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         keys.merge(fresh.keys) { $1 }
         unreadableKeys.merge(fresh.unreadableKeys) { $1 }
         if let count = fresh.confirmedRouteCount { confirmedRouteCount = count }
+        if fresh.fleet != 1 { fleet = fresh.fleet }
         return []
     }
 }
@@ -158,6 +164,7 @@ extension TenantRecord {
     var lines: [String] {
         limits.map { "limit = \($0.text)" } + keyLimits.map { "key-limit = \($0.text)" }
             + (weight == 1 ? [] : ["weight = \(weight)"])
+            + (isClosedWithoutState ? ["without-redis = refuse"] : [])
     }
 }
 

@@ -17,7 +17,7 @@ struct SnapshotReader {
     }
 
     /// The kinds that people may write; the others are made by coordinators.
-    static let writtenKinds = ClusterSnapshot.kinds.filter { $0 != "confirmation" }
+    static let writtenKinds = ClusterSnapshot.kinds.filter { $0 != "confirmation" && $0 != "fleet" }
 
     /// True when the section is of a kind that is published.
     @discardableResult mutating func read(_ section: ConfigurationDocument.Section) -> Bool {
@@ -36,6 +36,7 @@ struct SnapshotReader {
         case "org", "team": tenant(&reader)
         case "price": price(&reader)
         case "key": return key(&reader)
+        case "fleet": snapshot.fleet = reader.number("count", in: 1...100_000) ?? 1
         default: snapshot.confirmedRouteCount = reader.number("routes", in: 0...1_000_000)
         }
         reader.finish()
@@ -121,6 +122,9 @@ struct SnapshotReader {
         var record = TenantRecord(org: parts[0], team: isTeam ? parts[1] : nil)
         record.limits = limits("limit", scope: isTeam ? .team : .org, &reader)
         record.keyLimits = limits("key-limit", scope: .key, &reader)
+        if !isTeam {
+            record.isClosedWithoutState = reader.choice("without-redis", of: ["share", "refuse"]) == "refuse"
+        }
         if isTeam, let weight = reader.number("weight", in: 1...1_000) { record.weight = weight }
         if isTeam { snapshot.teams[reader.section.name] = record } else { snapshot.orgs[record.org] = record }
     }

@@ -12,6 +12,8 @@ public struct Hint: Sendable, Equatable {
     public var suggestedInFlight: UInt16
     /// How near the connection's key, its team and its org are to the end of a budget.
     public var budget: Budget
+    /// True while the server decides about limits alone, because shared state cannot be reached.
+    public var keepsLimitsAlone: Bool
 
     /// How near the end of a budget is.
     public enum Budget: UInt8, Sendable, CaseIterable {
@@ -25,8 +27,10 @@ public struct Hint: Sendable, Equatable {
 
     /// Load and wishes.
     public init(
-        load: UInt8, wantsRebalance: Bool = false, suggestedInFlight: UInt16 = 0, budget: Budget = .within
+        load: UInt8, wantsRebalance: Bool = false, suggestedInFlight: UInt16 = 0, budget: Budget = .within,
+        keepsLimitsAlone: Bool = false
     ) {
+        self.keepsLimitsAlone = keepsLimitsAlone
         self.budget = budget
         self.load = load
         self.wantsRebalance = wantsRebalance
@@ -36,7 +40,7 @@ public struct Hint: Sendable, Equatable {
     func encode(into buffer: inout ByteBuffer) {
         let mark = buffer.beginFrame(.hint)
         buffer.append(load)
-        buffer.append((wantsRebalance ? 1 : 0) | budget.rawValue << 1)
+        buffer.append((wantsRebalance ? 1 : 0) | budget.rawValue << 1 | (keepsLimitsAlone ? 8 : 0))
         buffer.append(integer: suggestedInFlight)
         buffer.endFrame(mark)
     }
@@ -45,10 +49,11 @@ public struct Hint: Sendable, Equatable {
         guard reader.remaining == 4 else { throw WireFault(.frameSize, .wrongFixedLength) }
         let load: UInt8 = try reader.integer()
         let flags: UInt8 = try reader.integer()
-        guard flags & 0xF8 == 0, let budget = Budget(rawValue: flags >> 1) else {
+        guard flags & 0xF0 == 0, let budget = Budget(rawValue: flags >> 1 & 3) else {
             throw WireFault(.malformed, .reservedNotZero)
         }
         self.init(
-            load: load, wantsRebalance: flags & 1 == 1, suggestedInFlight: try reader.integer(), budget: budget)
+            load: load, wantsRebalance: flags & 1 == 1, suggestedInFlight: try reader.integer(), budget: budget,
+            keepsLimitsAlone: flags & 8 == 8)
     }
 }

@@ -1,0 +1,108 @@
+// What a lane does while Redis cannot be used, and when it is back: decides alone, puts back what Redis may have lost.
+import Core
+import Net
+import Policy
+import Store
+import Telemetry
+
+/// One lane without shared state. Entered by a lane's first command that finds no answer, or at once when the connection is known to be bad; left
+/// within a quarter of a second of its recovery, after running reservations were asserted and recent settlements repeated if another server answers.
+final class SafeMode {
+    private let lane: Lane
+    private let redis: Redis
+    private let lanes: Int
+    private var quota = SafeQuota()
+    private var spend = SpendMemory()
+    /// Redis answers again, and is told what it may have lost.
+    private var recovery: Int?
+    /// Called with each change of `isActive`.
+    var onChange: ((Bool) -> Void)?
+    /// Nodes that share the limits.
+    var fleet = 1
+
+    /// Requests let in, refused by a limit, refused because a limit is closed.
+    private(set) var granted = Counter()
+    private(set) var denied = Counter()
+    private(set) var closed = Counter()
+    /// Running reservations that another Redis was told of.
+    private(set) var asserted = Counter()
+
+    /// Recovery is over after this, whatever has not been answered.
+    private static let recoveryLimit = Duration.seconds(2)
+    private static let watchInterval = Duration.milliseconds(250)
+
+    init(lane: Lane, redis: Redis, lanes: Int) {
+        self.lane = lane
+        self.redis = redis
+        self.lanes = lanes
+    }
+
+    /// True while the lane decides alone.
+    var isActive: Bool { quota.since != nil }
+
+    /// True when Redis is not worth asking.
+    var mustDecide: Bool { redis.isDegraded || recovery != nil }
+
+    /// Decides about a request that Redis gives no answer on. `isForbidden`: its org wants none let in, or its settlement could not be kept.
+    func reserve(_ call: ReserveCall, isForbidden: Bool) -> SafeQuota.Verdict {
+        let wasActive = isActive
+        let now = lane.wallClockMicroseconds
+        quota.begin(at: now)
+        if !wasActive {
+            onChange?(true)
+            watch()
+        }
+        let verdict: SafeQuota.Verdict =
+            isForbidden
+            ? .closed
+            : quota.reserve(
+                call, lanes: Int64(lanes * max(1, fleet)),
+                lastMinute: spend.lastMinute(on: call.limits.layout, at: now), at: now)
+        switch verdict {
+        case .granted: granted.add()
+        case .denied: denied.add()
+        case .closed: closed.add()
+        }
+        return verdict
+    }
+
+    /// Hears of each settlement, for the shares and for what the last minute cost.
+    func noteSettled(_ call: SettleCall) {
+        noteSpent(call.use.microUSD, on: call.limits)
+        if isActive { quota.settle(call, at: lane.wallClockMicroseconds) }
+    }
+
+    /// Hears of what a request on a block cost.
+    func noteSpent(_ microUSD: Int64, on limits: LimitSet) {
+        guard microUSD > 0, limits.limits.contains(where: \.isSoft) else { return }
+        spend.note(microUSD, on: limits.layout, at: lane.wallClockMicroseconds)
+    }
+
+    /// Another server answers: it is told of running reservations and recent settlements before it is trusted.
+    func recover(_ reservations: [ReserveCall], quota store: QuotaStore, settlements: Settlements) {
+        let round = (recovery ?? 0) + 1
+        var waiting = reservations.count + 1
+        recovery = round
+        func oneDone() {
+            waiting -= 1
+            if waiting == 0, recovery == round { recovery = nil }
+        }
+        for call in reservations {
+            store.reserve(call) { [self] result in
+                if case .success(.granted) = result { asserted.add() }
+                oneDone()
+            }
+        }
+        settlements.repeatRecent { oneDone() }
+        lane.schedule(after: SafeMode.recoveryLimit) { [self] in if recovery == round { recovery = nil } }
+    }
+
+    /// Leaves the mode when all is well again.
+    private func watch() {
+        lane.schedule(after: SafeMode.watchInterval) { [self] in
+            guard !mustDecide else { return watch() }
+            quota.end()
+            onChange?(false)
+        }
+    }
+}

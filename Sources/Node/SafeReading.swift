@@ -1,0 +1,43 @@
+// How a lane stands to shared state at the moment of a scrape.
+import Telemetry
+
+/// Counts of the safe mode and the spool, for the metrics page.
+struct SafeReading: Sendable {
+    private var isActive: Bool
+    private var granted: Counter
+    private var denied: Counter
+    private var closed: Counter
+    private var asserted: Counter
+    private var spoolShare: Double
+
+    init(_ mode: SafeMode, spoolShare: Double) {
+        isActive = mode.isActive
+        granted = mode.granted
+        denied = mode.denied
+        closed = mode.closed
+        asserted = mode.asserted
+        self.spoolShare = spoolShare
+    }
+
+    mutating func merge(_ other: SafeReading) {
+        isActive = isActive || other.isActive
+        granted.merge(other.granted)
+        denied.merge(other.denied)
+        closed.merge(other.closed)
+        asserted.merge(other.asserted)
+        spoolShare = max(spoolShare, other.spoolShare)
+    }
+
+    func write(onto page: inout MetricsPage) {
+        page.gauge(
+            "sluice_safe_mode", help: "1 while a lane keeps its share of the limits alone.",
+            value: .signed(isActive ? 1 : 0))
+        page.add("sluice_safe_granted_total", help: "Requests let in without shared state.", granted)
+        page.add("sluice_safe_denied_total", help: "Requests that a lane's share had no room for.", denied)
+        page.add("sluice_safe_closed_total", help: "Requests refused because a limit is closed without Redis.", closed)
+        page.add("sluice_holds_asserted_total", help: "Running reservations that another Redis was told of.", asserted)
+        page.gauge(
+            "sluice_spool_percent", help: "How much of the fullest lane's spool is taken.",
+            value: .signed(Int64(spoolShare * 100)))
+    }
+}
