@@ -44,7 +44,7 @@ asking() {
 start_cluster() {
     mkdir -p "$state/run" "$state/log"
     Scripts/lib/certificates "$state"
-    if ! is_running redis; then
+    if [[ $(setting redis.address) == unix:* ]] && ! is_running redis; then # another Redis is somebody else's to start
         launch redis redis-server --port 0 --unixsocket "$state/redis.sock" --unixsocketperm 700 --dir "$state" \
             --appendonly yes --maxmemory-policy noeviction --save ''
         await Redis 30 "$state/log/redis.log" redis_answers

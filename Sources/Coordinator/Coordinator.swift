@@ -259,7 +259,7 @@ final class Coordinator: @unchecked Sendable {
         note(.warning, "node_left", "node \(node)")
     }
 
-    var redisIsReady: Bool { !redis.isDegraded }
+    var redisIsReady: Bool { !redis.isImpaired }
 
     /// What is not as it should be, though nodes are served.
     var warnings: [String] {

@@ -167,7 +167,7 @@ final class Node: @unchecked Sendable {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
-        if gateways[0].redis.isDegraded {
+        if gateways[0].redis.isImpaired {
             warnings.append(
                 "Redis cannot be used: this node keeps its share of the limits, and hard budgets are closed")
         }

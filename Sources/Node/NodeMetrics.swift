@@ -150,7 +150,7 @@ struct LaneReading: Sendable {
     init(_ gateway: Gateway) {
         metrics = gateway.metrics
         redis = gateway.redis.metrics
-        redisIsReady = !gateway.redis.isDegraded
+        redisIsReady = !gateway.redis.isImpaired
         primaries = gateway.redis.primaries
         listener = gateway.listenerCounts
         requestsUnderWay = gateway.openRequests

@@ -25,8 +25,8 @@ enum RedisAccess {
             let redis = plan.open(on: lane, seed: Host.randomSeed())
             let reader = LedgerReader(redis)
             var hasBegun = false
-            redis.onReady = { _ in
-                guard !hasBegun, !redis.isDegraded else { return }
+            func begin() {
+                guard !hasBegun else { return }
                 hasBegun = true
                 lane.spawn {
                     do throws(StoreError) {
@@ -36,9 +36,12 @@ enum RedisAccess {
                     }
                 }
             }
+            redis.onReady = { _ in if !redis.isImpaired { begin() } }
             redis.start()
             lane.schedule(after: .seconds(5)) {
                 guard !hasBegun else { return }
+                // Of a cluster, what can be read without one of its primaries is read.
+                if redis.primaries.contains(where: \.isReady) { return begin() }
                 let reason = redis.lastFailure ?? "does not answer"
                 Program.fail(
                     ExitCode.unavailable, "\(place): \(reason)",

@@ -38,6 +38,42 @@ import Wire
         }
     }
 
+    @Test func `an id that comes to two nodes at once runs once, also on blocks`() async throws {
+        try await withCluster(org: "limit = 4000 concurrent") { cluster in
+            var loads: [TestCluster.Running] = []
+            for node in [1, 2] {
+                loads.append(
+                    try await cluster.beginTool(
+                        ["bench", "--requests", "1000000", "--concurrency", "8", "--warmup", "0", "--json"], node: node)
+                )
+            }
+            for node in [1, 2] {
+                try await cluster.wait("a hot key") {
+                    try await cluster.metric("sluice_leased_requests_total", node: node) > 500
+                }
+            }
+            let callers = try [1, 2].map { try Caller(cluster, node: $0) }
+            for caller in callers { try await caller.connected() }
+            var chance = Chance(seed: 5)
+            for round in 0..<20 {
+                let id = chance.identifier()
+                let outcomes = await withTaskGroup(of: Caller.Outcome.self) { group in
+                    for place in 0..<6 {
+                        group.addTask {
+                            await callers[place % 2].ask("hi\nsim: tokens=2 tag=\(id.hex)") { $0.idempotencyKey = id }
+                        }
+                    }
+                    return await group.reduce(into: []) { $0.append($1) }
+                }
+                #expect(outcomes.count { $0.end != nil } == 1, "round \(round): \(outcomes.map(\.result))")
+                #expect(outcomes.count { $0.refusal?.code == .duplicate } == 5)
+                try await cluster.wait("what the provider served") { cluster.log("sim").contains("served \(id.hex) ") }
+                #expect(cluster.log("sim").components(separatedBy: "served \(id.hex) ").count == 2)
+            }
+            for load in loads { await load.child.end() }
+        }
+    }
+
     @Test func `what was answered is in the books of a node that was killed, once it is back`() async throws {
         try await withCluster(org: "limit = 4000 concurrent") { cluster in
             // Redis stops for a moment, so that what the blocks' requests used is nowhere but in the spool when the node dies.

@@ -15,7 +15,9 @@ import Wire
         return found
     }
 
-    static let orgSections = (1...6).map { "[org o\($0)]\nlimit = 1M requests / minute\n[team o\($0)/t]\n" }.joined()
+    static let orgSections = (1...6).map {
+        "[org o\($0)]\nlimit = 1M requests / minute\nlimit = $100 / month\n[team o\($0)/t]\n"
+    }.joined()
 
     @Test func `on Redis Cluster everything works, and a dead primary disturbs no other org`() async throws {
         try await withCluster(Self.orgSections, org: "limit = $100 / month\nlimit = 64 concurrent", redis: .cluster) {

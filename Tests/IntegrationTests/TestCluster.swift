@@ -70,7 +70,7 @@ final class TestCluster: @unchecked Sendable {
             state-directory = state
             [redis main]
             \(redisLines)
-            command-timeout = 250ms
+            command-timeout = \(redisKind == .single ? "250ms" : "1s")
             [tls cluster]
             ca = state/pki/ca.pem
             certificate = state/pki/node.pem

@@ -57,6 +57,12 @@ final class BlockingRedis {
         return try QuotaReplyReader.reserve(reply, of: call)
     }
 
+    /// True when the id was new.
+    func remember(_ call: ReserveCall, grantedAt: Int64) throws -> Bool {
+        let command = codec.remembering(call, grantedAt: grantedAt)
+        return try exchange { command.write(into: &$0) } == .status("OK")
+    }
+
     func extend(_ call: ExtendCall) throws -> ExtendReply {
         let name = try name(.reserve)
         let reply = try exchange { codec.write(call, script: name, into: &$0) }

@@ -50,7 +50,7 @@ import Testing
             network.servers[endpoint] = server(body: { body(host, $0) })
         }
         let redis = open(network)
-        network.run(.seconds(1)) { !redis.isDegraded }
+        network.run(.seconds(1)) { !redis.isImpaired }
         network.clearLog()
         return (network, redis)
     }
@@ -86,9 +86,9 @@ import Testing
             return #expect(Bool(false), "\(String(describing: answer))")
         }
         network.run(.seconds(1))
-        #expect(redis.isDegraded && redis.lastFailure?.contains("refused") == true)
+        #expect(redis.isImpaired && redis.lastFailure?.contains("refused") == true)
         for endpoint in Self.hosts { network.servers[endpoint] = Self.server() }
-        #expect(network.run(.seconds(1)) { !redis.isDegraded })
+        #expect(network.run(.seconds(1)) { !redis.isImpaired })
     }
 
     @Test func movedIsFollowedOnceAndRememberedAtOnce() {
@@ -124,7 +124,7 @@ import Testing
         #expect(redis.metrics.connects.value == 4)
         network.run(.seconds(20))
         network.servers[.host("new", port: 7000)] = nil
-        #expect(!redis.isDegraded && redis.lastFailure == nil, "a guest that is not needed any more is let go")
+        #expect(!redis.isImpaired && redis.lastFailure == nil, "a guest that is not needed any more is let go")
     }
 
     @Test func aCircleEndsInAnError() {
@@ -185,18 +185,18 @@ import Testing
         let redis = Self.open(network)
         var changes: [Bool] = []
         redis.onReady = { changes.append($0) }
-        network.run(.seconds(1)) { !redis.isDegraded }
+        network.run(.seconds(1)) { !redis.isImpaired }
         #expect(changes == [false, false, false])
         network.servers[Self.hosts[0]] = nil
         guard case .failure(let error)? = Self.get("bar", redis, network) else { return #expect(Bool(false)) }
         #expect("\(error)".contains("died"), "what belongs to it fails at once: \(error)")
         #expect(Self.get("foo", redis, network) == .success(.status("OK")))
-        #expect(redis.isDegraded && redis.primaries.map(\.isReady) == [false, true, true])
+        #expect(redis.isImpaired && redis.primaries.map(\.isReady) == [false, true, true])
         #expect(!redis.isDegraded(org: "foo") && redis.isDegraded(org: "bar"))
         network.run(.seconds(3))
         (owners, epoch) = (["r", "b", "c"], 2)
         let begun = network.now
-        #expect(network.run(.seconds(1)) { !redis.isDegraded })
+        #expect(network.run(.seconds(1)) { !redis.isImpaired })
         #expect(network.now - begun <= .milliseconds(210), "the map is asked five times a second")
         #expect(Self.get("bar", redis, network) == .success(.status("OK")))
         #expect(changes == [false, false, false, true], "its data may be older")
@@ -210,13 +210,13 @@ import Testing
         network.servers[Self.hosts[1]] = Self.server(slots: { Self.slots(["old", "b", "c"]) }, epoch: { 4 })
         let redis = Self.open(network)
         network.run(.seconds(30))
-        #expect(redis.primaries.map(\.address) == ["a:7000", "b:7000", "c:7000"] && !redis.isDegraded)
+        #expect(redis.primaries.map(\.address) == ["a:7000", "b:7000", "c:7000"] && !redis.isImpaired)
     }
 
     @Test func whenAllPrimariesAreGoneReplicasAndSeedsAreAsked() {
         let (network, redis) = Self.three { host, _ in .status(host) }
         network.servers = [.host("r", port: 7000): Self.server(slots: { Self.slots(["r", "r", "r"]) }, epoch: { 9 })]
-        network.run(.seconds(10)) { !redis.isDegraded }
+        network.run(.seconds(10)) { !redis.isImpaired }
         #expect(redis.primaries.map(\.address) == ["r:7000"])
         #expect(Self.get("foo", redis, network) == .success(.status("OK")))
     }

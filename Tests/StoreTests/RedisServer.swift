@@ -23,10 +23,11 @@ final class RedisServer: @unchecked Sendable {
     }
 
     /// A cluster of one server, which has all slots.
-    static func wholeCluster() throws -> RedisServer {
-        let server = try RedisServer([
-            "--port", "\(freePort())", "--cluster-enabled", "yes", "--cluster-port", "\(freePort())",
-        ])
+    static func wholeCluster(_ arguments: [String] = []) throws -> RedisServer {
+        let server = try RedisServer(
+            [
+                "--port", "\(freePort())", "--cluster-enabled", "yes", "--cluster-port", "\(freePort())",
+            ] + arguments)
         let redis = try BlockingRedis(path: server.socketPath)
         _ = try redis.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         for _ in 0..<1000 {

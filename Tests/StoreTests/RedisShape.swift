@@ -18,6 +18,7 @@ final class RedisShape: @unchecked Sendable {
     private let input = Pipe()
     private let output = Pipe()
 
+    /// `nodeTimeout`: ms until a server counts as failed; long where none shall.
     init(_ kind: String, nodeTimeout: Int = 2000) throws {
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -59,7 +60,9 @@ final class RedisShape: @unchecked Sendable {
 
     /// redis-cli's answer.
     @discardableResult
-    func cli(_ port: UInt16, _ words: String...) throws -> String {
+    func cli(_ port: UInt16, _ words: String...) throws -> String { try cli(port, words) }
+
+    func cli(_ port: UInt16, _ words: [String]) throws -> String {
         let asked = Process()
         let answer = Pipe()
         asked.executableURL = URL(fileURLWithPath: "/usr/bin/redis-cli")
@@ -87,10 +90,22 @@ final class RedisShape: @unchecked Sendable {
         throw RedisServerFailure.failed("nobody has \(key)")
     }
 
+    /// A replica of the server on `port`.
+    func replica(of port: UInt16) throws -> UInt16 {
+        let primary = try identity(port)
+        for line in try cli(port, "cluster", "nodes").split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count > 3, words[3] == primary, words[2].contains("slave") else { continue }
+            let address = words[1].prefix { $0 != "@" }
+            if let port = address.split(separator: ":").last.flatMap({ UInt16($0) }) { return port }
+        }
+        throw RedisServerFailure.failed("\(port) has no replica")
+    }
+
     func identity(_ port: UInt16) throws -> String { try cli(port, "cluster", "myid") }
 
     /// Waits until the condition holds.
-    func wait(_ what: String, seconds: Double = 30, _ condition: () async throws -> Bool) async throws {
+    static func wait(_ what: String, seconds: Double = 30, _ condition: () async throws -> Bool) async throws {
         let end = ContinuousClock.now + .seconds(seconds)
         while try await !condition() {
             guard ContinuousClock.now < end else {
@@ -105,15 +120,19 @@ final class RedisShape: @unchecked Sendable {
 final class LaneRedis: @unchecked Sendable {
     let lane: Lane
     let redis: Redis
+    /// Lives as long as this does.
+    private let servers: AnyObject
 
     init(
-        _ place: RedisPlace, timeout: Duration = .seconds(2), _ configure: (inout RedisConfiguration) -> Void = { _ in }
+        _ place: RedisPlace, of servers: AnyObject, timeout: Duration = .seconds(2), tls: TLSContext? = nil,
+        _ configure: (inout RedisConfiguration) -> Void = { _ in }
     ) throws {
+        self.servers = servers
         lane = try #require(try Lane.start(count: 1, name: "shape").first)
         var configuration = RedisConfiguration()
         configuration.commandTimeout = timeout
         configure(&configuration)
-        redis = Redis(place, network: LaneNetwork(lane: lane), configuration: configuration, seed: 1)
+        redis = Redis(place, network: LaneNetwork(lane: lane, tls: tls), configuration: configuration, seed: 1)
         lane.execute { [self] in redis.start() }
     }
 

@@ -12,7 +12,8 @@ import Testing
     private static func open(_ shape: RedisShape, access: RedisConfiguration = RedisConfiguration()) throws -> LaneRedis
     {
         try LaneRedis(
-            .sentinel(RedisShape.endpoints(shape.sentinels), primary: "quota", access), timeout: .milliseconds(250))
+            .sentinel(RedisShape.endpoints(shape.sentinels), primary: "quota", access), of: shape,
+            timeout: .milliseconds(250))
     }
 
     private static func primary(_ lane: LaneRedis) async -> String { await lane.look { $0.primaries[0].address } }
@@ -20,17 +21,17 @@ import Testing
     @Test func whenThePrimaryIsKilledItsSuccessorIsFound() async throws {
         let shape = try RedisShape("sentinel")
         let lane = try Self.open(shape)
-        try await shape.wait("the primary") { await lane.look { !$0.isDegraded } }
+        try await RedisShape.wait("the primary") { await lane.look { !$0.isImpaired } }
         let first = await Self.primary(lane)
         #expect(first == "127.0.0.1:\(shape.servers[0])")
         #expect(await lane.send("SET", "a", "1") == .success(.status("OK")))
-        try await shape.wait("the replicas") {
+        try await RedisShape.wait("the replicas") {
             try shape.servers.dropFirst().allSatisfy { try shape.cli($0, "get", "a") == "1" }
         }
         let changes = Mutex<[Bool]>([])
         await lane.look { $0.onReady = { changed in changes.withLock { $0.append(changed) } } }
         shape.signal(shape.servers[0], SIGKILL)
-        try await shape.wait("a new primary", seconds: 60) {
+        try await RedisShape.wait("a new primary", seconds: 60) {
             await lane.send("SET", "b", "2") == .success(.status("OK"))
         }
         #expect(await Self.primary(lane) != first)
@@ -40,23 +41,25 @@ import Testing
     }
 
     @Test func aPrimaryThatLosesItsRoleIsLeftThoughItStillAnswers() async throws {
-        let shape = try RedisShape("sentinel")
+        let shape = try RedisShape("sentinel", nodeTimeout: 15_000)
         let lane = try Self.open(shape)
-        try await shape.wait("the primary") { await lane.look { !$0.isDegraded } }
+        try await RedisShape.wait("the primary") { await lane.look { !$0.isImpaired } }
         let first = await Self.primary(lane)
-        try await shape.wait("the sentinels' consent") {
+        try await RedisShape.wait("the sentinels' consent") {
             try shape.cli(shape.sentinels[0], "sentinel", "failover", "quota") == "OK"
         }
-        try await shape.wait("the change", seconds: 60) { await Self.primary(lane) != first }
-        try await shape.wait("writing", seconds: 60) { await lane.send("SET", "a", "1") == .success(.status("OK")) }
+        try await RedisShape.wait("the change", seconds: 60) { await Self.primary(lane) != first }
+        try await RedisShape.wait("writing", seconds: 60) {
+            await lane.send("SET", "a", "1") == .success(.status("OK"))
+        }
         let old = try #require(first.split(separator: ":").last.flatMap { UInt16($0) })
-        try await shape.wait("the old one obeys") { try shape.cli(old, "role").hasPrefix("slave") }
-        try await shape.wait("and has what was written") { try shape.cli(old, "get", "a") == "1" }
+        try await RedisShape.wait("the old one obeys") { try shape.cli(old, "role").hasPrefix("slave") }
+        try await RedisShape.wait("and has what was written") { try shape.cli(old, "get", "a") == "1" }
         await lane.close()
     }
 
     @Test func whoSentinelsNameMustSayThatItIsThePrimary() async throws {
-        let shape = try RedisShape("sentinel")
+        let shape = try RedisShape("sentinel", nodeTimeout: 15_000)
         // Straight to a replica, as a sentinel that lags behind would send us.
         let failure: String = await {
             guard let lane = try? Lane.start(count: 1, name: "role").first else { return "no lane" }
@@ -82,20 +85,20 @@ import Testing
     }
 
     @Test func anUnknownNameAndAWrongPasswordAreSaidClearly() async throws {
-        let shape = try RedisShape("sentinel")
+        let shape = try RedisShape("sentinel", nodeTimeout: 15_000)
         let stranger = try LaneRedis(
-            .sentinel(RedisShape.endpoints(shape.sentinels), primary: "other", RedisConfiguration()))
-        try await shape.wait("the reason") {
+            .sentinel(RedisShape.endpoints(shape.sentinels), primary: "other", RedisConfiguration()), of: shape)
+        try await RedisShape.wait("the reason") {
             let failure = await stranger.look { $0.lastFailure } ?? ""
             return failure.contains("no sentinel names the primary 'other'") && failure.contains("No such master")
         }
         await stranger.close()
         for port in shape.sentinels { try shape.cli(port, "acl", "setuser", "default", "resetpass", ">opensesame") }
         let wrong = try Self.open(shape)
-        try await shape.wait("the reason") { await wrong.look { $0.lastFailure }?.contains("NOAUTH") ?? false }
+        try await RedisShape.wait("the reason") { await wrong.look { $0.lastFailure }?.contains("NOAUTH") ?? false }
         await wrong.close()
         let right = try Self.open(shape, access: RedisConfiguration(password: Secret("opensesame")))
-        try await shape.wait("the primary") { await right.look { !$0.isDegraded } }
+        try await RedisShape.wait("the primary") { await right.look { !$0.isImpaired } }
         await right.close()
     }
 }

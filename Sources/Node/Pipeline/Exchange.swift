@@ -134,16 +134,40 @@ final class Exchange: @unchecked Sendable {
     /// Asks for quota; the answer is there when `reservedAt` is set.
     func startReservation(_ call: ReserveCall) {
         reservation = call
-        if let lease = gateway.leases.spend(call, timeout: timeout) {
+        if let lease = gateway.leases.spend(call, timeout: timeout), let grant = lease.block.grant {
+            runOnBlock(call, lease, grant)
+        } else {
+            reserveByItself(call)
+        }
+    }
+
+    /// A place on a block is enough for the limits; one plain command more makes sure that an id runs once, on whichever lane.
+    private func runOnBlock(_ call: ReserveCall, _ lease: Lease, _ grant: QuotaGrant) {
+        gateway.quota.remember(call, grantedAt: grant.atMicroseconds) { [self] result in
+            var lease = lease
+            switch result {
+            case .success(true): lease.remembered = call.id
+            case .success(false):
+                // Known: the script that reserves tells what became of it.
+                gateway.leases.giveBack(lease)
+                return reserveByItself(call)
+            case .failure: break  // Redis is away: what the block granted is good for the 1.8 s of its life.
+            }
             self.lease = lease
             reservedAt = gateway.lane.now
-            if lease.block.isNew, let grant = lease.block.grant {
+            if lease.block.isNew {
                 lease.block.isNew = false
                 Pipeline.watchBudgets(self, grant)
             }
-            return
+            latch.open()
         }
-        if gateway.safeMode.mustDecide { return decideAlone(call, isUndone: true) }
+    }
+
+    private func reserveByItself(_ call: ReserveCall) {
+        if gateway.safeMode.mustDecide(call.tenant.org) {
+            decideAlone(call, isUndone: true)
+            return latch.open()
+        }
         gateway.quota.reserve(call) { [self] result in
             reservedAt = gateway.lane.now
             switch result {

@@ -44,6 +44,8 @@ extension Pipeline {
         let call = ReserveCall(
             id: reservation.id, tenant: reservation.tenant, estimate: estimate,
             holdMilliseconds: reservation.holdMilliseconds, limits: reservation.limits)
+        if let lease = exchange.lease { gateway.leases.forget(lease) }
+        exchange.lease?.remembered = nil
         gateway.quota.reserve(call) { result in
             switch result {
             case .success(.denied(let denial)):

@@ -11,6 +11,8 @@ struct Lease {
     /// What it took of the block.
     var estimate: QuotaUse
     let tenant: Tenant
+    /// Its request's id, when Redis remembers it for this place.
+    var remembered: Identifier128?
 }
 
 /// One lane's blocks. No request waits here: while there is no block that it fits in, it is reserved by itself.
@@ -146,7 +148,13 @@ final class Leases {
     }
 
     /// A request never went out, or is reserved by itself now.
-    func giveBack(_ lease: Lease) { lease.block.book.giveBack(lease.estimate) }
+    func giveBack(_ lease: Lease) {
+        lease.block.book.giveBack(lease.estimate)
+        forget(lease)
+    }
+
+    /// The id of its request is free again.
+    func forget(_ lease: Lease) { if let id = lease.remembered { quota.forget(id, of: lease.tenant) } }
 
     /// A request has ended. When this returns its settlement survives the process: in the spool, or on its way to Redis.
     func end(_ lease: Lease, _ use: BlockUse) {

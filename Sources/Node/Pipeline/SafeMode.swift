@@ -13,8 +13,6 @@ final class SafeMode {
     private let lanes: Int
     private var quota = SafeQuota()
     private var spend = SpendMemory()
-    /// Redis answers again, and is told what it may have lost.
-    private var recovery: Int?
     /// Called with each change of `isActive`.
     var onChange: ((Bool) -> Void)?
     /// Nodes that share the limits.
@@ -27,8 +25,6 @@ final class SafeMode {
     /// Running reservations that another Redis was told of.
     private(set) var asserted = Counter()
 
-    /// Recovery is over after this, whatever has not been answered.
-    private static let recoveryLimit = Duration.seconds(2)
     private static let watchInterval = Duration.milliseconds(250)
 
     init(lane: Lane, redis: Redis, lanes: Int) {
@@ -40,8 +36,8 @@ final class SafeMode {
     /// True while the lane decides alone.
     var isActive: Bool { quota.since != nil }
 
-    /// True when Redis is not worth asking.
-    var mustDecide: Bool { redis.isDegraded || recovery != nil }
+    /// True when Redis is not worth asking about this org.
+    func mustDecide(_ org: String) -> Bool { redis.isDegraded(org: org) }
 
     /// Decides about a request that Redis gives no answer on. `isForbidden`: its org wants none let in, or its settlement could not be kept.
     func reserve(_ call: ReserveCall, isForbidden: Bool) -> SafeQuota.Verdict {
@@ -78,29 +74,19 @@ final class SafeMode {
         spend.note(microUSD, on: limits.layout, at: lane.wallClockMicroseconds)
     }
 
-    /// Another server answers: it is told of running reservations and recent settlements before it is trusted.
+    /// Another server answers: it is told of running reservations and recent settlements. They go out before any later command of this
+    /// lane, and are done before it, so that the lane can trust the next answer.
     func recover(_ reservations: [ReserveCall], quota store: QuotaStore, settlements: Settlements) {
-        let round = (recovery ?? 0) + 1
-        var waiting = reservations.count + 1
-        recovery = round
-        func oneDone() {
-            waiting -= 1
-            if waiting == 0, recovery == round { recovery = nil }
-        }
         for call in reservations {
-            store.reserve(call) { [self] result in
-                if case .success(.granted) = result { asserted.add() }
-                oneDone()
-            }
+            store.reserve(call) { [self] result in if case .success(.granted) = result { asserted.add() } }
         }
-        settlements.repeatRecent { oneDone() }
-        lane.schedule(after: SafeMode.recoveryLimit) { [self] in if recovery == round { recovery = nil } }
+        settlements.repeatRecent()
     }
 
     /// Leaves the mode when all is well again.
     private func watch() {
         lane.schedule(after: SafeMode.watchInterval) { [self] in
-            guard !mustDecide else { return watch() }
+            guard !redis.isImpaired else { return watch() }
             quota.end()
             onChange?(false)
         }

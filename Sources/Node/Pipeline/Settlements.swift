@@ -46,7 +46,7 @@ final class Settlements {
 
     /// Settles; `done` is called once, when Redis confirmed or the settlement is kept for later.
     func settle(_ call: SettleCall, done: @escaping () -> Void) {
-        guard !quota.isDegraded else {
+        guard !quota.isDegraded(org: call.tenant.org) else {
             keepFresh(call, mayBeBooked: false)
             return done()
         }
@@ -71,24 +71,15 @@ final class Settlements {
         keep(Kept(call: call, keptAt: now, mayBeBooked: mayBeBooked, entry: entry))
     }
 
-    /// Another Redis answers: what was confirmed in the last minute is said again; `done` when it has been, or cannot be.
-    func repeatRecent(done: @escaping () -> Void) {
-        var calls: [SettleCall] = []
-        while let (call, at) = recent.popFirst() { if lane.now - at < Settlements.recentTime { calls.append(call) } }
-        repeatRecent(calls[...], done)
-    }
-
-    private func repeatRecent(_ calls: ArraySlice<SettleCall>, _ done: @escaping () -> Void) {
-        guard !calls.isEmpty, !quota.isDegraded else { return done() }
-        let part = calls.prefix(256)
-        var left = part.count
-        for call in part {
-            quota.settle(call) { [self] result in
-                if case .failure(let error) = result { keepFresh(call, mayBeBooked: !error.isCertainlyUndone) }
-                left -= 1
-                if left == 0 { repeatRecent(calls.dropFirst(part.count), done) }
-            }
+    /// Another Redis answers: what was confirmed in the last minute is said again.
+    func repeatRecent() {
+        let now = lane.wallClockMicroseconds
+        while let (call, at) = recent.popFirst() {
+            guard lane.now - at < Settlements.recentTime else { continue }
+            // It is still on the books, or lost with the other Redis: nobody can have booked it here meanwhile.
+            keep(Kept(call: call, keptAt: now, mayBeBooked: false, entry: nil))
         }
+        repeatSome()
     }
 
     /// Takes over what another process left in the spool.
@@ -118,10 +109,14 @@ final class Settlements {
 
     /// As fast as Redis takes them, 256 at a time; while it takes none, four times a second one looks.
     private func repeatSome() {
-        guard !quota.isDegraded, repeating == 0 else { return repeatLater() }
-        repeating = min(256, waiting.count)
-        for _ in 0..<repeating {
-            guard let kept = waiting.popFirst() else { return }
+        guard repeating == 0 else { return repeatLater() }
+        var batch: [Kept] = []
+        for _ in 0..<min(256, waiting.count) {
+            guard let kept = waiting.popFirst() else { break }
+            if quota.isDegraded(org: kept.call.tenant.org) { keep(kept) } else { batch.append(kept) }
+        }
+        repeating = batch.count
+        for kept in batch {
             quota.settle(kept.call) { [self] result in
                 repeating -= 1
                 switch result {

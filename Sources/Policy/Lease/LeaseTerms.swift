@@ -10,6 +10,8 @@ public struct LeaseTerms: Sendable {
 
     /// How long a block may be spent, from the moment at which it was asked for: 2 s less a tenth, because clocks differ.
     public static let life = Duration.milliseconds(1_800)
+    /// The same by Redis' clock, in µs, from the moment at which it is granted: for token buckets (reserve.lua).
+    static let span: Int64 = 2_000_000
     /// A block for fewer requests is not worth its reservation.
     public static let fewest: Int64 = 4
     /// The most tokens of each kind in one block, so that it and each part of it can be counted exactly.
@@ -17,7 +19,8 @@ public struct LeaseTerms: Sendable {
     /// What a block may take of a limit: one of so many parts.
     static let share: Int64 = 20
 
-    /// Nil when the limits cannot be leased: a sliding log counts each request at its own time.
+    /// Nil when the limits cannot be leased: a sliding log counts each request at its own time, and a token bucket that is full again
+    /// within two lives of a block has no room to count one late.
     public init?(_ limits: LimitSet) {
         var smallest: [LimitUnit: Int64] = [:]
         var windows: Set<Int64> = []
@@ -26,7 +29,8 @@ public struct LeaseTerms: Sendable {
             case .log: return nil
             case .budget where limit.isSoft: continue
             case .window, .counter, .budget: windows.insert(rule.numbers.b)
-            case .bucket, .concurrency: break
+            case .bucket: if rule.numbers.d <= 2 * LeaseTerms.span { return nil }
+            case .concurrency: break
             }
             let amount = min(limit.amount, limit.burst) / LeaseTerms.share
             smallest[limit.unit] = min(smallest[limit.unit] ?? amount, amount)

@@ -139,18 +139,18 @@ extension QuotaModel.Account {
     }
 
     /// Charges one limit; `wait` is nil when there was room. `left` is after the charge, or before it when there was none.
-    /// `known` is what the request reserved before, when it is extended.
+    /// `known` is what the request reserved before, when it is extended. A token bucket counts what may be spent later, a block, as if all
+    /// of it were spent at `spentBy`: then its refill begins no earlier than for what is really spent.
     mutating func charge(
         _ rule: LimitRule, field: String, cost: Int64, id: Identifier128,
-        known: (amount: Int64, reservedAt: Int64)? = nil,
-        at now: Int64
+        known: (amount: Int64, reservedAt: Int64)? = nil, spentBy: Int64 = 0, at now: Int64
     ) -> (left: Int64, wait: Int64?) {
         let (a, b, c, d) = rule.numbers
         let state = counters[field] ?? (0, 0, 0)
         switch rule.kind {
         case .bucket:
             let time = rule.refill(cost)
-            let arrival = max(state.start, now)
+            let arrival = max(state.start, now, spentBy)
             let left = d - (arrival - now) - time
             if left < 0 { return (left + time, time > d ? QuotaRetry.neverNumber : -left) }
             counters[field] = (arrival + time, 0, 0)

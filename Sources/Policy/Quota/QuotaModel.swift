@@ -36,7 +36,9 @@ public struct QuotaModel: Sendable {
                 let rule = call.limits.layout.rules[index]
                 let field = call.limits.limits[index].field
                 let cost = call.estimate.amount(of: rule.unit, requests: call.requests)
-                let verdict = account.charge(rule, field: field, cost: cost, id: call.id, at: now)
+                let verdict = account.charge(
+                    rule, field: field, cost: cost, id: call.id, spentBy: call.isBlock ? now + LeaseTerms.span : now,
+                    at: now)
                 remaining.append(rule.remaining(max(0, verdict.left)))
                 if let wait = verdict.wait, wait > (worst?.wait ?? -1) {
                     worst = (index, wait, rule.remaining(max(0, verdict.left)))

@@ -96,6 +96,32 @@ struct QuotaCodec: ~Copyable {
         }
     }
 
+    /// The key under which a request is remembered.
+    static func recordKey(of id: Identifier128, _ tenant: Tenant) -> [UInt8] {
+        var key = ByteBuffer()
+        KeySchema.appendRecordPrefix(of: tenant, to: &key)
+        KeySchema.appendRecord(id, to: &key)
+        return key.array()
+    }
+
+    /// The command that remembers a request which runs on a block, as reserve.lua remembers one that is reserved by itself:
+    /// but it holds nothing of its own.
+    func remembering(_ call: ReserveCall, grantedAt: Int64) -> RedisCommand {
+        let use = call.estimate
+        var record = [UInt8(ascii: "R")]
+        for (number, bytes) in [
+            (grantedAt, 7), (use.inputTokens, 3), (use.outputTokens, 3), (use.microUSD, 6), (0, 7),
+        ] {
+            for place in stride(from: bytes - 1, through: 0, by: -1) {
+                record.append(UInt8(truncatingIfNeeded: number >> Int64(8 * place)))
+            }
+        }
+        return RedisCommand(parts: [
+            Array("SET".utf8), QuotaCodec.recordKey(of: call.id, call.tenant), record, Array("NX".utf8),
+            Array("PX".utf8), Array("\(times.recordMilliseconds)".utf8),
+        ])
+    }
+
     /// Ledger records, each with its place in the sums.
     private mutating func write(
         _ attempts: [LedgerEntry], id: Identifier128, tenant: Tenant, into output: inout ByteBuffer

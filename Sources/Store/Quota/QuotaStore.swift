@@ -16,8 +16,11 @@ public final class QuotaStore {
         codec = QuotaCodec(times: times, retention: retention)
     }
 
-    /// True when Redis is not worth asking.
-    public var isDegraded: Bool { redis.isDegraded }
+    /// True when Redis is not worth asking about this org.
+    public func isDegraded(org: String) -> Bool { redis.isDegraded(org: org) }
+
+    /// True when Redis is not worth asking about some orgs.
+    public var isImpaired: Bool { redis.isImpaired }
 
     /// May this request run? `then` hears the answer once, on the lane.
     ///
@@ -54,6 +57,32 @@ public final class QuotaStore {
                 then(
                     result.flatMap { reply in Result { () throws(StoreError) in try QuotaReplyReader.settle(reply) } })
             })
+    }
+
+    /// Remembers the id of a request that runs on a block granted at `grantedAt` (Redis' clock, µs). `then` hears whether it is new;
+    /// when it is not, nothing was written, and `reserve` tells what became of it.
+    public func remember(
+        _ call: ReserveCall, grantedAt: Int64, then: @escaping (Result<Bool, StoreError>) -> Void
+    ) {
+        redis.send(
+            codec.remembering(call, grantedAt: grantedAt), slot: KeySchema.slot(ofOrg: call.tenant.org)
+        ) { result in
+            then(
+                result.flatMap { reply in
+                    switch reply {
+                    case .status: .success(true)
+                    case .null: .success(false)
+                    default: .failure(.unexpectedReply("SET replied \(reply.shape)"))
+                    }
+                })
+        }
+    }
+
+    /// A request that was remembered as new never went out, or is to be reserved by itself: its id is free again.
+    public func forget(_ id: Identifier128, of tenant: Tenant) {
+        let command = RedisCommand(parts: [Array("UNLINK".utf8), QuotaCodec.recordKey(of: id, tenant)])
+        // Should it be lost, the id stays taken until its record ends, as after a reservation that was given back.
+        redis.send(command, slot: KeySchema.slot(ofOrg: tenant.org)) { _ in }
     }
 
     /// How do the limits of this request stand? Nothing is written; the call's id and hold have no meaning.

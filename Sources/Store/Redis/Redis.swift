@@ -111,15 +111,15 @@ public final class Redis {
         }
     }
 
-    /// True when shared state must not be relied upon: no ready connection, or several timeouts in a row; of a cluster, to any primary.
-    public var isDegraded: Bool {
+    /// True when some server cannot be used. That says nothing about one org: in a cluster most may be well.
+    public var isImpaired: Bool {
         switch shape {
         case .one(let connection, _): connection.isDegraded
-        case .cluster(let cluster): cluster.isDegraded
+        case .cluster(let cluster): cluster.isImpaired
         }
     }
 
-    /// The same for what belongs to one org: in a cluster others may be well.
+    /// True when an org's shared state must not be relied upon: its server has no ready connection, or several timeouts in a row.
     public func isDegraded(org: String) -> Bool {
         switch shape {
         case .one(let connection, _): connection.isDegraded

@@ -1,6 +1,7 @@
 // A lane's connection to Redis: made ready, kept alive, made again; commands go out in order, each with a deadline.
 
 import Core
+import Net
 import Telemetry
 
 /// One connection of one lane, over its whole life. Used on its lane only.
@@ -91,6 +92,8 @@ public final class RedisConnection {
     public internal(set) var serverIdentity: String?
     /// In a cluster: follows replies that say where else a command belongs.
     weak var redirector: (any RedisRedirector)?
+    /// In a cluster: the address that it is made for.
+    var address: Endpoint?
     /// Called at each change of state.
     public var onStateChange: ((State) -> Void)?
     /// Called each time it becomes ready; true when the server is not the one of the connection before.

@@ -31,7 +31,11 @@ end
 
 local input, output, micro, hold, width, life, groups, id = read('<ddddddBc16', ARGV[1])
 local reserved, bucket, mask = now, floor((now + hold) / width) + 1, 0
-local places = #ARGV[1] == 73 and read('<d', ARGV[1], 66) or 1
+local places, from = 1, now
+if #ARGV[1] == 73 then
+  -- A token bucket counts a block as if all of it were spent at the end of its life, 2 s: what is spent before is never too early.
+  places, from = read('<d', ARGV[1], 66), now + 2000000
+end
 local cost, estimate = {places, input, output, input + output, places, micro}, nil
 if extends then
   if not record then return 'U' .. write('<d', now) end
@@ -102,7 +106,7 @@ for s = 2, groups + 1 do
       room = 0 -- nothing is asked of it
       if kind == 5 then value = value - 1 elseif kind == 4 then log = log + 1 end
     elseif kind == 1 then
-      local tat = state and max(read('<d', state), now) or now
+      local tat = state and max(read('<d', state), from) or from
       local long = refill(want, a, b, c)
       tat = tat + long
       room = d - (tat - now)

@@ -5,7 +5,7 @@ import Net
 
 extension RedisCluster {
     /// True while a primary cannot be used: then the map is asked for often.
-    private var isTroubled: Bool { isDegraded }
+    private var isTroubled: Bool { isImpaired }
 
     /// Something hints at a change of the map.
     func wantMap() {

@@ -9,7 +9,7 @@ extension RedisCluster: RedisRedirector {
     private static let parkLimit = 4096
 
     func follow(_ message: String, _ pending: RedisConnection.Pending, on connection: RedisConnection) -> Bool {
-        guard let endpoint = connections.first(where: { $0.value === connection })?.key else { return false }
+        guard let endpoint = connection.address else { return false }
         if message.hasPrefix("CLUSTERDOWN") || message.hasPrefix("READONLY") { wantMap() }
         guard let redirection = Redirection(message, from: endpoint), let call = routed(pending) else { return false }
         connection.metrics.redirections.add()

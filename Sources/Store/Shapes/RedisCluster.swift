@@ -87,7 +87,7 @@ final class RedisCluster {
     // MARK: - How it is
 
     /// True when a primary cannot be used, or a slot has none.
-    var isDegraded: Bool {
+    var isImpaired: Bool {
         guard let map, map.isComplete else { return true }
         return table.contains { $0.isDegraded }
     }
@@ -97,7 +97,7 @@ final class RedisCluster {
         for (endpoint, connection) in connections {
             if let reason = connection.lastFailure { return "\(endpoint): \(reason)" }
         }
-        return isDegraded ? "not every slot has an owner that can be used" : nil
+        return isImpaired ? "not every slot has an owner that can be used" : nil
     }
 
     var metrics: RedisMetrics {
@@ -151,6 +151,7 @@ final class RedisCluster {
         let connection = RedisConnection(
             dialer: network.dialer(to: endpoint), configuration: configuration, seed: chance)
         connection.redirector = self
+        connection.address = endpoint
         var isReplacement = isReplacement
         connection.onReady = { [weak self] changed in
             guard let self else { return }
