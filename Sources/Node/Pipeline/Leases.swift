@@ -88,7 +88,7 @@ final class Leases {
     /// Paths that are remembered; beyond, those that rest are forgotten.
     private static let pathLimit = 8_192
     /// How often blocks are looked at, and the longest that an ended request waits for its part.
-    private static let beat = Duration.milliseconds(50)
+    private static let beat = Duration.milliseconds(100)
     /// After a block was denied, the exact script has the word for so long.
     private static let pause = Duration.milliseconds(500)
     /// How long a part is repeated whose record Redis may have forgotten.
@@ -192,7 +192,7 @@ final class Leases {
         else { return }
         path.isAsking = true
         let id = Identifier128(high: chance.next(), low: chance.next())
-        let hold = requestTimeout.milliseconds + LeaseTerms.life.milliseconds + 60_000
+        let hold = requestTimeout.milliseconds + LeaseTerms.longestLife.milliseconds + 60_000
         let call = ReserveCall(
             block: id, of: size.requests, tenant: tenant, estimate: size.use, holdMilliseconds: hold,
             limits: path.limits)

@@ -53,6 +53,9 @@ extension QuotaModel {
         let reservedAt: Int64
         let old: Int64
         let new: Int64
+        /// What a part of a block gives back to a token bucket counts where more than half of its burst is used: one that was empty since
+        /// has refilled for it already.
+        let isPart: Bool
     }
 
     struct Account: Sendable {
@@ -139,18 +142,18 @@ extension QuotaModel.Account {
     }
 
     /// Charges one limit; `wait` is nil when there was room. `left` is after the charge, or before it when there was none.
-    /// `known` is what the request reserved before, when it is extended. A token bucket counts what may be spent later, a block, as if all
-    /// of it were spent at `spentBy`: then its refill begins no earlier than for what is really spent.
+    /// `known` is what the request reserved before, when it is extended. A token bucket counts a block as if all of it
+    /// were spent at the end of its life: its refill begins no earlier than for what is really spent.
     mutating func charge(
         _ rule: LimitRule, field: String, cost: Int64, id: Identifier128,
-        known: (amount: Int64, reservedAt: Int64)? = nil, spentBy: Int64 = 0, at now: Int64
+        known: (amount: Int64, reservedAt: Int64)? = nil, isBlock: Bool = false, at now: Int64
     ) -> (left: Int64, wait: Int64?) {
         let (a, b, c, d) = rule.numbers
         let state = counters[field] ?? (0, 0, 0)
         switch rule.kind {
         case .bucket:
             let time = rule.refill(cost)
-            let arrival = max(state.start, now, spentBy)
+            let arrival = max(state.start, now + (isBlock ? LeaseTerms.span(ofBurst: d) : 0))
             let left = d - (arrival - now) - time
             if left < 0 { return (left + time, time > d ? QuotaRetry.neverNumber : -left) }
             counters[field] = (arrival + time, 0, 0)
@@ -272,7 +275,10 @@ extension QuotaModel.Account {
         switch rule.kind {
         case .concurrency, .budget: return
         case .bucket:
-            let moved = max(now, max(state.start, now) + rule.refill(step.new) - rule.refill(step.old))
+            let arrival = max(state.start, now)
+            var back = rule.refill(step.old) - rule.refill(step.new)
+            if step.isPart, back > 0 { back = min(back, max(0, arrival - now - rule.numbers.d / 2)) }
+            let moved = max(now, arrival - back)
             counters[field] = (moved, 0, 0)
             till = max(till, moved)
         case .window:

@@ -13,7 +13,7 @@ extension QuotaModel {
         let isAll = call.isLast || call.requests >= left.requests
         let covers = isAll ? rest : call.covers.lowered(to: rest)
         let requests = isAll ? left.requests : call.requests
-        let real = Real(use: call.use, requests: Int64(call.uses.count))
+        let real = Real(use: call.use, requests: Int64(call.uses.count), isPart: true)
         let isLate = end(
             found, requests: requests, covers: covers, real, of: call.id, call.tenant, call.limits, at: now)
         let reservedAt = found?.reservedAt ?? now

@@ -37,8 +37,7 @@ public struct QuotaModel: Sendable {
                 let field = call.limits.limits[index].field
                 let cost = call.estimate.amount(of: rule.unit, requests: call.requests)
                 let verdict = account.charge(
-                    rule, field: field, cost: cost, id: call.id, spentBy: call.isBlock ? now + LeaseTerms.span : now,
-                    at: now)
+                    rule, field: field, cost: cost, id: call.id, isBlock: call.isBlock, at: now)
                 remaining.append(rule.remaining(max(0, verdict.left)))
                 if let wait = verdict.wait, wait > (worst?.wait ?? -1) {
                     worst = (index, wait, rule.remaining(max(0, verdict.left)))
@@ -85,6 +84,7 @@ public struct QuotaModel: Sendable {
     struct Real {
         let use: QuotaUse
         let requests: Int64
+        var isPart = false
     }
 
     /// Replaces `covers` of a reservation by what really happened; true when its hold had expired before.
@@ -107,7 +107,8 @@ public struct QuotaModel: Sendable {
                     account.spend(rule, field: field, amount: new, at: now)
                 } else if let found {
                     let old = covers.amount(of: rule.unit, requests: requests)
-                    let step = Correction(id: id, reservedAt: found.reservedAt, old: old, new: new)
+                    let step = Correction(
+                        id: id, reservedAt: found.reservedAt, old: old, new: new, isPart: real.isPart)
                     if old != new { account.correct(rule, field: field, by: step, at: now) }
                 }
             }

@@ -31,11 +31,10 @@ end
 
 local input, output, micro, hold, width, life, groups, id = read('<ddddddBc16', ARGV[1])
 local reserved, bucket, mask = now, floor((now + hold) / width) + 1, 0
-local places, from = 1, now
-if #ARGV[1] == 73 then
-  -- A token bucket counts a block as if all of it were spent at the end of its life, 2 s: what is spent before is never too early.
-  places, from = read('<d', ARGV[1], 66), now + 2000000
-end
+-- A token bucket counts a block as if all of it were spent at the end of its life: a fortieth of the bucket's burst, at most 2 s.
+-- Then nothing is spent too early.
+local places, ahead = 1, 0
+if #ARGV[1] == 73 then places, ahead = read('<d', ARGV[1], 66), 2000000 end
 local cost, estimate = {places, input, output, input + output, places, micro}, nil
 if extends then
   if not record then return 'U' .. write('<d', now) end
@@ -106,6 +105,7 @@ for s = 2, groups + 1 do
       room = 0 -- nothing is asked of it
       if kind == 5 then value = value - 1 elseif kind == 4 then log = log + 1 end
     elseif kind == 1 then
+      local from = now + min(ahead, floor(d / 40))
       local tat = state and max(read('<d', state), from) or from
       local long = refill(want, a, b, c)
       tat = tat + long

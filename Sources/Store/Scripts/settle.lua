@@ -102,7 +102,10 @@ for s = 2, groups + 1 do
     elseif record and old ~= new then
       if kind == 1 then
         local tat = state and max(read('<d', state), now) or now
-        tat = max(now, tat + refill(new, a, b, c) - refill(old, a, b, c))
+        local back = refill(old, a, b, c) - refill(new, a, b, c)
+        -- What a block gives back counts where more than half of the burst is used: a bucket that was empty since has refilled for it.
+        if is_part and back > 0 then back = min(back, max(0, tat - now - floor(d / 2))) end
+        tat = max(now, tat - back)
         fresh = write('<d', tat)
         if tat > till then till = tat end
       elseif kind == 2 then
