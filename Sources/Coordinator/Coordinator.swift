@@ -33,6 +33,8 @@ final class Coordinator: @unchecked Sendable {
     private(set) var members = Membership()
     /// How many nodes there were before this start: they come back one after another, and none may believe to be alone.
     private var fleetBefore = 0
+    /// Each node's part of the capacity of providers.
+    private var shares: [String: [UInt32: Int]] = [:]
     private let startedAt: Instant
 
     private var publishTimer: LaneTimer?
@@ -98,6 +100,7 @@ final class Coordinator: @unchecked Sendable {
         resume()
         publishChange()
         tick()
+        split()
         note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
     }
 
@@ -132,6 +135,29 @@ final class Coordinator: @unchecked Sendable {
         }
     }
 
+    /// Splits the capacity of providers that have one among the nodes, each second.
+    private func split() {
+        lane.schedule(after: .seconds(1)) { [self] in
+            var fresh: [String: [UInt32: Int]] = [:]
+            for provider in configuration.published.providers.values {
+                guard let capacity = provider.capacity else { continue }
+                let before = shares[provider.name] ?? [:]
+                let users = members.users(of: provider.name, shares: before, at: lane.now)
+                let next = CapacitySplit.shares(of: capacity, among: users)
+                // Each change is a publication: small ones wait until somebody has too little.
+                let isCalm = users.allSatisfy { number, user in
+                    user.running < user.share && abs((next[number] ?? 0) - user.share) <= max(1, capacity / 20)
+                }
+                fresh[provider.name] = isCalm && before.count == users.count ? before : next
+            }
+            if fresh != shares {
+                shares = fresh
+                publishSoon()
+            }
+            split()
+        }
+    }
+
     /// Sends the whole state to everybody: the same bytes, made once.
     private func publishWhole() {
         let state = publication.snapshot()
@@ -147,6 +173,7 @@ final class Coordinator: @unchecked Sendable {
         guard let bytes = try? FileAccess.read(publishedPath) else { return }
         let (saved, problems) = ClusterSnapshot.read(String(decoding: bytes, as: UTF8.self), file: publishedPath)
         fleetBefore = saved.fleet
+        shares = saved.shares
         guard problems.isEmpty else {
             return note(.warning, "published_unreadable", problems.map(\.description).joined(separator: "; "))
         }
@@ -185,6 +212,8 @@ final class Coordinator: @unchecked Sendable {
         var fresh = configuration.published
         fresh.keys = allKeys
         fresh.fleet = max(1, members.nodes.count, fleetBefore)
+        fresh.shares = shares
+        let isNews = fresh.shares == published.shares
         switch publication.offer(fresh) {
         case .same: break
         case .tooLarge(let bytes):
@@ -193,7 +222,8 @@ final class Coordinator: @unchecked Sendable {
             holding = text
         case .changed(let update, let changed, let removed):
             for subscriber in subscribers.values { subscriber.send(update) }
-            note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed")
+            // Shares move every second under load: that is no news.
+            if isNews { note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed") }
             var saved = fresh
             saved.keys = [:]
             let text = Array(saved.text.utf8)

@@ -36,6 +36,7 @@ final class Gateway: @unchecked Sendable {
     private let writer: LineWriter
     private var lineTimer: LaneTimer?
     private(set) var isDraining = false
+    private var silentSeconds = 0
     /// True when the drain's time is over: new requests are refused.
     private(set) var isDrained = false
 
@@ -143,11 +144,38 @@ final class Gateway: @unchecked Sendable {
             targets[name] = nil
             target.close()
         }
-        for (name, admission) in admissions {
-            if let record = fresh.cluster.providers[name] { admission.use(record) }
-        }
+        useShares()
         // What was taken away is taken from running requests, too.
         for session in sessions.values { session.review() }
+    }
+
+    /// Seconds without news from a coordinator; after some, shares of capacity fall.
+    func noteSilence(seconds: Int) {
+        guard seconds != silentSeconds else { return }
+        silentSeconds = seconds
+        useShares()
+    }
+
+    private func useShares() {
+        for (name, admission) in admissions {
+            if let record = snapshot.cluster.providers[name] { admission.use(record, share: share(of: record)) }
+        }
+    }
+
+    /// Calls at once that this lane may have at a provider whose capacity is split among nodes; nil where it is not.
+    private func share(of provider: ProviderRecord) -> Int? {
+        guard let capacity = provider.capacity else { return nil }
+        let fleet = max(1, snapshot.cluster.fleet)
+        let table = snapshot.cluster.shares[provider.name] ?? [:]
+        // Where others have shares and this node has none yet, it may not take what is theirs.
+        var share = table[UInt32(settings.index)] ?? (table.isEmpty ? capacity / fleet : 1)
+        let least = CapacitySplit.silentShare(of: capacity, nodes: fleet)
+        for _ in 0..<max(0, min(60, silentSeconds - Int(CapacitySplit.silence.milliseconds / 1_000)))
+        where share > least {
+            share = max(least, share - max(1, share / 10))
+        }
+        let lanes = settings.lanes
+        return max(1, share / lanes + (lane.index < share % lanes ? 1 : 0))
     }
 
     /// The provider as this lane reaches it; nil when its settings cannot be used, which is logged.
@@ -182,7 +210,7 @@ final class Gateway: @unchecked Sendable {
         limits.floors = nodes.classFloors
         limits.total = nodes.queueLimit
         limits.team = max(1, nodes.queueLimit / 4)
-        let admission = Admission(record, lane: lane, limits: limits)
+        let admission = Admission(record, share: share(of: record), lane: lane, limits: limits)
         admissions[name] = admission
         return admission
     }

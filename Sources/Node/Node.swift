@@ -25,6 +25,7 @@ final class Node: @unchecked Sendable {
     private var signals: Signals?
     private var reportNumber: UInt32 = 0
     private var isCoordinatorConnected = false
+    private var silentSeconds = 0
     private enum Life { case starting, serving, draining, stopping }
     private var life = Life.starting
     private var lastTurns: [UInt64] = []
@@ -143,6 +144,10 @@ final class Node: @unchecked Sendable {
         first.schedule(after: .seconds(1)) { [self] in
             lastTurns = lanes.map(\.turns)
             lastBeat = first.now
+            silentSeconds = isCoordinatorConnected ? 0 : silentSeconds + 1
+            for gateway in gateways {
+                gateway.lane.execute { [silentSeconds] in gateway.noteSilence(seconds: silentSeconds) }
+            }
             report()
             beat()
         }
@@ -226,6 +231,9 @@ final class Node: @unchecked Sendable {
             report.streams = UInt32(clamping: reading.requestsUnderWay)
             report.requests = reading.metrics.duration.total
             report.residentBytes = UInt64(max(0, Host.residentBytes()))
+            report.targets = reading.queues.map {
+                Report.Target(name: String($0.name.prefix(64)), inFlight: UInt32(clamping: $0.running))
+            }
             link?.report(report)
         }
     }

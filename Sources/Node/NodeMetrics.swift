@@ -143,7 +143,7 @@ struct LaneReading: Sendable {
     var settled: Counter
     var lost: Counter
     var longestTurnNanoseconds: Int64
-    var queues: [(name: String, capacity: Int, waiting: [Int])]
+    var queues: [(name: String, capacity: Int, running: Int, waiting: [Int])]
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
     /// Reads a lane; on its own thread.
@@ -164,7 +164,7 @@ struct LaneReading: Sendable {
         gateway.lane.longestTurnNanoseconds = 0
         targets = gateway.targetStates
         queues = gateway.admissions.sorted { $0.key < $1.key }.map { name, admission in
-            (name, admission.capacity, PriorityClass.allCases.map(admission.waiting))
+            (name, admission.capacity, admission.running, PriorityClass.allCases.map(admission.waiting))
         }
     }
 
@@ -192,6 +192,7 @@ struct LaneReading: Sendable {
                 continue
             }
             queues[place].capacity += queue.capacity
+            queues[place].running += queue.running
             for priority in queue.waiting.indices { queues[place].waiting[priority] += queue.waiting[priority] }
         }
         for target in other.targets {

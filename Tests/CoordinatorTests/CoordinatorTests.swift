@@ -103,7 +103,7 @@ import Wire
         let second = try ListeningNode(coordinator, number: 2, highestEpoch: high)
         defer { second.stop() }
         try coordinator.wait("the new term", seconds: 2) {
-            [first, second].allSatisfy { $0.news.last?.epoch == high + 1 && $0.news.last?.isWhole == true }
+            [first, second].allSatisfy { $0.news.contains { $0.epoch == high + 1 && $0.isWhole } }
         }
         let heard = try #require(first.news.first { $0.epoch == high + 1 })
         #expect(heard.at - began < .seconds(1))

@@ -10,9 +10,10 @@ final class Admission {
     private var queue: FairQueue<Exchange>
     private var limit: ConcurrencyLimit
 
-    init(_ provider: ProviderRecord, lane: Lane, limits: QueueLimits) {
+    /// `share`: calls at once that this lane may have, where the provider's capacity is split among nodes.
+    init(_ provider: ProviderRecord, share: Int?, lane: Lane, limits: QueueLimits) {
         self.lane = lane
-        limit = ConcurrencyLimit(provider.concurrency)
+        limit = ConcurrencyLimit(Admission.range(provider, share))
         queue = FairQueue(capacity: limit.value, limits: limits)
     }
 
@@ -22,11 +23,21 @@ final class Admission {
     /// Requests that wait, by class.
     func waiting(_ priority: PriorityClass) -> Int { queue.waiting(priority) }
 
-    /// The provider's settings changed; those who wait keep their places.
-    func use(_ provider: ProviderRecord) {
-        guard provider.concurrency != limit.range else { return }
-        limit = ConcurrencyLimit(provider.concurrency)
+    /// Calls under way.
+    var running: Int { queue.running }
+
+    /// The provider's settings or this lane's share changed; those who wait keep their places.
+    func use(_ provider: ProviderRecord, share: Int?) {
+        let range = Admission.range(provider, share)
+        guard range != limit.range else { return }
+        limit.move(to: range)
         follow()
+    }
+
+    private static func range(_ provider: ProviderRecord, _ share: Int?) -> ClosedRange<Int> {
+        guard let share else { return provider.concurrency }
+        let most = min(max(1, share), provider.concurrency.upperBound)
+        return min(provider.concurrency.lowerBound, most)...most
     }
 
     /// A request wants to be sent.

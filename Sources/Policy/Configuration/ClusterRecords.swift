@@ -27,6 +27,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var maximumConnections = 1_024
     /// Calls of one lane at once: the least and the most that the limit may become; alike when it is fixed. Further requests wait in the queue.
     public var concurrency = 1_024...1_024
+    /// Calls of all nodes together at once, which the coordinator splits among them; nil: each lane has its own limit only.
+    public var capacity: Int?
     /// Time to connect, TLS included.
     public var connectTimeout = Duration.seconds(2)
     /// Time from the request to the first event.

@@ -25,6 +25,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
     /// How many nodes share the limits, as far as the coordinator knows; counted generously.
     public var fleet = 1
 
+    /// Calls at once that each node may have at a provider, by provider and node's number; only of providers with a capacity.
+    public var shares: [String: [UInt32: Int]] = [:]
+
     /// An empty cluster.
     public init() {}
 
@@ -46,7 +49,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
     }
 
     /// The kinds in the order of their numbers. A number keeps its meaning for ever: nodes of the version before read it too.
-    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet"]
+    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet", "share"]
 
     /// The largest snapshot that is read, in bytes: 100,000 keys of 300 bytes, twice. The wire carries no more either.
     public static let sizeLimit = 64 << 20
@@ -65,6 +68,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
         for (name, key) in keys.sorted(by: { $0.key < $1.key }) { add(5, name, key.lines) }
         if let confirmedRouteCount { add(6, "routes", ["routes = \(confirmedRouteCount)"]) }
         if fleet != 1 { add(7, "nodes", ["count = \(fleet)"]) }
+        for (name, nodes) in shares.sorted(by: { $0.key < $1.key }) {
+            add(8, name, nodes.sorted { $0.key < $1.key }.map { "node = \($0) \($1)" })
+        }
         return records
     }
 
@@ -120,7 +126,8 @@ public struct ClusterSnapshot: Sendable, Equatable {
             case 4: prices[name] = nil
             case 5: (keys[name], unreadableKeys[name]) = (nil, nil)
             case 6: confirmedRouteCount = nil
-            default: fleet = 1
+            case 7: fleet = 1
+            default: shares[name] = nil
             }
         }
         providers.merge(fresh.providers) { $1 }
@@ -132,6 +139,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         unreadableKeys.merge(fresh.unreadableKeys) { $1 }
         if let count = fresh.confirmedRouteCount { confirmedRouteCount = count }
         if fresh.fleet != 1 { fleet = fresh.fleet }
+        shares.merge(fresh.shares) { $1 }
         return []
     }
 }
@@ -143,6 +151,7 @@ extension ProviderRecord {
         if let apiKey { lines.append("api-key = \(apiKey)") }
         if let ca { lines.append("ca = \(ca)") }
         if usesLegacyLimitField { lines.append("limit-field = max_tokens") }
+        if let capacity { lines.append("capacity = \(capacity)") }
         lines.append("max-connections = \(maximumConnections)")
         lines.append("max-concurrency = \(concurrency.upperBound)")
         lines.append("min-concurrency = \(concurrency.lowerBound)")

@@ -17,7 +17,7 @@ struct SnapshotReader {
     }
 
     /// The kinds that people may write; the others are made by coordinators.
-    static let writtenKinds = ClusterSnapshot.kinds.filter { $0 != "confirmation" && $0 != "fleet" }
+    static let writtenKinds = ClusterSnapshot.kinds.filter { !["confirmation", "fleet", "share"].contains($0) }
 
     /// True when the section is of a kind that is published.
     @discardableResult mutating func read(_ section: ConfigurationDocument.Section) -> Bool {
@@ -37,6 +37,7 @@ struct SnapshotReader {
         case "price": price(&reader)
         case "key": return key(&reader)
         case "fleet": snapshot.fleet = reader.number("count", in: 1...100_000) ?? 1
+        case "share": snapshot.shares[section.name] = SnapshotReader.shares(&reader)
         default: snapshot.confirmedRouteCount = reader.number("routes", in: 0...1_000_000)
         }
         reader.finish()
@@ -77,8 +78,21 @@ struct SnapshotReader {
         snapshot.providers[record.name] = record
     }
 
+    /// Lines of a node's number and its share.
+    private static func shares(_ reader: inout SectionReader) -> [UInt32: Int] {
+        let pairs = reader.list("node") { text throws(ValueProblem) -> (UInt32, Int) in
+            let words = text.split(separator: " ")
+            guard words.count == 2, let node = UInt32(words[0]), let share = Int(words[1]), share >= 0 else {
+                throw ValueProblem("expected a node's number and its share, found '\(text)'")
+            }
+            return (node, share)
+        }
+        return Dictionary(pairs.map(\.0)) { $1 }
+    }
+
     private func concurrency(_ reader: inout SectionReader, _ record: inout ProviderRecord) {
         let most = reader.number("max-concurrency", in: 1...65_535) ?? record.maximumConnections
+        record.capacity = reader.number("capacity", in: 1...1_000_000)
         let least = reader.number("min-concurrency", in: 1...65_535) ?? most
         if most > record.maximumConnections {
             reader.report(

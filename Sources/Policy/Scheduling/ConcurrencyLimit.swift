@@ -8,7 +8,7 @@ import Core
 /// proportion. A 429 lowers it at once, at most once a second.
 public struct ConcurrencyLimit: Sendable {
     /// The least and the most that it may become.
-    public let range: ClosedRange<Int>
+    public private(set) var range: ClosedRange<Int>
     private var limit: Double
     /// Averages of the time to first token in nanoseconds: of about 10 and about 600 answers.
     private var recent: Double?
@@ -25,6 +25,13 @@ public struct ConcurrencyLimit: Sendable {
     public init(_ range: ClosedRange<Int>) {
         self.range = range
         limit = Double(range.upperBound)
+    }
+
+    /// Other bounds; what was learned stays. A limit that stood at the most goes on to stand there.
+    public mutating func move(to fresh: ClosedRange<Int>) {
+        let stoodAtMost = value == range.upperBound
+        range = fresh
+        limit = stoodAtMost ? Double(fresh.upperBound) : clamp(limit)
     }
 
     /// Requests that may run at once.
