@@ -44,9 +44,12 @@ extension Pipeline {
         let call = ReserveCall(
             id: reservation.id, tenant: reservation.tenant, estimate: estimate,
             holdMilliseconds: reservation.holdMilliseconds, limits: reservation.limits)
-        if let lease = exchange.lease { gateway.leases.forget(lease) }
-        exchange.lease?.remembered = nil
+        guard var lease = exchange.lease else { return }
+        gateway.leases.leave(&lease)
+        exchange.lease = lease
+        let block = lease.block
         gateway.quota.reserve(call) { result in
+            defer { gateway.leases.left(block) }
             switch result {
             case .success(.denied(let denial)):
                 gateway.metrics.extensionsDenied.add()

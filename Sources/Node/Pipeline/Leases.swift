@@ -24,6 +24,8 @@ final class Leases {
         /// True until a request has told its client how the budgets stand.
         var isNew = true
         fileprivate var inFlight: PartCall?
+        /// Requests that may soon be reserved by themselves: their parts wait, so that such a reservation can be given back before.
+        fileprivate var leaving = 0
         fileprivate var gatheredSince: Instant?
         fileprivate let bornAt: Instant
         /// The spool's entries: of the block itself, and of the requests of each part.
@@ -153,8 +155,20 @@ final class Leases {
         forget(lease)
     }
 
-    /// The id of its request is free again.
-    func forget(_ lease: Lease) { if let id = lease.remembered { quota.forget(id, of: lease.tenant) } }
+    /// A running request is to be reserved by itself: its id is free for that. `left` follows when that is decided.
+    func leave(_ lease: inout Lease) {
+        forget(lease)
+        lease.remembered = nil
+        lease.block.leaving += 1
+    }
+
+    /// What `leave` began is decided.
+    func left(_ block: Block) {
+        block.leaving -= 1
+        if block.book.hasFullPart || block.book.isClosed { push(block) }
+    }
+
+    private func forget(_ lease: Lease) { if let id = lease.remembered { quota.forget(id, of: lease.tenant) } }
 
     /// A request has ended. When this returns its settlement survives the process: in the spool, or on its way to Redis.
     func end(_ lease: Lease, _ use: BlockUse) {
@@ -250,7 +264,7 @@ final class Leases {
 
     /// Sends the next part of a block, one at a time: a part counts only before those behind it.
     private func push(_ block: Block) {
-        guard block.inFlight == nil, let part = block.book.takePart() else { return }
+        guard block.inFlight == nil, block.leaving == 0, let part = block.book.takePart() else { return }
         block.gatheredSince = nil
         block.inFlight = part
         send(part, of: block)
