@@ -173,8 +173,10 @@ final class Node: @unchecked Sendable {
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
         if gateways[0].redis.isImpaired {
+            let away = gateways[0].redis.primaries.filter { !$0.isReady }.map(\.address)
             warnings.append(
-                "Redis cannot be used: this node keeps its share of the limits, and hard budgets are closed")
+                "Redis cannot be used (\(away.joined(separator: ", "))): this node keeps its share of the limits "
+                    + "that are kept there, and hard budgets are closed")
         }
         return warnings
     }

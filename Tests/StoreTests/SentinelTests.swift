@@ -16,12 +16,21 @@ import Testing
             timeout: .milliseconds(250))
     }
 
+    /// Waits until the primary is found; says what stands in the way.
+    private static func usable(_ lane: LaneRedis) async throws {
+        do {
+            try await RedisShape.wait("the primary") { await lane.look { !$0.isImpaired } }
+        } catch {
+            throw RedisServerFailure.failed("\(error): \(await lane.look { $0.lastFailure ?? "ready now" })")
+        }
+    }
+
     private static func primary(_ lane: LaneRedis) async -> String { await lane.look { $0.primaries[0].address } }
 
     @Test func whenThePrimaryIsKilledItsSuccessorIsFound() async throws {
         let shape = try RedisShape("sentinel")
         let lane = try Self.open(shape)
-        try await RedisShape.wait("the primary") { await lane.look { !$0.isImpaired } }
+        try await Self.usable(lane)
         let first = await Self.primary(lane)
         #expect(first == "127.0.0.1:\(shape.servers[0])")
         #expect(await lane.send("SET", "a", "1") == .success(.status("OK")))
@@ -43,7 +52,7 @@ import Testing
     @Test func aPrimaryThatLosesItsRoleIsLeftThoughItStillAnswers() async throws {
         let shape = try RedisShape("sentinel", nodeTimeout: 15_000)
         let lane = try Self.open(shape)
-        try await RedisShape.wait("the primary") { await lane.look { !$0.isImpaired } }
+        try await Self.usable(lane)
         let first = await Self.primary(lane)
         try await RedisShape.wait("the sentinels' consent") {
             try shape.cli(shape.sentinels[0], "sentinel", "failover", "quota") == "OK"

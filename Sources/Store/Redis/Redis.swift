@@ -21,6 +21,8 @@ public final class Redis {
     }
 
     private let shape: Shape
+    /// The one connection of a shape that has one: all that a call needs to look at.
+    private let only: RedisConnection?
     private let address: String
 
     /// Redis at `place`, not started; `seed` spreads the pauses of many nodes.
@@ -29,7 +31,8 @@ public final class Redis {
         case .single(let endpoint):
             address = endpoint.description
             let dialer = network.dialer(to: endpoint)
-            shape = .one(RedisConnection(dialer: dialer, configuration: configuration, seed: seed), nil)
+            let connection = RedisConnection(dialer: dialer, configuration: configuration, seed: seed)
+            (shape, only) = (.one(connection, nil), connection)
         case .sentinel(let sentinels, let primary, let access):
             address = primary
             let watch = SentinelWatch(
@@ -42,17 +45,18 @@ public final class Redis {
                 if dialer.dialed != nil { connection.drop("the sentinels named another primary") }
                 connection.hurry()
             }
-            shape = .one(connection, watch)
+            (shape, only) = (.one(connection, watch), connection)
         case .cluster(let seeds):
             address = seeds.map(\.description).joined(separator: ", ")
             shape = .cluster(RedisCluster(network: network, seeds: seeds, configuration: configuration, seed: seed))
+            only = nil
         }
     }
 
     /// A Redis that is reached through one connection.
     init(_ connection: RedisConnection) {
         address = ""
-        shape = .one(connection, nil)
+        (shape, only) = (.one(connection, nil), connection)
     }
 
     /// Connects, and from then on again after each loss.
@@ -89,10 +93,8 @@ public final class Redis {
 
     /// Calls a script where its keys are.
     func send(_ call: some ScriptCall) {
-        switch shape {
-        case .one(let connection, _): connection.send(call)
-        case .cluster(let cluster): cluster.send(call)
-        }
+        if let only { return only.send(call) }
+        if case .cluster(let cluster) = shape { cluster.send(call) }
     }
 
     /// Called each time a server becomes usable; true when its data may be older than what was confirmed before: another one answers.
