@@ -74,6 +74,17 @@ import Wire
         }
     }
 
+    @Test func `a burst of a key that was quiet asks Redis for few of its requests`() async throws {
+        try await withCluster(org: "limit = 4000 concurrent") { cluster in
+            let caller = try Caller(cluster, connections: 4, node: 1)
+            try await caller.connected(4)
+            let outcomes = await caller.ask(400, "burst\nsim: tokens=4")
+            #expect(outcomes.allSatisfy { $0.end != nil })
+            #expect(try await cluster.metric("sluice_leased_requests_total", node: 1) > 300)
+            try await cluster.wait("holds") { try await cluster.held("q:{acme}") == (0, 0) }
+        }
+    }
+
     @Test func `what was answered is in the books of a node that was killed, once it is back`() async throws {
         try await withCluster(org: "limit = 4000 concurrent") { cluster in
             // Redis stops for a moment, so that what the blocks' requests used is nowhere but in the spool when the node dies.

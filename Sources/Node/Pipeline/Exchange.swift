@@ -134,15 +134,19 @@ final class Exchange: @unchecked Sendable {
     /// Asks for quota; the answer is there when `reservedAt` is set.
     func startReservation(_ call: ReserveCall) {
         reservation = call
-        if let lease = gateway.leases.spend(call, timeout: timeout), let grant = lease.block.grant {
-            runOnBlock(call, lease, grant)
-        } else {
-            reserveByItself(call)
+        switch gateway.leases.spend(call, timeout: timeout) {
+        case .taken(let lease): runOnBlock(call, lease)
+        case .coming:
+            gateway.leases.waitForBlock(call) { [self] lease in
+                if let lease { runOnBlock(call, lease) } else { reserveByItself(call) }
+            }
+        case .none: reserveByItself(call)
         }
     }
 
     /// A place on a block is enough for the limits; one plain command more makes sure that an id runs once, on whichever lane.
-    private func runOnBlock(_ call: ReserveCall, _ lease: Lease, _ grant: QuotaGrant) {
+    private func runOnBlock(_ call: ReserveCall, _ lease: Lease) {
+        guard let grant = lease.block.grant else { preconditionFailure("requests run on blocks that were granted") }
         gateway.quota.remember(call, grantedAt: grant.atMicroseconds) { [self] result in
             var lease = lease
             switch result {

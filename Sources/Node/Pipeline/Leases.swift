@@ -15,7 +15,8 @@ struct Lease {
     var remembered: Identifier128?
 }
 
-/// One lane's blocks. No request waits here: while there is no block that it fits in, it is reserved by itself.
+/// One lane's blocks. While one is asked for, requests that fit in none wait for the answer; when there is none for them, each is reserved by
+/// itself.
 final class Leases {
     /// A granted block with what is on its way to Redis.
     final class Block {
@@ -48,6 +49,8 @@ final class Leases {
         var current: Block?
         var next: Block?
         var isAsking = false
+        /// Requests that wait for the block that is asked for.
+        var waiters: [Waiter] = []
         var askAfter = Instant(nanoseconds: 0)
         var usedAt = Instant(nanoseconds: 0)
 
@@ -55,6 +58,22 @@ final class Leases {
             self.limits = limits
             terms = LeaseTerms(limits)
         }
+    }
+
+    /// A request that waits, and who hears of its place.
+    private struct Waiter {
+        let call: ReserveCall
+        let then: (Lease?) -> Void
+    }
+
+    /// What becomes of a request at once.
+    enum Place {
+        /// It has a place on a block.
+        case taken(Lease)
+        /// A block is being asked for: `waitForBlock` tells whether the request has a place on it.
+        case coming
+        /// It has to be reserved by itself.
+        case none
     }
 
     /// The layout is kept alive by the path, so its identity cannot be another's.
@@ -89,6 +108,8 @@ final class Leases {
 
     /// Paths that are remembered; beyond, those that rest are forgotten.
     private static let pathLimit = 8_192
+    /// Requests of one path that wait for a block; further ones are reserved by themselves.
+    private static let waiterLimit = 4_096
     /// How often blocks are looked at, and the longest that an ended request waits for its part.
     private static let beat = Duration.milliseconds(100)
     /// After a block was denied, the exact script has the word for so long.
@@ -114,27 +135,56 @@ final class Leases {
     // MARK: - Requests
 
     /// A place on a block for a request that would be reserved by `call`; nil: it has to be reserved by itself.
-    func spend(_ call: ReserveCall, timeout: Duration) -> Lease? {
-        guard rate > 0, timeout <= requestTimeout, !isClosing else { return nil }
+    func spend(_ call: ReserveCall, timeout: Duration) -> Place {
+        guard rate > 0, timeout <= requestTimeout, !isClosing else { return .none }
         let now = lane.now
         let path = path(of: call)
         path.usedAt = now
-        guard path.terms != nil else { return nil }
+        guard path.terms != nil else { return .none }
         path.demand.note(call.estimate, at: now)
-        if let block = path.current {
-            if block.book.spend(call.estimate, at: now) {
-                if path.next == nil, block.book.isHalfSpent { ask(path, call.tenant) }
-                return lease(block, call)
-            }
-            if now >= block.book.expires || block.book.isNearlySpent || path.next != nil {
-                retire(block)
-                path.current = path.next
-                path.next = nil
-                if let block = path.current, block.book.spend(call.estimate, at: now) { return lease(block, call) }
-            }
+        if let lease = take(call, on: path, at: now) {
+            if path.next == nil, lease.block.book.isHalfSpent { ask(path, call.tenant) }
+            return .taken(lease)
         }
         if path.demand.perSecond(at: now) > rate { ask(path, call.tenant) }
-        return nil
+        return path.isAsking && path.waiters.count < Leases.waiterLimit ? .coming : .none
+    }
+
+    /// Waits for the block that is asked for; `then` hears the place, or nil when the request has to be reserved by itself. Without this a
+    /// burst would ask Redis for each of its requests while the answer to one question is on its way.
+    func waitForBlock(_ call: ReserveCall, then: @escaping (Lease?) -> Void) {
+        path(of: call).waiters.append(Waiter(call: call, then: then))
+    }
+
+    private func take(_ call: ReserveCall, on path: Path, at now: Instant) -> Lease? {
+        guard let block = path.current else { return nil }
+        if block.book.spend(call.estimate, at: now) { return lease(block, call) }
+        guard now >= block.book.expires || block.book.isNearlySpent || path.next != nil else { return nil }
+        retire(block)
+        path.current = path.next
+        path.next = nil
+        guard let next = path.current, next.book.spend(call.estimate, at: now) else { return nil }
+        return lease(next, call)
+    }
+
+    /// The answer is there: those who wait have their places, as far as it reaches, and the others wait for one more.
+    private func serveWaiters(_ path: Path, isGranted: Bool) {
+        var left: [Waiter] = []
+        let waiters = path.waiters
+        path.waiters = []
+        let now = lane.now
+        for waiter in waiters {
+            if isGranted, let lease = take(waiter.call, on: path, at: now) {
+                waiter.then(lease)
+            } else {
+                left.append(waiter)
+            }
+        }
+        if isGranted, left.count < waiters.count, let tenant = left.first?.call.tenant {
+            ask(path, tenant, forAtLeast: Int64(left.count))
+            if path.isAsking { return path.waiters = left }
+        }
+        for waiter in left { waiter.then(nil) }
     }
 
     private func lease(_ block: Block, _ call: ReserveCall) -> Lease {
@@ -199,10 +249,11 @@ final class Leases {
 
     // MARK: - Blocks
 
-    private func ask(_ path: Path, _ tenant: Tenant) {
+    private func ask(_ path: Path, _ tenant: Tenant, forAtLeast least: Int64 = 0) {
         let now = lane.now
         guard !path.isAsking, now >= path.askAfter, let terms = path.terms,
-            let size = terms.size(perSecond: path.demand.perSecond(at: now), each: path.demand.usual)
+            let size = terms.size(
+                perSecond: max(least, path.demand.perSecond(at: now)), each: path.demand.usual)
         else { return }
         path.isAsking = true
         let id = Identifier128(high: chance.next(), low: chance.next())
@@ -214,6 +265,13 @@ final class Leases {
         let ticket = spool?.append(.block(call))
         quota.reserve(call) { [self] result in
             path.isAsking = false
+            defer {
+                if case .success(.granted) = result {
+                    serveWaiters(path, isGranted: true)
+                } else {
+                    serveWaiters(path, isGranted: false)
+                }
+            }
             switch result {
             case .success(.granted(let grant)):
                 granted.add()

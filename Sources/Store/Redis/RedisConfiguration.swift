@@ -18,6 +18,8 @@ public struct RedisConfiguration: Sendable {
     public var longestPause = Duration.seconds(1)
     /// How often an idle or failing connection is asked with PING whether it lives.
     public var probeInterval = Duration.milliseconds(500)
+    /// How often a degraded connection is asked: after a burst that was too much for Redis, all goes on as soon as it has caught up.
+    public var degradedProbeInterval = Duration.milliseconds(50)
     /// Timeouts in a row after which the store counts as degraded.
     public var timeoutsUntilDegraded = 3
     /// Bounds of replies and of commands under way.

@@ -126,8 +126,10 @@ extension RedisConnection {
     }
 
     /// Asks an idle or failing connection whether it lives, so that trouble and recovery are noticed without traffic.
-    private func scheduleProbe() {
-        cancelProbe = dialer.after(configuration.probeInterval) { [weak self] in
+    func scheduleProbe() {
+        cancelProbe?()
+        let interval = isDegraded ? configuration.degradedProbeInterval : configuration.probeInterval
+        cancelProbe = dialer.after(interval) { [weak self] in
             guard let self, state == .ready else { return }
             if isDegraded || dialer.now - lastReply >= configuration.probeInterval {
                 send(RedisCommand("PING")) { _ in }

@@ -198,6 +198,7 @@ public final class RedisConnection {
             guard pending.indices.contains(index), let command = pending[index] else { return }
             pending[index] = nil
             timeoutsInARow += 1
+            if timeoutsInARow == configuration.timeoutsUntilDegraded { scheduleProbe() }
             metrics.timeouts.add()
             command.listener.hear(.failure(.timeout))
         case .failed(let reason):
