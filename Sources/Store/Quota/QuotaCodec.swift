@@ -82,11 +82,9 @@ struct QuotaCodec: ~Copyable {
             script: script, into: &output)
         for use in call.uses {
             KeySchema.appendRecord(use.id, to: &scratch)
-            for (amount, bytes) in [(use.use.inputTokens, 3), (use.use.outputTokens, 3), (use.use.microUSD, 6)] {
-                for place in stride(from: bytes - 1, through: 0, by: -1) {
-                    scratch.append(UInt8(truncatingIfNeeded: amount >> Int64(8 * place)))
-                }
-            }
+            append(bigEndian: use.use.inputTokens, bytes: 3)
+            append(bigEndian: use.use.outputTokens, bytes: 3)
+            append(bigEndian: use.use.microUSD, bytes: 6)
             flushPart(into: &output)
         }
         for use in call.uses where !use.attempts.isEmpty {
@@ -106,20 +104,31 @@ struct QuotaCodec: ~Copyable {
 
     /// The command that remembers a request which runs on a block, as reserve.lua remembers one that is reserved by itself:
     /// but it holds nothing of its own.
-    func remembering(_ call: ReserveCall, grantedAt: Int64) -> RedisCommand {
+    mutating func remembering(_ call: ReserveCall, grantedAt: Int64) -> RedisCommand {
+        var text = ByteBuffer(capacity: 192)
+        RedisWriter.begin(6, in: &text)
+        RedisWriter.part(literal: "SET", in: &text)
+        KeySchema.appendRecordPrefix(of: call.tenant, to: &scratch)
+        KeySchema.appendRecord(call.id, to: &scratch)
+        flushPart(into: &text)
+        scratch.append(UInt8(ascii: "R"))
         let use = call.estimate
-        var record = [UInt8(ascii: "R")]
-        for (number, bytes) in [
-            (grantedAt, 7), (use.inputTokens, 3), (use.outputTokens, 3), (use.microUSD, 6), (0, 7),
-        ] {
-            for place in stride(from: bytes - 1, through: 0, by: -1) {
-                record.append(UInt8(truncatingIfNeeded: number >> Int64(8 * place)))
-            }
+        append(bigEndian: grantedAt, bytes: 7)
+        append(bigEndian: use.inputTokens, bytes: 3)
+        append(bigEndian: use.outputTokens, bytes: 3)
+        append(bigEndian: use.microUSD, bytes: 6)
+        append(bigEndian: 0, bytes: 7)
+        flushPart(into: &text)
+        RedisWriter.part(literal: "NX", in: &text)
+        RedisWriter.part(literal: "PX", in: &text)
+        RedisWriter.part(decimal: Int(times.recordMilliseconds), in: &text)
+        return RedisCommand(ready: text.array())
+    }
+
+    private mutating func append(bigEndian number: Int64, bytes: Int) {
+        for place in stride(from: bytes - 1, through: 0, by: -1) {
+            scratch.append(UInt8(truncatingIfNeeded: number >> Int64(8 * place)))
         }
-        return RedisCommand(parts: [
-            Array("SET".utf8), QuotaCodec.recordKey(of: call.id, call.tenant), record, Array("NX".utf8),
-            Array("PX".utf8), Array("\(times.recordMilliseconds)".utf8),
-        ])
     }
 
     /// Ledger records, each with its place in the sums.

@@ -68,19 +68,33 @@ public struct RedisCommand: Sendable {
     /// Its parts: the name first.
     let parts: [[UInt8]]
 
+    /// The whole command as it travels, where it is made for each request; `parts` is empty then.
+    private let ready: [UInt8]?
+
     /// A command with text arguments, as one would type it.
-    public init(_ parts: String...) { self.parts = parts.map { Array($0.utf8) } }
+    public init(_ parts: String...) {
+        self.parts = parts.map { Array($0.utf8) }
+        ready = nil
+    }
+
+    /// A command that is written already; whoever sends it names the slot of its key.
+    init(ready: [UInt8]) {
+        parts = []
+        self.ready = ready
+    }
 
     /// A command with arguments that need not be text.
     public init(parts: [[UInt8]]) {
         precondition(!parts.isEmpty, "a command has a name")
         self.parts = parts
+        ready = nil
     }
 
     /// The slot of the key behind the name; any slot for a command without arguments.
     var slot: RedisSlot { RedisSlot(key: parts.count > 1 ? parts[1] : []) }
 
     func write(into output: inout ByteBuffer) {
+        if let ready { return output.append(ready) }
         RedisWriter.begin(parts.count, in: &output)
         for part in parts { RedisWriter.part(part, in: &output) }
     }
