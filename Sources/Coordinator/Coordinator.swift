@@ -34,7 +34,7 @@ final class Coordinator: @unchecked Sendable {
     /// How many nodes there were before this start: they come back one after another, and none may believe to be alone.
     private var fleetBefore = 0
     /// Each node's part of the capacity of providers.
-    private var shares: [String: [UInt32: Int]] = [:]
+    private var capacities = Capacities()
     private let startedAt: Instant
 
     private var publishTimer: LaneTimer?
@@ -138,22 +138,10 @@ final class Coordinator: @unchecked Sendable {
     /// Splits the capacity of providers that have one among the nodes, each second.
     private func split() {
         lane.schedule(after: .seconds(1)) { [self] in
-            var fresh: [String: [UInt32: Int]] = [:]
-            for provider in configuration.published.providers.values {
-                guard let capacity = provider.capacity else { continue }
-                let before = shares[provider.name] ?? [:]
-                let users = members.users(of: provider.name, shares: before, at: lane.now)
-                let next = CapacitySplit.shares(of: capacity, among: users)
-                // Each change is a publication: small ones wait until somebody has too little.
-                let isCalm = users.allSatisfy { number, user in
-                    user.running < user.share && abs((next[number] ?? 0) - user.share) <= max(1, capacity / 20)
-                }
-                fresh[provider.name] = isCalm && before.count == users.count ? before : next
-            }
-            if fresh != shares {
-                shares = fresh
-                publishSoon()
-            }
+            let isChanged = capacities.split(
+                configuration.published.providers, among: members, startedAt: startedAt, fleet: published.fleet,
+                at: lane.now)
+            if isChanged { publishSoon() }
             split()
         }
     }
@@ -173,7 +161,7 @@ final class Coordinator: @unchecked Sendable {
         guard let bytes = try? FileAccess.read(publishedPath) else { return }
         let (saved, problems) = ClusterSnapshot.read(String(decoding: bytes, as: UTF8.self), file: publishedPath)
         fleetBefore = saved.fleet
-        shares = saved.shares
+        capacities = Capacities(saved.shares)
         guard problems.isEmpty else {
             return note(.warning, "published_unreadable", problems.map(\.description).joined(separator: "; "))
         }
@@ -212,15 +200,16 @@ final class Coordinator: @unchecked Sendable {
         var fresh = configuration.published
         fresh.keys = allKeys
         fresh.fleet = max(1, members.nodes.count, fleetBefore)
-        fresh.shares = shares
+        fresh.shares = capacities.shares
         let isNews = fresh.shares == published.shares
         switch publication.offer(fresh) {
-        case .same: break
+        case .same: capacities.published(at: sequence)
         case .tooLarge(let bytes):
             let text = "\(bytes) bytes of state; nodes take at most \(publication.sizeLimit)"
             if holding != text { note(.error, "not_published", text) }
             holding = text
         case .changed(let update, let changed, let removed):
+            capacities.published(at: sequence)
             for subscriber in subscribers.values { subscriber.send(update) }
             // Shares move every second under load: that is no news.
             if isNews { note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed") }
@@ -275,6 +264,9 @@ final class Coordinator: @unchecked Sendable {
     func reported(_ report: Report, by node: UInt32, on channel: Channel<ServerConnection>) {
         let held = members.nodes[node]?.report?.holdsRoutes ?? false
         members.take(report, from: node, on: ObjectIdentifier(channel), at: lane.now)
+        if report.epoch == epoch, members.nodes[node]?.channel == ObjectIdentifier(channel) {
+            capacities.confirmed(report.sequence, by: node)
+        }
         guard report.holdsRoutes, !held else { return }
         let count = published.routes.count
         note(

@@ -1,6 +1,5 @@
 // The nodes that a coordinator knows: bounded, and those that are gone are forgotten in time.
 import Core
-import Policy
 import Wire
 
 /// A node as its coordinator knows it.
@@ -70,20 +69,6 @@ struct Membership {
         nodes[node]?.isConnected = false
         nodes[node]?.seenAt = now
         return true
-    }
-
-    /// How the nodes stand to a provider whose capacity is split. A node that said good-bye has given everything back.
-    func users(of provider: String, shares: [UInt32: Int], at now: Instant) -> [UInt32: CapacityUser] {
-        var users: [UInt32: CapacityUser] = [:]
-        for (number, node) in nodes {
-            let hasLeft = !node.isConnected && node.report?.isDraining == true
-            guard !hasLeft else { continue }
-            let running = node.report?.targets.first { $0.name == provider }?.inFlight ?? 0
-            users[number] = CapacityUser(
-                share: shares[number] ?? 0, running: Int(running),
-                isSilent: !node.isConnected && now - node.seenAt > CapacitySplit.silence)
-        }
-        return users
     }
 
     /// Forgets who has been gone for longer than `memory`; returns their numbers.

@@ -168,12 +168,8 @@ final class Gateway: @unchecked Sendable {
         let fleet = max(1, snapshot.cluster.fleet)
         let table = snapshot.cluster.shares[provider.name] ?? [:]
         // Where others have shares and this node has none yet, it may not take what is theirs.
-        var share = table[UInt32(settings.index)] ?? (table.isEmpty ? capacity / fleet : 1)
-        let least = CapacitySplit.silentShare(of: capacity, nodes: fleet)
-        for _ in 0..<max(0, min(60, silentSeconds - Int(CapacitySplit.silence.milliseconds / 1_000)))
-        where share > least {
-            share = max(least, share - max(1, share / 10))
-        }
+        let given = table[UInt32(settings.index)] ?? (table.isEmpty ? capacity / fleet : 1)
+        let share = CapacitySplit.kept(of: given, after: silentSeconds, capacity: capacity, nodes: fleet)
         let lanes = settings.lanes
         return max(1, share / lanes + (lane.index < share % lanes ? 1 : 0))
     }

@@ -224,11 +224,13 @@ final class Node: @unchecked Sendable {
     }
 
     private func report() {
+        // Told is the state that every lane had when it was read: with it a node confirms that a share shrank.
+        let (epoch, sequence) = (snapshotEpoch, snapshotSequence)
         read { [self] reading in
             reportNumber &+= 1
             var report = Report(
                 node: UInt32(settings.index), isDraining: life != .serving, holdsRoutes: keeper?.holdsRoutes ?? false,
-                number: reportNumber, epoch: snapshotEpoch, sequence: snapshotSequence)
+                number: reportNumber, epoch: epoch, sequence: sequence)
             report.connections = UInt32(clamping: reading.listener.open)
             report.streams = UInt32(clamping: reading.requestsUnderWay)
             report.requests = reading.metrics.duration.total

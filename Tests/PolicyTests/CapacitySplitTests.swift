@@ -35,6 +35,99 @@ import Testing
         }
     }
 
+    /// Nodes whose reports are old when they are read, and who learn of their shares late, each in its own time.
+    private struct LateFleet {
+        struct Member {
+            var share = 0
+            var running = 0
+            var demand = 0
+            /// Publications on their way to it, and which was the last to arrive.
+            var coming: [(number: Int, share: Int)] = []
+            var has = 0
+        }
+
+        var members: [UInt32: Member] = [:]
+        var ledger = CapacityLedger()
+        private var published = 0
+
+        mutating func step(_ capacity: Int, _ chance: inout Chance) {
+            let reports = members.mapValues { ($0.running, $0.has) }
+            // What happens between the reports and the news that answers them: demand jumps, calls begin and end.
+            for node in members.keys.sorted() {
+                if chance.next() % 4 == 0 { members[node]?.demand = Int(chance.next() % 200) }
+                run(node, &chance)
+            }
+            var users: [UInt32: CapacityUser] = [:]
+            for (node, (running, has)) in reports {
+                if has == published { ledger.confirmed(by: node) }
+                users[node] = CapacityUser(
+                    share: ledger.shares[node] ?? 0, held: ledger.held[node] ?? 0, running: running)
+            }
+            ledger.take(CapacitySplit.shares(of: capacity, among: users))
+            published += 1
+            for node in members.keys {
+                members[node]?.coming.append((published, ledger.shares[node] ?? 0))
+            }
+            for node in members.keys.sorted() where chance.next() % 3 != 0 {
+                guard let last = members[node]?.coming.last else { continue }
+                members[node]?.share = last.share
+                members[node]?.has = last.number
+                members[node]?.coming = []
+                run(node, &chance)
+                #expect(members.values.reduce(0) { $0 + $1.running } <= capacity)
+            }
+        }
+
+        private mutating func run(_ node: UInt32, _ chance: inout Chance) {
+            guard var member = members[node] else { return }
+            member.running -= Int(chance.next() % UInt64(member.running / 2 + 1))
+            member.running = max(member.running, min(member.demand, member.share))
+            members[node] = member
+        }
+    }
+
+    @Test(arguments: [UInt64(1), 2, 3, 4, 5])
+    func `reports that are old and news that comes late do not pass the capacity either`(seed: UInt64) {
+        var chance = Chance(seed: seed)
+        for _ in 0..<40 {
+            let capacity = 8 + Int(chance.next() % 300)
+            var fleet = LateFleet()
+            for node in 1...UInt32(2 + chance.next() % 6) { fleet.members[node] = .init() }
+            for _ in 0..<120 { fleet.step(capacity, &chance) }
+        }
+    }
+
+    @Test func `a share that shrinks is given to others when its node has confirmed, not before`() {
+        var ledger = CapacityLedger([1: 10, 2: 2])
+        func split() -> [UInt32: Int] {
+            CapacitySplit.shares(
+                of: 12,
+                among: [
+                    1: CapacityUser(share: ledger.shares[1] ?? 0, held: ledger.held[1] ?? 0, running: 2),
+                    2: CapacityUser(share: ledger.shares[2] ?? 0, held: ledger.held[2] ?? 0, running: 2),
+                ])
+        }
+        ledger.take(split())
+        #expect(ledger.shares == [1: 3, 2: 2] && ledger.held == [1: 10, 2: 2])
+        #expect(split() == [1: 3, 2: 2])
+        ledger.confirmed(by: 1)
+        #expect(split() == [1: 3, 2: 9])
+    }
+
+    @Test func `what a node that fell silent still keeps is nobody else's`() {
+        #expect(CapacitySplit.kept(of: 90, after: 10, capacity: 100, nodes: 2) == 90)
+        #expect(CapacitySplit.kept(of: 90, after: 12, capacity: 100, nodes: 2) == 73)
+        #expect(CapacitySplit.kept(of: 90, after: 600, capacity: 100, nodes: 2) == 25)
+        #expect(CapacitySplit.kept(of: 7, after: 600, capacity: 100, nodes: 2) == 7)
+        let shares = CapacitySplit.shares(
+            of: 100,
+            among: [
+                1: CapacityUser(share: 90, held: 73, running: 90, isSilent: true),
+                2: CapacityUser(share: 10, held: 10, running: 10),
+            ])
+        #expect(shares == [1: 25, 2: 27])
+    }
+
     @Test(arguments: [UInt64(1), 2, 3, 4, 5])
     func `the sum of what runs never passes the capacity`(seed: UInt64) {
         var chance = Chance(seed: seed)

@@ -4,14 +4,17 @@
 public struct CapacityUser: Hashable, Sendable {
     /// The share that was published last; 0 for a node that is new.
     public let share: Int
+    /// The most that it may believe to have: shares that it has not confirmed to have given up are in it.
+    public let held: Int
     /// Calls that run at it, as it reported last.
     public let running: Int
     /// True when it has not been heard of lately: it keeps what its own clock lets it keep.
     public let isSilent: Bool
 
     /// A node's standing.
-    public init(share: Int, running: Int, isSilent: Bool = false) {
+    public init(share: Int, held: Int = 0, running: Int, isSilent: Bool = false) {
         self.share = max(0, share)
+        self.held = max(0, held)
         self.running = max(0, running)
         self.isSilent = isSilent
     }
@@ -25,11 +28,23 @@ public enum CapacitySplit {
     /// What a node may keep that hears nothing any more: half of an equal share, at least one call.
     public static func silentShare(of capacity: Int, nodes: Int) -> Int { max(1, capacity / max(1, nodes) / 2) }
 
+    /// What a node keeps of its share when it has heard nothing for `seconds`.
+    public static func kept(of share: Int, after seconds: Int, capacity: Int, nodes: Int) -> Int {
+        let least = silentShare(of: capacity, nodes: nodes)
+        var kept = share
+        for _ in 0..<max(0, min(60, seconds - Int(silence.components.seconds))) where kept > least {
+            kept = max(least, kept - max(1, kept / 10))
+        }
+        return kept
+    }
+
     /// The shares that are published next.
     ///
     /// A node that uses its whole share wants all there is; another one a quarter more than it uses. Everybody has one call at least. A share
     /// shrinks at once; it grows only into what others have really given back, so that at no moment more calls may run than the
-    /// capacity says, as far as reports are true: calls that run above a share that shrank count until they end.
+    /// capacity says, as far as reports are true: a share that shrank counts whole until its node confirms the smaller one, and calls
+    /// that run above that count until they end. A report is older than the news that answers it, so what it says to run is not all
+    /// that may run.
     public static func shares(of capacity: Int, among users: [UInt32: CapacityUser]) -> [UInt32: Int] {
         guard !users.isEmpty else { return [:] }
         let numbers = users.keys.sorted()
@@ -40,20 +55,20 @@ public enum CapacitySplit {
             guard let user = users[number] else { continue }
             guard !user.isSilent else {
                 next[number] = silentShare(of: capacity, nodes: users.count)
-                room -= next[number] ?? 0
+                room -= max(next[number] ?? 0, user.held)
                 continue
             }
             let isFull = user.running >= user.share
             wants.append((number, isFull ? capacity : user.running + max(1, user.running / 4)))
         }
         let wanted = fill(max(0, room), wants)
-        // Who shrinks does it now; what it still runs above its share is not free yet.
+        // Who shrinks does it now; what it still may run, or runs, above its share is not free yet.
         var taken = capacity - room
         for (number, _) in wants {
             guard let user = users[number], let target = wanted[number] else { continue }
             let present = min(user.share, target)
             next[number] = present
-            taken += max(present, user.running)
+            taken += max(present, user.running, user.held)
         }
         var free = capacity - taken
         var hungry = wants.map(\.number).filter { (next[$0] ?? 0) < (wanted[$0] ?? 0) }
@@ -61,9 +76,9 @@ public enum CapacitySplit {
             let each = max(1, free / hungry.count)
             for number in hungry where free > 0 {
                 guard let user = users[number], let have = next[number], let goal = wanted[number] else { continue }
-                // What it runs beyond its share is counted already.
+                // What it runs or may run beyond its share is counted already.
                 let more = min(goal - have, each)
-                let fresh = max(0, have + more - max(have, user.running))
+                let fresh = max(0, have + more - max(have, user.running, user.held))
                 let given = fresh > free ? more - (fresh - free) : more
                 next[number] = have + given
                 free -= min(free, fresh)
