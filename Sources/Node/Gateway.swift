@@ -22,6 +22,11 @@ final class Gateway: @unchecked Sendable {
     private var listener: Listener<ServerConnection>?
     private(set) var sessions: [UInt64: Session] = [:]
     private var targets: [String: UpstreamTarget] = [:]
+    /// What routes go to, by `provider/model`, and by route.
+    private(set) var laneTargets: [String: LaneTarget] = [:]
+    private var routeTargets: [String: [LaneTarget]] = [:]
+    /// Attempts beyond the first.
+    var retries = RetryBudget()
     /// Queues before providers; each lives as long as the lane, for requests that it admitted may outlive a snapshot.
     private(set) var admissions: [String: Admission] = [:]
     private var sessionNumber: UInt64 = 0
@@ -140,6 +145,11 @@ final class Gateway: @unchecked Sendable {
         let old = snapshot
         snapshot = fresh
         safeMode.fleet = fresh.cluster.fleet
+        if fresh.cluster.routes != old.cluster.routes {
+            routeTargets = [:]
+            let named = Set(fresh.cluster.routes.values.flatMap(\.targets).map { "\($0.provider)/\($0.model)" })
+            laneTargets = laneTargets.filter { named.contains($0.key) }
+        }
         for (name, target) in targets where fresh.cluster.providers[name] != old.cluster.providers[name] {
             targets[name] = nil
             target.close()
@@ -195,6 +205,21 @@ final class Gateway: @unchecked Sendable {
             note(.error, "provider_unusable", error.description)
             return nil
         }
+    }
+
+    /// The targets of a route, in its order. A request of an earlier snapshot finds its own route.
+    func laneTargets(of route: RouteRecord, in snapshot: ActiveSnapshot) -> [LaneTarget] {
+        let isCurrent = snapshot === self.snapshot
+        if isCurrent, let known = routeTargets[route.name] { return known }
+        let found = route.targets.map { target in
+            let name = "\(target.provider)/\(target.model)"
+            if let known = laneTargets[name] { return known }
+            let made = LaneTarget(target)
+            laneTargets[name] = made
+            return made
+        }
+        if isCurrent { routeTargets[route.name] = found }
+        return found
     }
 
     /// The queue before a provider; nil when the snapshot does not know it.

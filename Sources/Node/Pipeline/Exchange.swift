@@ -20,7 +20,16 @@ final class Exchange: @unchecked Sendable {
     private(set) var stopReason: Refusal?
     var grant: KeyGrant?
     var route: RouteRecord?
-    var target: RouteTarget?
+    /// The route's targets, as this lane knows them.
+    var laneTargets: [LaneTarget] = []
+    /// Which of them is asked, and a bit for each that was.
+    private(set) var targetPlace = 0
+    private(set) var asked: UInt32 = 0
+    var target: LaneTarget? { asked == 0 ? nil : laneTargets[targetPlace] }
+    /// Attempts that began.
+    private(set) var attemptCount = 0
+    /// True while it waits before another attempt.
+    private(set) var isPausing = false
     /// What its target charges, as of its admission: a new price list changes nothing for a running request.
     var price: ModelPrice?
     private(set) var reservation: ReserveCall?
@@ -112,6 +121,30 @@ final class Exchange: @unchecked Sendable {
         if let failure { throw failure }
     }
 
+    /// The target that is asked next.
+    func choose(_ place: Int) {
+        targetPlace = place
+        asked |= 1 << UInt32(place)
+        price = snapshot.cluster.prices[laneTargets[place].model]
+    }
+
+    /// The target of another attempt, which begins after a pause.
+    func turn(to place: Int, after pause: Duration) {
+        choose(place)
+        guard pause > .zero else { return }
+        isPausing = true
+        gateway.lane.schedule(after: pause) { [self] in
+            isPausing = false
+            latch.open()
+        }
+    }
+
+    /// The body will not be rendered again.
+    func releaseBody() {
+        body.removeAll()
+        body.releaseIfEmpty()
+    }
+
     /// Sends the request in `json` to the target; deltas go to the session, and at the end `outcome` is there.
     func startCall(_ target: UpstreamTarget, _ json: inout ByteBuffer) {
         let first = head.timeToFirstTokenMilliseconds
@@ -119,13 +152,23 @@ final class Exchange: @unchecked Sendable {
             target, isStream: head.flags.contains(.stream),
             firstEventTimeout: first == 0 ? nil : .milliseconds(Int64(first)), sink: self
         ) { [self] in
-            outcome = $0
+            ended($0)
             self.call = nil
             latch.open()
         }
         self.call = call
         sentAt = gateway.lane.now
+        outcome = nil
+        attemptCount += 1
+        self.target?.begin()
         call.start(&json)
+    }
+
+    private func ended(_ outcome: UpstreamOutcome) {
+        self.outcome = outcome
+        var first: Duration?
+        if let firstDeltaAt, let sentAt, head.flags.contains(.stream) { first = firstDeltaAt - sentAt }
+        target?.end(outcome, firstToken: first, at: gateway.lane.now, &gateway.chance)
     }
 
     /// Waits for the end of the call that `startCall` began.
@@ -280,6 +323,7 @@ extension Exchange: AnswerSink {
         guard stopReason == nil, session.channel.machine.isOpen(stream: stream) else { return false }
         if firstDeltaAt == nil {
             firstDeltaAt = gateway.lane.now
+            releaseBody()
             if head.flags.contains(.stream) { session.sendAccepted(self) }
         }
         return true

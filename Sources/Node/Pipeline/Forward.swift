@@ -1,16 +1,21 @@
-// The request goes to a provider, and its answer streams back.
+// The request goes to a provider, and its answer streams back; before the first piece of it, a failure may be tried elsewhere.
 import Core
+import Net
 import Policy
 import Providers
 import Wire
 
 extension Pipeline {
-    /// Renders the request, calls the target, waits for the end of the answer.
+    /// Renders the request, calls the target, waits for the end of the answer. The only phase that tries again.
     static func forward(_ exchange: Exchange) async throws(Refusal) {
-        try send(exchange)
-        await exchange.callEnded()
-        try exchange.checkGoesOn()
-        if let failure = exchange.outcome?.failure { throw .upstream(failure) }
+        while true {
+            try send(exchange)
+            await exchange.callEnded()
+            guard try mustTryAgain(exchange) else { return }
+            while exchange.isPausing, exchange.stopReason == nil { await exchange.latch.wait() }
+            try exchange.checkGoesOn()
+            try await admit(exchange)
+        }
     }
 
     /// Renders and sends. Not inlined, for the sake of the waiting frame.
@@ -35,8 +40,73 @@ extension Pipeline {
         } catch {
             throw .body(error)
         }
-        exchange.body.removeAll()
-        exchange.body.releaseIfEmpty()
+        if exchange.attemptCount + 1 >= route.attempts { exchange.releaseBody() }
         exchange.startCall(target, &json)
+    }
+
+    /// After a call: true when another attempt is prepared.
+    ///
+    /// - Throws: why the request ends without an answer.
+    @inline(never)
+    private static func mustTryAgain(_ exchange: Exchange) throws(Refusal) -> Bool {
+        try exchange.checkGoesOn()
+        guard let failure = exchange.outcome?.failure else { return false }
+        guard let next = nextTarget(exchange, failure) else { throw .upstream(failure) }
+        // The place at the provider that failed is for others now.
+        giveBack(exchange, Bill())
+        exchange.turn(to: next.place, after: next.pause)
+        return true
+    }
+
+    /// Where and when the next attempt goes, within the request's attempts, time and money and the lane's budget; nil for nowhere.
+    ///
+    /// Another target comes first, at once. The same one is asked again where its class of failure passes by itself. What a
+    /// provider may bill is not tried again: the reservation covers one answer.
+    private static func nextTarget(
+        _ exchange: Exchange, _ failure: ProviderFailure
+    ) -> (place: Int, pause: Duration)? {
+        let gateway = exchange.gateway
+        guard let route = exchange.route, exchange.attemptCount < route.attempts, exchange.firstDeltaAt == nil,
+            exchange.outcome?.hasContent == false, bill(exchange).provenance == nil, !gateway.isDrained
+        else { return nil }
+        var choice: (place: Int, pause: Duration)?
+        if failure.kind.allowsFallback, let place = pickTarget(exchange, route) { choice = (place, .zero) }
+        if choice == nil, failure.isRetryable, let pause = pause(exchange, failure) {
+            choice = (exchange.targetPlace, pause)
+        }
+        guard let choice, gateway.retries.take(at: gateway.lane.now) else { return nil }
+        return choice
+    }
+
+    /// How long to wait before the same target is asked again; nil when that is not worth it.
+    private static func pause(_ exchange: Exchange, _ failure: ProviderFailure) -> Duration? {
+        let gateway = exchange.gateway
+        // 100 to 200 ms, doubled with each attempt, unless the provider says when to come.
+        let usual = Int64(100) << Int64(exchange.attemptCount - 1)
+        let spread = Int64(gateway.chance.below(UInt64(usual)))
+        let pause = failure.retryAfter ?? .milliseconds(usual + spread)
+        // Throttled longer than this, a client knows better what to do with its time.
+        guard pause <= Pipeline.longestPause else { return nil }
+        return gateway.lane.now + pause < exchange.receivedAt + exchange.timeout ? pause : nil
+    }
+
+    /// The longest wait for the same target.
+    static let longestPause = Duration.seconds(2)
+
+    /// A target that this request has not asked, and whose price is known where a budget needs it.
+    static func pickTarget(_ exchange: Exchange, _ route: RouteRecord) -> Int? {
+        let gateway = exchange.gateway
+        let targets = exchange.laneTargets
+        let prices = exchange.snapshot.cluster.prices
+        let reserved = exchange.reservation?.estimate
+        let hasBudget = exchange.grant?.hasBudget == true
+        return route.pick(&gateway.chance, at: gateway.lane.now, health: { targets[$0].health }) { place in
+            guard exchange.asked & (1 << UInt32(place)) == 0 else { return false }
+            // The first choice is before the reservation, which then counts the dearest target.
+            guard let reserved, hasBudget else { return true }
+            let tokens = TokenCounts(input: reserved.inputTokens, output: reserved.outputTokens)
+            guard let cost = prices[targets[place].model]?.cost(of: tokens) else { return false }
+            return cost.amount <= reserved.microUSD
+        }
     }
 }

@@ -20,12 +20,14 @@ extension Pipeline {
         }
         guard let limits = grant.limits else { throw .forbidden(.tenantGone) }
         let gateway = exchange.gateway
-        guard let target = route.pick(&gateway.chance) else {
+        exchange.laneTargets = gateway.laneTargets(of: route, in: exchange.snapshot)
+        gateway.retries.noteRequest()
+        guard let place = pickTarget(exchange, route) else {
             throw .noRoute("no target of '\(route.name)' has a weight")
         }
-        exchange.target = target
-        let price = exchange.snapshot.cluster.prices[target.model]
-        exchange.price = price
+        exchange.choose(place)
+        let target = exchange.laneTargets[place]
+        let price = exchange.price
         if price == nil, grant.hasBudget { throw .unpriced(target.model) }
         let asked = Int64(exchange.head.maxOutputTokens)
         let most = asked == 0 ? route.maximumOutputTokens : min(asked, route.maximumOutputTokens)
@@ -33,12 +35,26 @@ extension Pipeline {
         let input = gateway.estimates.inputTokens(model: target.model, bodyBytes: Int(exchange.head.bodyLength))
         let output = gateway.estimates.outputTokens(model: target.model, feature: feature, limit: most)
         if exchange.head.flags.contains(.stream) { exchange.watch = OutputWatch(reserved: output, most: most) }
-        let cost = price?.cost(of: TokenCounts(input: input, output: output)) ?? .zero
+        let tokens = TokenCounts(input: input, output: output)
+        var cost = price?.cost(of: tokens) ?? .zero
+        if route.targets.count > 1, grant.hasBudget { cost = dearest(exchange, route, tokens, atLeast: cost) }
         let tenant = Tenant(
             org: grant.record.org, team: grant.record.team, key: grant.record.id, feature: feature)
         return ReserveCall(
             id: exchange.head.idempotencyKey, tenant: tenant,
             estimate: QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount),
             holdMilliseconds: exchange.timeout.milliseconds + 60_000, limits: limits)
+    }
+
+    /// What the request costs at the dearest target that may come to serve it: the hold covers whichever does.
+    private static func dearest(
+        _ exchange: Exchange, _ route: RouteRecord, _ tokens: TokenCounts, atLeast cost: MicroUSD
+    ) -> MicroUSD {
+        var most = cost
+        for target in route.targets where target.weight > 0 {
+            guard let other = exchange.snapshot.cluster.prices[target.model]?.cost(of: tokens) else { continue }
+            if other.amount > most.amount { most = other }
+        }
+        return most
     }
 }

@@ -202,7 +202,9 @@ final class Session: @unchecked Sendable {
         channel.machine.sendAccepted(
             stream: exchange.stream,
             Accepted(
-                provider: provider, queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0)))
+                provider: provider, flags: exchange.attemptCount > 1 ? .fallback : [],
+                attempt: UInt8(clamping: exchange.attemptCount),
+                queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0)))
     }
 
     /// Where the budgets stand; told when it changes.
@@ -248,7 +250,7 @@ final class Session: @unchecked Sendable {
                     cachedTokens: UInt32(clamping: bill.usage.cacheReadTokens),
                     totalMilliseconds: UInt32(clamping: (now - exchange.receivedAt).milliseconds),
                     costMicroUSD: UInt64(max(0, bill.cost.amount)),
-                    timeToFirstTokenMilliseconds: UInt16(clamping: first), attempts: 1,
+                    timeToFirstTokenMilliseconds: UInt16(clamping: first), attempts: UInt16(clamping: exchange.attemptCount),
                     reasoningTokens: UInt32(clamping: bill.usage.reasoningTokens ?? 0),
                     cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
                     providerFinish: end.finish == .other ? end.finishWord : ""))

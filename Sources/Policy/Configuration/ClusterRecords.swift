@@ -46,14 +46,17 @@ public struct RouteTarget: Sendable, Equatable {
     public let provider: String
     /// The model as the provider names it.
     public let model: String
-    /// Its share among the targets of the route.
+    /// Its share among the targets of its group.
     public let weight: Int
+    /// Groups are asked in the order of their numbers, from 1.
+    public let group: Int
 
     /// A target of its parts.
-    public init(provider: String, model: String, weight: Int) {
+    public init(provider: String, model: String, weight: Int, group: Int = 1) {
         self.provider = provider
         self.model = model
         self.weight = weight
+        self.group = group
     }
 }
 
@@ -65,6 +68,8 @@ public struct RouteRecord: Sendable, Equatable {
     public var targets: [RouteTarget] = []
     /// The most output tokens that a request may ask for; the reservation assumes no more.
     public var maximumOutputTokens: Int64 = 4_096
+    /// How often a request may be sent to targets, the first time included.
+    public var attempts = 3
 
     /// A route that nobody can serve yet.
     public init(name: String) { self.name = name }

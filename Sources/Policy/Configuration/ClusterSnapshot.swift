@@ -164,8 +164,11 @@ extension ProviderRecord {
 
 extension RouteRecord {
     var lines: [String] {
-        ["max-output = \(maximumOutputTokens)"]
-            + targets.map { "target = \($0.provider)/\($0.model) weight \($0.weight)" }
+        // What is usual is left out, so that nodes of the version before can read it.
+        ["max-output = \(maximumOutputTokens)"] + (attempts == 3 ? [] : ["attempts = \(attempts)"])
+            + targets.map {
+                "target = \($0.provider)/\($0.model) weight \($0.weight)" + ($0.group == 1 ? "" : " group \($0.group)")
+            }
     }
 }
 

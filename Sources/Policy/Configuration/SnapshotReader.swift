@@ -109,9 +109,14 @@ struct SnapshotReader {
     private mutating func route(_ reader: inout SectionReader) {
         var record = RouteRecord(name: reader.name(PlainText.alias) ?? "")
         if let most = reader.number("max-output", in: 1...1_000_000) { record.maximumOutputTokens = Int64(most) }
+        record.attempts = reader.number("attempts", in: 1...5) ?? record.attempts
         for (target, position) in reader.list("target", SnapshotReader.target) {
             if record.targets.contains(where: { $0.provider == target.provider && $0.model == target.model }) {
                 reader.report("'\(target.provider)/\(target.model)' is named twice", at: position)
+            }
+            if record.targets.count == RouteRecord.targetLimit {
+                reader.report("a route has at most \(RouteRecord.targetLimit) targets", at: position)
+                break
             }
             record.targets.append(target)
             targetPlaces.append(
@@ -209,12 +214,21 @@ struct SnapshotReader {
     private static func target(_ text: String) throws(ValueProblem) -> RouteTarget {
         let words = text.split(separator: " ").map(String.init)
         let path = (words.first ?? "").split(separator: "/", maxSplits: 1).map(String.init)
-        guard path.count == 2, words.count == 1 || (words.count == 3 && words[1] == "weight") else {
-            throw ValueProblem("expected 'provider/model' or 'provider/model weight N', found '\(text)'")
+        guard path.count == 2, words.count % 2 == 1 else {
+            throw ValueProblem("expected 'provider/model', with or without 'weight N' and 'group N', found '\(text)'")
         }
         // REPORT frames carry `provider/model` in at most 128 bytes.
         guard words[0].utf8.count <= 128 else { throw ValueProblem("expected at most 128 bytes before 'weight'") }
-        let weight = words.count == 3 ? try ConfigurationValue.integer(words[2], in: 0...1_000_000) : 100
-        return RouteTarget(provider: path[0], model: path[1], weight: weight)
+        var (weight, group): (Int?, Int?)
+        for place in stride(from: 1, to: words.count, by: 2) {
+            switch words[place] {
+            case "weight" where weight == nil:
+                weight = try ConfigurationValue.integer(words[place + 1], in: 0...1_000_000)
+            case "group" where group == nil:
+                group = try ConfigurationValue.integer(words[place + 1], in: 1...RouteRecord.groupLimit)
+            default: throw ValueProblem("expected 'weight N' or 'group N', each once, found '\(words[place])'")
+            }
+        }
+        return RouteTarget(provider: path[0], model: path[1], weight: weight ?? 100, group: group ?? 1)
     }
 }

@@ -147,16 +147,21 @@ public struct Explanation: Sendable {
         mostOutput = limit == 0 ? route.maximumOutputTokens : min(limit, route.maximumOutputTokens)
         reservedOutput = TokenEstimates().outputTokens(
             model: "", feature: question.wish.feature, limit: mostOutput)
-        let total = route.targets.reduce(0) { $0 + $1.weight }
+        // Later groups are asked when the first cannot serve.
+        let group = route.targets.filter { $0.weight > 0 }.map(\.group).min() ?? 1
+        let total = route.targets.reduce(0) { $0 + ($1.group == group ? $1.weight : 0) }
         choices = route.targets.map { target in
             let price = prices[target.model]
             return Choice(
-                target: target, permille: total == 0 ? 0 : target.weight * 1_000 / total,
+                target: target, permille: total == 0 || target.group != group ? 0 : target.weight * 1_000 / total,
                 reserved: price?.cost(of: TokenCounts(input: question.inputTokens, output: reservedOutput)),
                 most: price?.cost(of: TokenCounts(input: question.inputTokens, output: mostOutput)))
         }
         let names = choices.filter { $0.permille > 0 }.map { "\($0.target.provider)/\($0.target.model)" }
-        let text = names.isEmpty ? "no target of '\(route.name)' has a weight" : names.joined(separator: " or ")
+        let later = route.targets.filter { $0.weight > 0 && $0.group > group }.sorted { $0.group < $1.group }
+            .map { ", then \($0.provider)/\($0.model)" }.joined()
+        let text =
+            names.isEmpty ? "no target of '\(route.name)' has a weight" : names.joined(separator: " or ") + later
         add("route", !names.isEmpty, text)
     }
 

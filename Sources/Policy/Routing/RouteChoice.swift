@@ -1,0 +1,51 @@
+// Which target of a route is asked next: groups in their order, within a group by weight and by how its targets do.
+import Core
+
+extension RouteRecord {
+    /// The most targets of a route: each has a bit in the set of those that were asked.
+    public static let targetLimit = 32
+    /// The highest number of a group.
+    public static let groupLimit = 8
+
+    /// The place of the target that is asked next; nil when none is left.
+    ///
+    /// The first group with a usable target serves: two are drawn by weight, with replacement, and the cheaper of the two is
+    /// taken. So weights hold, and between two that were drawn the less busy and faster one wins. When every target rests, they
+    /// are asked all the same, in the order of their groups: resting prefers others, it does not refuse. `isAllowed` leaves out
+    /// what this request may not use, such as a target that it has asked already.
+    public func pick(
+        _ chance: inout Chance, at now: Instant, health: (Int) -> TargetHealth, isAllowed: (Int) -> Bool
+    ) -> Int? {
+        if targets.count == 1 { return targets[0].weight > 0 && isAllowed(0) ? 0 : nil }
+        for mayRest in [false, true] {
+            for group in 1...RouteRecord.groupLimit {
+                let place = pick(group, &chance, health) { place in
+                    isAllowed(place) && (mayRest || health(place).isUsable(at: now))
+                }
+                if let place { return place }
+            }
+        }
+        return nil
+    }
+
+    private func pick(
+        _ group: Int, _ chance: inout Chance, _ health: (Int) -> TargetHealth, _ fits: (Int) -> Bool
+    ) -> Int? {
+        var total = 0
+        for place in targets.indices where targets[place].group == group && fits(place) {
+            total += targets[place].weight
+        }
+        guard total > 0, let first = draw(group, total, &chance, fits), let second = draw(group, total, &chance, fits)
+        else { return nil }
+        return health(second).cost < health(first).cost ? second : first
+    }
+
+    private func draw(_ group: Int, _ total: Int, _ chance: inout Chance, _ fits: (Int) -> Bool) -> Int? {
+        var rest = Int(chance.below(UInt64(total)))
+        for place in targets.indices where targets[place].group == group && fits(place) {
+            if rest < targets[place].weight { return place }
+            rest -= targets[place].weight
+        }
+        return nil
+    }
+}
