@@ -250,7 +250,8 @@ final class Session: @unchecked Sendable {
                     cachedTokens: UInt32(clamping: bill.usage.cacheReadTokens),
                     totalMilliseconds: UInt32(clamping: (now - exchange.receivedAt).milliseconds),
                     costMicroUSD: UInt64(max(0, bill.cost.amount)),
-                    timeToFirstTokenMilliseconds: UInt16(clamping: first), attempts: UInt16(clamping: exchange.attemptCount),
+                    timeToFirstTokenMilliseconds: UInt16(clamping: first),
+                    attempts: UInt16(clamping: exchange.attemptCount),
                     reasoningTokens: UInt32(clamping: bill.usage.reasoningTokens ?? 0),
                     cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
                     providerFinish: end.finish == .other ? end.finishWord : ""))
