@@ -154,7 +154,7 @@ final class TestCluster: @unchecked Sendable {
         // After the nodes: its first checks find them, and no client's first connection meets a balancer without servers.
         try await launch("haproxy")
         key = try await createKey(team: "search")
-        try await wait("a first answer from both nodes and the balancer") {
+        try await wait("a first answer from both nodes and the balancer", seconds: 60) {
             for node in [1, 2, nil] where try await self.chat("hi", node: node).status != 0 { return false }
             return true
         }
