@@ -154,6 +154,8 @@ final class Gateway: @unchecked Sendable {
             targets[name] = nil
             target.close()
         }
+        // Also those that could not be used: what was missing may be there now.
+        for target in laneTargets.values { target.settingsChanged() }
         useShares()
         // What was taken away is taken from running requests, too.
         for session in sessions.values { session.review() }

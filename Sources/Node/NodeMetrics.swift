@@ -146,8 +146,8 @@ struct LaneReading: Sendable {
     var queues: [(name: String, capacity: Int, running: Int, waiting: [Int])]
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
-    /// Attempts that began at each `provider/model`, and those that failed.
-    var attempts: [String: (provider: String, model: String, all: Int64, failed: Int64)]
+    /// Attempts that began at each `provider/model`, those that failed, and those whose usage was not told.
+    var attempts: [String: (provider: String, model: String, all: Int64, failed: Int64, unaccounted: Int64)]
 
     /// Reads a lane; on its own thread.
     init(_ gateway: Gateway) {
@@ -166,7 +166,9 @@ struct LaneReading: Sendable {
         longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
         gateway.lane.longestTurnNanoseconds = 0
         targets = gateway.targetStates
-        attempts = gateway.laneTargets.mapValues { ($0.provider, $0.model, $0.attempts, $0.failures) }
+        attempts = gateway.laneTargets.mapValues {
+            ($0.provider, $0.model, $0.attempts, $0.failures, $0.unaccounted)
+        }
         queues = gateway.admissions.sorted { $0.key < $1.key }.map { name, admission in
             (name, admission.capacity, admission.running, PriorityClass.allCases.map(admission.waiting))
         }
@@ -190,7 +192,9 @@ struct LaneReading: Sendable {
         settled.merge(other.settled)
         lost.merge(other.lost)
         longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
-        attempts.merge(other.attempts) { ($0.provider, $0.model, $0.all + $1.all, $0.failed + $1.failed) }
+        attempts.merge(other.attempts) {
+            ($0.provider, $0.model, $0.all + $1.all, $0.failed + $1.failed, $0.unaccounted + $1.unaccounted)
+        }
         for queue in other.queues {
             guard let place = queues.firstIndex(where: { $0.name == queue.name }) else {
                 queues.append(queue)
@@ -304,9 +308,13 @@ struct LaneReading: Sendable {
         each("sluice_upstream_connects_total", "Connections made.", .counter) { targets[$0].made }
         each("sluice_upstream_reused_total", "Requests on a kept connection.", .counter) { targets[$0].reused }
         page.begin(
-            "sluice_attempts_total", help: "Attempts at each target: begun, and of these failed.", type: .counter)
+            "sluice_attempts_total",
+            help: "Attempts at each target: begun, and of these failed, or answered without a believable usage.",
+            type: .counter)
         for (_, target) in attempts.sorted(by: { $0.key < $1.key }) {
-            for (outcome, count) in [("failed", target.failed), ("begun", target.all)] {
+            for (outcome, count) in [
+                ("failed", target.failed), ("begun", target.all), ("without_usage", target.unaccounted),
+            ] {
                 page.sample(
                     "sluice_attempts_total",
                     labels: LabelText(

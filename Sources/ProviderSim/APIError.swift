@@ -35,6 +35,9 @@ struct APIError: Error, Equatable, Sendable {
         status: 429, message: "You exceeded your current quota, please check your plan and billing details.",
         type: "insufficient_quota", code: "insufficient_quota")
 
+    /// What a stream says whose server has too much to do.
+    static let overloaded = simulated(503)
+
     /// The error that a simulated status comes with.
     static func simulated(_ status: Int) -> APIError {
         let message = "Simulated error \(status)."

@@ -25,6 +25,8 @@ struct Behaviour: Equatable, Sendable {
     var faultShare = 10_000
     /// What a 429 or 503 says about waiting; nil to say nothing.
     var retryAfter: Duration?
+    /// How it is said.
+    var retryForm = RetryForm.both
     /// Chooses the words behind the echo, and which requests the fault strikes.
     var seed: UInt64 = 1
     /// Shown in the usage's details.
@@ -37,8 +39,8 @@ struct Behaviour: Equatable, Sendable {
 
     /// All keys, in the order of the help text.
     static let keys = [
-        "first-token", "pace", "tokens", "chunk", "error", "error-rate", "retry-after", "seed", "cached", "reasoning",
-        "tool", "tag",
+        "first-token", "pace", "tokens", "chunk", "error", "error-rate", "retry-after", "retry-form", "seed", "cached",
+        "reasoning", "tool", "tag",
     ]
 
     /// Changes the setting `key`.
@@ -64,6 +66,11 @@ struct Behaviour: Equatable, Sendable {
         case "cached": cachedTokens = try number(0...1_000_000_000)
         case "reasoning": reasoningTokens = try number(0...1_000_000_000)
         case "retry-after": retryAfter = value == "none" ? nil : try duration()
+        case "retry-form":
+            guard let form = RetryForm(rawValue: String(value)) else {
+                throw problem(RetryForm.allCases.map(\.rawValue).joined(separator: ", "))
+            }
+            retryForm = form
         case "seed":
             guard let number = UInt64(value) else { throw problem("a whole number") }
             seed = number
@@ -107,10 +114,11 @@ struct Behaviour: Equatable, Sendable {
             "first-token=\(Behaviour.text(firstToken))", "pace=\(Behaviour.text(pace))", "tokens=\(tokens)",
             "chunk=\(tokensPerChunk)", "error=\(fault?.setting ?? "none")",
             "error-rate=\(faultShare / 100).\(faultShare % 100 / 10)\(faultShare % 10)%",
-            "retry-after=\(retryAfter.map(Behaviour.text) ?? "none")", "seed=\(seed)",
+            "retry-after=\(retryAfter.map(Behaviour.text) ?? "none")", "retry-form=\(retryForm.rawValue)",
         ]
         words += [
-            "cached=\(cachedTokens)", "reasoning=\(reasoningTokens)", "tool=\(tool ?? "none")", "tag=\(tag ?? "none")",
+            "seed=\(seed)", "cached=\(cachedTokens)", "reasoning=\(reasoningTokens)", "tool=\(tool ?? "none")",
+            "tag=\(tag ?? "none")",
         ]
         return words.joined(separator: " ")
     }

@@ -104,6 +104,15 @@ struct ChatAnswer: ~Copyable {
         buffer.append(literal: "{\"index\":0,\"delta\":{\"content\":\"brok\n\n")
     }
 
+    /// Appends an event whose text has a byte that begins no character.
+    func writeBadText(into buffer: inout ByteBuffer) {
+        buffer.append(eventFront.bytes)
+        buffer.append(literal: "{\"index\":0,\"delta\":{\"content\":\"bad ")
+        buffer.append(0xFF as UInt8)
+        buffer.append(literal: "\"}")
+        writeEnd(finish: nil, into: &buffer)
+    }
+
     /// Appends the whole answer as one JSON object.
     func writeWhole(id: UInt64, tokens: Int, isCut: Bool, usage: ChatUsage?, into buffer: inout ByteBuffer) {
         buffer.append(literal: "{\"id\":\"")

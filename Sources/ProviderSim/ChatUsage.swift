@@ -15,6 +15,9 @@ struct ChatUsage: Equatable {
     /// What the fault `absurd-usage` says.
     static let absurd = ChatUsage(inputTokens: 999_999_999_999, outputTokens: 999_999_999_999)
 
+    /// What the fault `negative-usage` says.
+    static let negative = ChatUsage(inputTokens: -5, outputTokens: -7)
+
     /// Appends the `usage` object. Reasoning tokens are part of the completion tokens, cached tokens of the prompt tokens.
     func write(into buffer: inout ByteBuffer) {
         let completion = outputTokens + reasoningTokens

@@ -21,21 +21,14 @@ struct Exchange {
     var due = Instant(nanoseconds: 0)
 
     /// Output tokens after which the fault strikes; nil when it does not strike in the middle.
-    var strikesAfter: Int? {
-        guard !hasStruck else { return nil }
-        return switch fault {
-        case .hangAfter(let count), .cutAfter(let count), .resetAfter(let count), .malformedAfter(let count),
-            .errorAfter(let count):
-            count
-        default: nil
-        }
-    }
+    var strikesAfter: Int? { hasStruck ? nil : fault?.after }
 
     /// The usage that the answer tells; nil for none.
     var usage: ChatUsage? {
         switch fault {
         case .noUsage: nil
         case .absurdUsage: .absurd
+        case .negativeUsage: .negative
         default:
             ChatUsage(
                 inputTokens: inputTokens, outputTokens: tokens, cachedTokens: behaviour.cachedTokens,

@@ -23,10 +23,24 @@ enum Fault: Hashable, Sendable {
     case cutAfter(Int)
     /// The connection is reset (RST).
     case resetAfter(Int)
+    /// The connection is reset within an event.
+    case tornAfter(Int)
     /// One event whose JSON is broken; the stream goes on behind it.
     case malformedAfter(Int)
+    /// One event whose text is no UTF-8; the stream goes on behind it.
+    case badTextAfter(Int)
     /// An `error` event after status 200, then the connection is closed.
     case errorAfter(Int)
+    /// The same, with the words of a provider that has too much to do.
+    case overloadedAfter(Int)
+    /// Nothing but comments, ten a second.
+    case commentsAfter(Int)
+    /// A line of an event that does not end.
+    case endlessAfter(Int)
+    /// Every byte of the answer in a chunk of its own.
+    case split
+    /// A body in gzip, which nobody asked for.
+    case gzip
     /// The stream ends in order, but without `finish_reason` and `[DONE]`.
     case noFinish
     /// The stream ends in order, but without `[DONE]`.
@@ -35,6 +49,8 @@ enum Fault: Hashable, Sendable {
     case noUsage
     /// Usage that cannot be true.
     case absurdUsage
+    /// Usage below zero.
+    case negativeUsage
 
     /// The kind's word in settings and statistics; `…-after` kinds take a number behind `=`.
     var word: String {
@@ -49,38 +65,48 @@ enum Fault: Hashable, Sendable {
         case .hangAfter: "hang-after"
         case .cutAfter: "cut-after"
         case .resetAfter: "reset-after"
+        case .tornAfter: "torn-after"
         case .malformedAfter: "malformed-after"
+        case .badTextAfter: "bad-text-after"
         case .errorAfter: "error-after"
+        case .overloadedAfter: "overloaded-after"
+        case .commentsAfter: "comments-after"
+        case .endlessAfter: "endless-after"
+        case .split: "split"
+        case .gzip: "gzip"
         case .noFinish: "no-finish"
         case .noDone: "no-done"
         case .noUsage: "no-usage"
         case .absurdUsage: "absurd-usage"
+        case .negativeUsage: "negative-usage"
+        }
+    }
+
+    /// Output tokens after which it strikes; nil when it does not strike in the middle.
+    var after: Int? {
+        switch self {
+        case .hangAfter(let count), .cutAfter(let count), .resetAfter(let count), .tornAfter(let count),
+            .malformedAfter(let count), .badTextAfter(let count), .errorAfter(let count), .overloadedAfter(let count),
+            .commentsAfter(let count), .endlessAfter(let count):
+            count
+        default: nil
         }
     }
 
     /// The setting that makes this fault.
-    var setting: String {
-        switch self {
-        case .hangAfter(let count), .cutAfter(let count), .resetAfter(let count), .malformedAfter(let count),
-            .errorAfter(let count):
-            "\(word)=\(count)"
-        default: word
-        }
-    }
+    var setting: String { after.map { "\(word)=\($0)" } ?? word }
 
     /// Reads a setting such as `503`, `hang` or `cut-after=5`; nil when there is no such fault.
     init?(_ text: Substring) {
         let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         if parts.count == 2 {
             guard let count = Int(parts[1]), (0...1_000_000).contains(count) else { return nil }
-            switch parts[0] {
-            case "hang-after": self = .hangAfter(count)
-            case "cut-after": self = .cutAfter(count)
-            case "reset-after": self = .resetAfter(count)
-            case "malformed-after": self = .malformedAfter(count)
-            case "error-after": self = .errorAfter(count)
-            default: return nil
-            }
+            let kinds: [(Int) -> Fault] = [
+                Fault.hangAfter, Fault.cutAfter, Fault.resetAfter, Fault.tornAfter, Fault.malformedAfter,
+                Fault.badTextAfter, Fault.errorAfter, Fault.overloadedAfter, Fault.commentsAfter, Fault.endlessAfter,
+            ]
+            guard let kind = kinds.first(where: { $0(count).word == parts[0] }) else { return nil }
+            self = kind(count)
             return
         }
         if let code = Int(text) {
@@ -89,8 +115,8 @@ enum Fault: Hashable, Sendable {
             return
         }
         let plain: [Fault] = [
-            .quota, .hang, .slowHead, .endlessHeaders, .notHTTP, .contentType, .noFinish, .noDone, .noUsage,
-            .absurdUsage,
+            .quota, .hang, .slowHead, .endlessHeaders, .notHTTP, .contentType, .split, .gzip, .noFinish, .noDone,
+            .noUsage, .absurdUsage, .negativeUsage,
         ]
         guard let fault = plain.first(where: { $0.word == text }) else { return nil }
         self = fault

@@ -93,6 +93,11 @@ struct SimulatorConnection: Machine, ~Copyable {
     /// Sends a piece of a begun answer.
     mutating func write(_ events: borrowing ByteBuffer) { http.write(events.bytes) }
 
+    /// The same, every byte in a chunk of its own.
+    mutating func writeSplit(_ events: borrowing ByteBuffer) {
+        for place in 0..<events.count { http.write(events.bytes.extracting(place..<(place + 1))) }
+    }
+
     /// Ends a begun answer.
     mutating func finishEvents() {
         http.finish()

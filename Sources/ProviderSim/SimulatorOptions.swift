@@ -92,10 +92,13 @@ struct SimulatorOptions: Equatable, Sendable {
           --tokens 64            output tokens of an answer (default 16)
           --chunk 4              output tokens in one event (default 1)
           --error KIND           a status from 400 to 599, or: quota, hang, slow-head, endless-headers, not-http,
-                                 content-type, hang-after=N, cut-after=N, reset-after=N, malformed-after=N,
-                                 error-after=N, no-finish, no-done, no-usage, absurd-usage; none to stop failing
+                                 content-type, gzip, split, hang-after=N, cut-after=N, reset-after=N, torn-after=N,
+                                 malformed-after=N, bad-text-after=N, error-after=N, overloaded-after=N,
+                                 comments-after=N, endless-after=N, no-finish, no-done, no-usage, absurd-usage,
+                                 negative-usage; none to stop failing
           --error-rate 2.5%      share of requests that fail (default 100%)
           --retry-after 3s       what a 429 or 503 says about waiting
+          --retry-form both      how: both headers, ms, seconds, date, absurd
           --seed 1               chooses the words of answers and the requests that fail
           --cached N             cached input tokens shown in usage
           --reasoning N          reasoning tokens shown in usage

@@ -154,7 +154,11 @@ extension Visitor {
 
     /// Sends the events in the lane's scratch.
     func sendScratch() {
-        channel.machine.write(home.scratch)
+        if exchange.fault == .split {
+            channel.machine.writeSplit(home.scratch)
+        } else {
+            channel.machine.write(home.scratch)
+        }
         home.scratch.removeAll()
         channel.wake()
     }

@@ -16,6 +16,13 @@ extension Visitor {
             home.scratch.append(literal: "<html><body><h1>It works!</h1></body></html>\n")
             exchangeEnded()
             respondScratch(fields: "content-type: text/html\r\n")
+        case .gzip:
+            home.scratch.removeAll()
+            // The first bytes of a gzip file; what would follow does not matter to a caller that reads the head.
+            for byte in [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3] as [UInt8] { home.scratch.append(byte) }
+            exchangeEnded()
+            let type = exchange.isStream ? "text/event-stream" : "application/json"
+            respondScratch(fields: "content-type: \(type)\r\ncontent-encoding: gzip\r\n")
         case .slowHead: sendSlowHead(from: 0)
         case .endlessHeaders: sendEndlessHeaders(sent: 0)
         default: return false
@@ -27,20 +34,38 @@ extension Visitor {
     func strikeInBody() -> Bool {
         guard exchange.strikesAfter != nil, let fault = exchange.fault else { return false }
         home.scratch.removeAll()
-        if case .errorAfter = fault {
-            APIError.simulated(500).write(into: &home.scratch)
+        switch fault {
+        case .errorAfter, .overloadedAfter:
+            (fault.word == "error-after" ? APIError.simulated(500) : .overloaded).write(into: &home.scratch)
             exchangeEnded()
             respondScratch()
             return true
+        case .endlessAfter:
+            home.scratch.append("HTTP/1.1 200 OK\r\n\(Visitor.json)\r\n{\"id\":\"")
+            exchange.hasBegun = true
+            exchange.hasStruck = true
+            sendEndlessLine(sent: 0, inChunks: false)
+            return true
+        default: break
         }
         answer.writeWhole(
             id: exchange.id, tokens: exchange.tokens, isCut: exchange.isCut, usage: exchange.usage, into: &home.scratch)
         let half = home.scratch.count / 2
-        if case .malformedAfter = fault {
+        switch fault {
+        case .malformedAfter:
             exchangeEnded()
             channel.machine.respond(status: 200, fields: Visitor.json, body: home.scratch, first: half)
             answerEnded()
             return true
+        case .badTextAfter:
+            home.scratch.removeAll()
+            home.scratch.append(literal: "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"bad ")
+            home.scratch.append(0xFF as UInt8)
+            home.scratch.append(literal: "\"},\"finish_reason\":\"stop\"}]}")
+            exchangeEnded()
+            respondScratch()
+            return true
+        default: break
         }
         exchange.hasBegun = true
         exchange.hasStruck = true
@@ -51,7 +76,7 @@ extension Visitor {
         channel.wake()
         switch fault {
         case .cutAfter: breakOff(sending: "")
-        case .resetAfter: resetSoon()
+        case .resetAfter, .tornAfter: resetSoon()
         default: break
         }
         return true
@@ -65,16 +90,25 @@ extension Visitor {
         case .malformedAfter:
             answer.writeMalformed(into: &home.scratch)
             return true
-        case .errorAfter:
-            home.scratch.append(literal: "data: ")
-            APIError.simulated(500).write(into: &home.scratch)
-            home.scratch.append(literal: "\n\n")
+        case .badTextAfter:
+            answer.writeBadText(into: &home.scratch)
+            return true
+        case .errorAfter: breakOff(telling: .simulated(500))
+        case .overloadedAfter: breakOff(telling: .overloaded)
+        case .commentsAfter:
             sendScratch()
-            breakOff(sending: "")
+            sendComments()
+        case .endlessAfter:
+            home.scratch.append(literal: "data: {\"id\":\"")
+            sendEndlessLine(sent: 0, inChunks: true)
         case .cutAfter:
             sendScratch()
             breakOff(sending: "")
         case .resetAfter:
+            sendScratch()
+            resetSoon()
+        case .tornAfter:
+            home.scratch.append(literal: "data: {\"choices\":[{\"index\":0,\"delta\":{\"con")
             sendScratch()
             resetSoon()
         default: sendScratch()
@@ -85,11 +119,27 @@ extension Visitor {
     private func fail(with refusal: APIError) {
         var fields = ""
         if let wait = exchange.behaviour.retryAfter, refusal.status == 429 || refusal.status == 503 {
-            let milliseconds = wait.milliseconds
-            fields = "retry-after: \((milliseconds + 999) / 1000)\r\nretry-after-ms: \(milliseconds)\r\n"
+            let now = home.lane.wallClockMicroseconds
+            fields = exchange.behaviour.retryForm.fields(wait, wallClockMicroseconds: now)
         }
         exchangeEnded()
         respond(refusal, fields: fields)
+    }
+
+    /// An `error` event, and the end.
+    private func breakOff(telling error: APIError) {
+        home.scratch.append(literal: "data: ")
+        error.write(into: &home.scratch)
+        home.scratch.append(literal: "\n\n")
+        sendScratch()
+        breakOff(sending: "")
+    }
+
+    private func sendComments() {
+        guard exchange.isActive else { return }
+        home.scratch.append(literal: ": still here\n\n")
+        sendScratch()
+        timer = home.lane.schedule(after: .milliseconds(100)) { [weak self] in self?.sendComments() }
     }
 
     private func breakOff(sending text: StaticString) {
@@ -111,7 +161,7 @@ extension Visitor {
         }
     }
 
-    // MARK: - Heads that take too long
+    // MARK: - Heads and lines that take too long
 
     private static let slowHead = Array(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\nserver: snail\r\n\r\n".utf8)
@@ -133,7 +183,7 @@ extension Visitor {
         timer = home.lane.schedule(after: .milliseconds(100)) { [weak self] in self?.sendSlowHead(from: place + 1) }
     }
 
-    /// Most bytes of a head that does not end; a caller that takes more has no limit at all.
+    /// Most bytes of a head or a line that does not end; a caller that takes more has no limit at all.
     private static let endlessLimit = 64 << 20
 
     private func sendEndlessHeaders(sent: Int) {
@@ -154,5 +204,22 @@ extension Visitor {
         channel.wake()
         let total = sent + home.scratch.count
         timer = home.lane.schedule(after: .milliseconds(1)) { [weak self] in self?.sendEndlessHeaders(sent: total) }
+    }
+
+    /// Sends what waits in the lane's scratch, and more of the same line without end.
+    private func sendEndlessLine(sent: Int, inChunks: Bool) {
+        guard exchange.isActive else { return }
+        guard sent < Visitor.endlessLimit else { return breakOff(sending: "") }
+        // A caller that does not read is not sent more.
+        if channel.transport.outputBacklog < 256 * 1024 {
+            for _ in 0..<2_048 { home.scratch.append(literal: "on and on and on and on and on ") }
+        }
+        let total = sent + home.scratch.count
+        if inChunks { channel.machine.write(home.scratch) } else { channel.machine.write(raw: home.scratch) }
+        home.scratch.removeAll()
+        channel.wake()
+        timer = home.lane.schedule(after: .milliseconds(1)) { [weak self] in
+            self?.sendEndlessLine(sent: total, inChunks: inChunks)
+        }
     }
 }

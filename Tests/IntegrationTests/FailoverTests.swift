@@ -6,21 +6,33 @@ import Wire
 
 @Suite struct FailoverTests {
     /// A second route: its first group is a provider that fails, its second the one that works.
-    private static let sections = """
+    private static func sections(_ base: Int) -> String {
+        """
         [provider broken]
         kind = openai
-        base-url = http://127.0.0.1:PORT/v1
+        base-url = http://127.0.0.1:\(base)/v1
         allow-plain-http = yes
         connect-timeout = 500ms
+        [provider keyless]
+        kind = openai
+        base-url = http://127.0.0.1:\(base)/v1
+        allow-plain-http = yes
+        api-key = file:state/no-such.key
         [route two]
         target = broken/gpt-6-luna
         target = sim/gpt-6-luna group 2
+        [route keyless]
+        target = keyless/gpt-6-luna
+        target = sim/gpt-6-luna group 2
+        [route keyless-alone]
+        target = keyless/gpt-6-luna
         """
+    }
 
     @Test func `what fails before the first piece is answered by the next group, within a tenth more attempts`()
         async throws
     {
-        try await withFailingProvider { cluster, set in
+        try await withSecondProvider(FailoverTests.sections) { cluster, set in
             let caller = try Caller(cluster, node: 1)
             for fault in ["500", "503", "not-http", "content-type", "429", "quota"] {
                 try await set("error=\(fault)")
@@ -36,7 +48,7 @@ import Wire
     }
 
     @Test func `what fails behind the first piece is told, and not tried elsewhere`() async throws {
-        try await withFailingProvider { cluster, set in
+        try await withSecondProvider(FailoverTests.sections) { cluster, set in
             let caller = try Caller(cluster, node: 1)
             try await set("error=cut-after=3 tokens=20")
             let outcome = await caller.ask("hi", timeout: .seconds(20)) { $0.model = "two" }
@@ -48,7 +60,7 @@ import Wire
     @Test func `a provider that fails always rests: nearly all requests are answered, with few attempts more`()
         async throws
     {
-        try await withFailingProvider { cluster, set in
+        try await withSecondProvider(FailoverTests.sections) { cluster, set in
             let caller = try Caller(cluster, node: 1)
             try await set("error=500")
             var answered = 0
@@ -61,32 +73,23 @@ import Wire
         }
     }
 
-    private func withFailingProvider(
-        _ body: (TestCluster, (String) async throws -> Void) async throws -> Void
-    ) async throws {
-        let place = try Place()
-        defer { place.leave() }
-        let sections = FailoverTests.sections.replacingOccurrences(of: "PORT", with: "\(place.base)")
-        try await withCluster(sections) { cluster in
-            let file = cluster.path("broken.log")
-            let child = try await Child.start(
-                [cluster.program("sluice-provider-sim"), "--listen", "127.0.0.1:\(place.base)"],
-                in: cluster.place.folder.path, output: file, error: file)
-            try await cluster.wait("the failing provider") {
-                await cluster.http(place.base, "/sim/stats").status == 200
+    @Test func `a provider that this node cannot use is left out, and missed only where there is no other`()
+        async throws
+    {
+        try await withSecondProvider(FailoverTests.sections) { cluster, _ in
+            let caller = try Caller(cluster, node: 1)
+            let outcome = await caller.ask("hi") { $0.model = "keyless" }
+            #expect(outcome.end?.attempts == 1, "\(outcome.result)")
+            let alone = await caller.ask("hi") { $0.model = "keyless-alone" }
+            #expect(alone.refusal?.code == .noRoute, "\(alone.result)")
+            func told() -> Int { cluster.log("node-1").components(separatedBy: "provider_unusable").count - 1 }
+            try await cluster.wait("a line of the log") { told() > 0 }
+            #expect(told() == 1, "the log says it once, not with each request")
+            // The key comes: nothing has to be started again.
+            try cluster.write("state/no-such.key", "provider-canary-51be20\n")
+            try await cluster.wait("the provider to be used") {
+                await caller.ask("hi") { $0.model = "keyless-alone" }.end != nil
             }
-            do {
-                try await body(cluster) { settings in
-                    let answer = try await cluster.run([
-                        "/usr/bin/curl", "-sf", "-d", settings, "http://127.0.0.1:\(place.base)/sim/faults",
-                    ])
-                    #expect(answer.status == 0, "\(answer.output)")
-                }
-            } catch {
-                await child.end()
-                throw error
-            }
-            await child.end()
         }
     }
 }

@@ -77,6 +77,94 @@ import Testing
         }
     }
 
+    @Test func aTornStreamStopsWithinAnEvent() throws {
+        try withSimulator { (simulator: Simulator) throws in
+            let caller = Caller(simulator)
+            caller.chat("sim: error=torn-after=2", stream: true)
+            let (text, end) = caller.read()
+            #expect(end == .reset)
+            let events = Caller.events(in: text)
+            #expect(events.count == 4 && (try? Caller.object(events[3])) == nil)
+        }
+    }
+
+    @Test func aTextThatIsNoUTF8AndTheStreamGoesOn() throws {
+        try withSimulator(["--tokens", "2"]) { (simulator: Simulator) throws in
+            let caller = Caller(simulator)
+            caller.chat("sim: error=bad-text-after=1", stream: true)
+            let events = try caller.events()
+            // Read as a Swift text the byte has become U+FFFD.
+            #expect(events.indices.filter { events[$0].contains("bad \u{FFFD}") } == [2])
+            #expect(events.last == "[DONE]")
+        }
+    }
+
+    @Test func everyByteInAChunkOfItsOwn() throws {
+        try withSimulator(["--tokens", "3"]) { (simulator: Simulator) throws in
+            let caller = Caller(simulator)
+            caller.chat("sim: error=split", stream: true)
+            let (text, end) = caller.read { $0.hasSuffix("\r\n0\r\n\r\n") }
+            let body = try #require(text.range(of: "\r\n\r\n")).upperBound
+            let sizes = text[body...].split(separator: "\r\n", omittingEmptySubsequences: false)
+            #expect(end == nil && sizes.filter { $0 == "1" }.count > 300)
+        }
+    }
+
+    @Test func nothingButComments() throws {
+        try withSimulator { (simulator: Simulator) throws in
+            let caller = Caller(simulator)
+            caller.chat("sim: error=comments-after=1", stream: true)
+            let (text, end) = caller.read { $0.components(separatedBy: ": still here").count > 3 }
+            #expect(end == nil && Caller.events(in: text).count == 2)
+            caller.close()
+            try expectCancelled(simulator, outputTokens: 1)
+        }
+    }
+
+    @Test(arguments: [true, false])
+    func aLineThatDoesNotEnd(_ stream: Bool) throws {
+        try withSimulator { (simulator: Simulator) throws in
+            let caller = Caller(simulator)
+            caller.chat("sim: error=endless-after=0", stream: stream)
+            let (_, end) = caller.read { $0.utf8.count > 1 << 20 }
+            #expect(end == nil)
+            caller.close()
+        }
+    }
+
+    @Test func aBodyInGzip() throws {
+        try withSimulator { (simulator: Simulator) throws in
+            let caller = Caller(simulator)
+            caller.chat("sim: error=gzip")
+            let (text, _) = caller.read { $0.contains("\r\n\r\n") }
+            #expect(text.lowercased().contains("content-encoding: gzip\r\n"))
+        }
+    }
+
+    @Test(arguments: [
+        ("ms", "retry-after-ms: 1500\r\n"), ("seconds", "retry-after: 1.500\r\n"), ("date", " gmt\r\n"),
+        ("absurd", "retry-after: -5\r\n"),
+    ])
+    func timesToComeAgainInEverySpelling(_ form: String, _ expected: String) throws {
+        try withSimulator { (simulator: Simulator) throws in
+            let caller = Caller(simulator)
+            caller.chat("sim: error=429 retry-after=1500ms retry-form=\(form)")
+            let head = try caller.response().head
+            #expect(head.contains(expected), "\(head)")
+        }
+    }
+
+    @Test func datesAgreeWithTheCalendar() {
+        let form = DateFormatter()
+        form.locale = Locale(identifier: "en_US_POSIX")
+        form.timeZone = TimeZone(identifier: "GMT")
+        form.dateFormat = "EEE, dd MMM yyyy HH:mm:ss 'GMT'"
+        for day in stride(from: 0, to: 60_000, by: 37) {
+            let seconds = Int64(day) * 86_400 + Int64(day % 86_400)
+            #expect(RetryForm.date(seconds) == form.string(from: Date(timeIntervalSince1970: TimeInterval(seconds))))
+        }
+    }
+
     @Test func oneBrokenEventAndTheStreamGoesOn() throws {
         try withSimulator(["--tokens", "4"]) { (simulator: Simulator) throws in
             let caller = Caller(simulator)
@@ -117,6 +205,8 @@ import Testing
             let caller = Caller(simulator)
             caller.chat("sim: error=absurd-usage", stream: true, usage: true)
             #expect(try caller.events().contains { $0.contains("\"completion_tokens\":999999999999") })
+            caller.chat("sim: error=negative-usage", stream: true, usage: true)
+            #expect(try caller.events().contains { $0.contains("\"completion_tokens\":-7") })
             caller.chat("sim: error=no-usage")
             #expect(try caller.object()["usage"] == nil)
         }
@@ -200,10 +290,12 @@ import Testing
             let response = try caller.response()
             #expect(response.status == 200)
             #expect((try? Caller.object(response.body)) == nil)
-            caller.chat("sim: error=error-after=0")
-            let second = try caller.response()
-            #expect(second.status == 200)
-            #expect(try Caller.object(second.body)["error"] != nil)
+            for fault in ["error-after=0", "overloaded-after=0"] {
+                caller.chat("sim: error=\(fault)")
+                let second = try caller.response()
+                #expect(second.status == 200)
+                #expect(try Caller.object(second.body)["error"] != nil)
+            }
         }
     }
 

@@ -234,7 +234,7 @@ struct Decoded {
         )
         #expect(call.end.finish == .toolCalls)
         let cut = Decoded.whole(#"{"choices":[{"index":0,"message":{"content":"x"}}"#)
-        #expect(cut.failure?.cause == .protocolError)
+        #expect(cut.failure?.kind == .protocolError && cut.lines.isEmpty, "half an answer is none")
         #expect(Decoded.whole(#"{"choices":[]}"#).failure?.kind == .protocolError)
         #expect(Decoded.stream([Decoded.chunk(#"{"content":"x"}"#)]).failure?.kind == .streamInterrupted)
         #expect(Decoded.stream([Decoded.chunk("{}")]).failure?.kind == .protocolError)
@@ -261,5 +261,21 @@ struct Decoded {
         #expect(answer.lines == ["0 text yes"])
         #expect(answer.failure == nil)
         #expect(answer.end.usage == nil)
+    }
+
+    @Test(arguments: [
+        (#"{"prompt_tokens":9,"completion_tokens":20000000}"#, true),
+        (#"{"prompt_tokens":9,"completion_tokens":null}"#, true),
+        (#"{"prompt_tokens":9,"completion_tokens":20000001}"#, false),
+        (#"{"prompt_tokens":1000000000000,"completion_tokens":1}"#, false),
+        (#"{"prompt_tokens":9,"completion_tokens":1e40}"#, false),
+        (#"{"prompt_tokens":-1,"completion_tokens":1}"#, false),
+        (#"{"prompt_tokens":9,"completion_tokens":1,"completion_tokens_details":{"reasoning_tokens":-4}}"#, false),
+    ])
+    func `a usage that cannot be is none, wherever the answer ends`(usage: String, isBelieved: Bool) {
+        let deltas = [Decoded.chunk(#"{"content":"x"}"#), #"{"choices":[],"usage":\#(usage)}"#]
+        #expect((Decoded.stream(deltas).end.usage != nil) == isBelieved, "of a stream that breaks off behind it")
+        let whole = Decoded.whole(#"{"choices":[{"message":{"content":"x"}}],"usage":\#(usage)}"#)
+        #expect((whole.end.usage != nil) == isBelieved && whole.failure == nil)
     }
 }

@@ -93,7 +93,7 @@ extension Pipeline {
     /// The longest wait for the same target.
     static let longestPause = Duration.seconds(2)
 
-    /// A target that this request has not asked, and whose price is known where a budget needs it.
+    /// A target that this node can use and this request has not asked, and whose price is known where a budget needs it.
     static func pickTarget(_ exchange: Exchange, _ route: RouteRecord) -> Int? {
         let gateway = exchange.gateway
         let targets = exchange.laneTargets
@@ -101,7 +101,7 @@ extension Pipeline {
         let reserved = exchange.reservation?.estimate
         let hasBudget = exchange.grant?.hasBudget == true
         return route.pick(&gateway.chance, at: gateway.lane.now, health: { targets[$0].health }) { place in
-            guard exchange.asked & (1 << UInt32(place)) == 0 else { return false }
+            guard exchange.asked & (1 << UInt32(place)) == 0, targets[place].isUsable(by: gateway) else { return false }
             // The first choice is before the reservation, which then counts the dearest target.
             guard let reserved, hasBudget else { return true }
             let tokens = TokenCounts(input: reserved.inputTokens, output: reserved.outputTokens)

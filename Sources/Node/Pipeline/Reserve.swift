@@ -23,7 +23,7 @@ extension Pipeline {
         exchange.laneTargets = gateway.laneTargets(of: route, in: exchange.snapshot)
         gateway.retries.noteRequest()
         guard let place = pickTarget(exchange, route) else {
-            throw .noRoute("no target of '\(route.name)' has a weight")
+            throw .noRoute("no target of '\(route.name)' has a weight and a provider that this node can use")
         }
         exchange.choose(place)
         let target = exchange.laneTargets[place]

@@ -27,9 +27,12 @@ public struct Usage: Sendable, Equatable {
     /// No tokens.
     public init() {}
 
-    /// False for figures that cannot be: negative ones, or more than a million million.
+    /// The most tokens of one kind that are believed: twice the largest context window on sale.
+    public static let most: Int64 = 20_000_000
+
+    /// False for figures that cannot be: negative ones, or more than any model takes.
     public var isPlausible: Bool {
         [inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens ?? 0]
-            .allSatisfy { (0..<1_000_000_000_000).contains($0) }
+            .allSatisfy { (0...Usage.most).contains($0) }
     }
 }

@@ -37,11 +37,11 @@ extension OpenAIAnswerDecoder {
         var usage = Usage()
         while case .key(let key) = try reader.next() {
             if reader.matches(key, "prompt_tokens") {
-                usage.inputTokens = try integer(&reader) ?? 0
+                usage.inputTokens = try count(&reader) ?? 0
             } else if reader.matches(key, "completion_tokens") {
-                usage.outputTokens = try integer(&reader) ?? 0
+                usage.outputTokens = try count(&reader) ?? 0
             } else if reader.matches(key, "prompt_cache_hit_tokens") {
-                usage.cacheReadTokens = try integer(&reader) ?? usage.cacheReadTokens
+                usage.cacheReadTokens = try count(&reader) ?? usage.cacheReadTokens
             } else if reader.matches(key, "prompt_tokens_details") || reader.matches(key, "completion_tokens_details") {
                 try details(&reader, &usage)
             } else {
@@ -49,7 +49,8 @@ extension OpenAIAnswerDecoder {
             }
         }
         lesson.noteOther()
-        end.usage = usage
+        // What cannot be is as good as nothing, also where the answer breaks off behind it.
+        end.usage = usage.isPlausible ? usage : nil
     }
 
     private func details(_ reader: inout JSONReader, _ usage: inout Usage) throws(JSONError) {
@@ -60,15 +61,21 @@ extension OpenAIAnswerDecoder {
         }
         while case .key(let key) = try reader.next() {
             if reader.matches(key, "cached_tokens") {
-                usage.cacheReadTokens = try integer(&reader) ?? usage.cacheReadTokens
+                usage.cacheReadTokens = try count(&reader) ?? usage.cacheReadTokens
             } else if reader.matches(key, "cache_write_tokens") {
-                usage.cacheWriteTokens = try integer(&reader) ?? usage.cacheWriteTokens
+                usage.cacheWriteTokens = try count(&reader) ?? usage.cacheWriteTokens
             } else if reader.matches(key, "reasoning_tokens") {
-                usage.reasoningTokens = try integer(&reader)
+                usage.reasoningTokens = try count(&reader)
             } else {
                 try reader.skipValue()
             }
         }
+    }
+
+    /// A count of tokens; -1, which nobody believes, for a number that is none.
+    private func count(_ reader: inout JSONReader) throws(JSONError) -> Int64? {
+        guard case .number(let range) = try scalar(&reader) else { return nil }
+        return reader.integer(range) ?? -1
     }
 
     func integer(_ reader: inout JSONReader) throws(JSONError) -> Int64? {

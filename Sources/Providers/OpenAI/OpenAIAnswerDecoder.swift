@@ -54,6 +54,13 @@ struct OpenAIAnswerDecoder: ~Copyable {
     mutating func decodeWhole(_ bytes: RawSpan, to sink: any AnswerSink) {
         precondition(!isStream && whole.isEmpty, "an answer is read once")
         hasRead = true
+        readWhole(bytes, to: sink)
+    }
+
+    /// Nothing of a whole answer is handed out before all of it is known to be JSON: until then another target may answer instead.
+    private mutating func readWhole(_ bytes: RawSpan, to sink: any AnswerSink) {
+        var reader = JSONReader(bytes)
+        guard (try? reader.skipValue()) != nil, (try? reader.next()) == .end else { return fail(.protocolError) }
         read(bytes, to: sink)
     }
 
@@ -84,7 +91,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
             if !hasRead {
                 var body = ByteBuffer()
                 swap(&body, &whole)
-                read(body.bytes, to: sink)
+                readWhole(body.bytes, to: sink)
             }
             guard failure == nil else { return }
             finishSilentChoices(to: sink)
@@ -96,7 +103,6 @@ struct OpenAIAnswerDecoder: ~Copyable {
             return
         }
         if hasRefusal, end.finish == .stop { end.finish = .refusal }
-        if let usage = end.usage, !usage.isPlausible { end.usage = nil }
     }
 
     /// The answer cannot be used, or not beyond what was handed out. The first failure stays.

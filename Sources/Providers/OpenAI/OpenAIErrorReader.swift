@@ -33,7 +33,9 @@ enum OpenAIErrorReader {
     ]
 
     private static func classify(_ status: Int, _ type: String?, _ code: String?, _ message: String) -> FailureClass {
-        if let byWord = byWord(type ?? "", code ?? "", message) { return byWord }
+        let word = byWord(type ?? "", code ?? "", message)
+        // `server_error` stands beside each status from 500 on; the status says more.
+        if let word, !(word == .serverError && status >= 498) { return word }
         switch status {
         case 401: return .authentication
         case 402: return .quotaExhausted
