@@ -3,6 +3,7 @@ import Client
 import Core
 import Foundation
 import Net
+import Synchronization
 import Wire
 
 /// A client of a test's cluster on a lane of its own. It never repeats a request by itself.
@@ -92,6 +93,26 @@ final class Caller: @unchecked Sendable {
         }
     }
 
+    /// Asks, cancels at the first piece, and waits for the outcome; when it cancelled, in microseconds since 1970.
+    func askAndCancel(_ prompt: String) async -> (outcome: Outcome, cancelledAt: Int64) {
+        let moment = Mutex(Int64(0))
+        let outcome = await withCheckedContinuation { continuation in
+            lane.execute { [self] in
+                var body = ChatBodyWriter()
+                body.message(.user, prompt)
+                let head = RequestHead(
+                    idempotencyKey: chance.identifier(), model: "chat-default", timeoutMilliseconds: 20_000)
+                let listener = Listener(continuation)
+                let request = client?.send(head, body: body.finish().array(), handler: listener)
+                listener.onFirst = { [lane] in
+                    moment.withLock { $0 = lane.wallClockMicroseconds }
+                    request?.cancel()
+                }
+            }
+        }
+        return (outcome, moment.withLock { $0 })
+    }
+
     /// Asks many times at once.
     func ask(_ count: Int, _ prompt: String, timeout: Duration = .seconds(20)) async -> [Outcome] {
         await withTaskGroup(of: Outcome.self) { group in
@@ -104,10 +125,16 @@ final class Caller: @unchecked Sendable {
         private let continuation: CheckedContinuation<Outcome, Never>
         private let sentAt = ContinuousClock.now
         private var text: [UInt8] = []
+        /// Runs with the first piece.
+        var onFirst: (() -> Void)?
 
         init(_ continuation: CheckedContinuation<Outcome, Never>) { self.continuation = continuation }
 
-        func received(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) { text += bytes.array(0..<bytes.byteCount) }
+        func received(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
+            text += bytes.array(0..<bytes.byteCount)
+            onFirst?()
+            onFirst = nil
+        }
         func received(_ event: StreamEvent) {}
 
         func finished(_ result: Result<End, ClientFailure>) {

@@ -21,6 +21,21 @@ import Wire
         [route two]
         target = broken/gpt-6-luna
         target = sim/gpt-6-luna group 2
+        [provider silent]
+        kind = openai
+        base-url = http://127.0.0.1:\(base)/v1
+        allow-plain-http = yes
+        [route silent]
+        first-event-timeout = 500ms
+        idle-timeout = 700ms
+        target = silent/gpt-6-luna
+        target = sim/gpt-6-luna group 2
+        [route silent-alone]
+        first-event-timeout = 500ms
+        idle-timeout = 700ms
+        target = silent/gpt-6-luna
+        [team acme/tight]
+        limit = 150 input tokens / minute fixed-window
         [route keyless]
         target = keyless/gpt-6-luna
         target = sim/gpt-6-luna group 2
@@ -89,6 +104,49 @@ import Wire
             try cluster.write("state/no-such.key", "provider-canary-51be20\n")
             try await cluster.wait("the provider to be used") {
                 await caller.ask("hi") { $0.model = "keyless-alone" }.end != nil
+            }
+        }
+    }
+
+    @Test func `what may cost something is tried elsewhere when quota covers both, and both are in the ledger`()
+        async throws
+    {
+        try await withSecondProvider(FailoverTests.sections) { cluster, set in
+            let caller = try Caller(cluster, node: 1)
+            try await set("error=hang")
+            let outcome = await caller.ask("hi\nsim: tokens=20") {
+                $0.model = "silent"
+                $0.feature = "both"
+            }
+            let end = try #require(outcome.end, "\(outcome.result)")
+            try await cluster.wait("the settlement") { try await cluster.held("q:{acme}").requests == 0 }
+            let records = try await cluster.ledger().filter { $0.feature == "both" }
+            #expect(records.map { "\($0.provider) \($0.outcome)" } == ["silent UPSTREAM_STALLED", "sim OK"])
+            #expect(records.map(\.provenance) == [4, 1] && end.attempts == 2 && end.outputTokens == 20)
+            #expect(records.reduce(0) { $0 + $1.money } == Int(end.costMicroUSD))
+            #expect(records.reduce(0) { $0 + $1.input } == Int(end.inputTokens))
+            #expect(try await cluster.tool(["ledger", "verify"]).status == 0)
+
+            // About a hundred tokens fit the limit once, not twice.
+            let tight = try Caller(cluster, key: try await cluster.createKey(team: "tight"), node: 1)
+            let refused = await tight.ask(String(repeating: "word ", count: 80)) { $0.model = "silent" }
+            #expect(refused.refusal?.code == .upstreamStalled && refused.refusal?.flags.contains(.billed) == true)
+            let whole = await tight.ask("hi") { $0.model = "chat-default" }
+            #expect(whole.end != nil, "what the failed one cost is all that is missing: \(whole.result)")
+        }
+    }
+
+    @Test func `a route's own times count where they are shorter than the provider's`() async throws {
+        try await withSecondProvider(FailoverTests.sections) { cluster, set in
+            let caller = try Caller(cluster, node: 1)
+            try await caller.connected()
+            // The provider's own times are 30 s and 20 s; comments are no progress in either phase.
+            for (fault, hasPart) in [("comments-after=0", false), ("comments-after=2", true)] {
+                try await set("error=\(fault)")
+                let outcome = await caller.ask("hi") { $0.model = "silent-alone" }
+                #expect(outcome.refusal?.code == .upstreamStalled, "\(outcome.result)")
+                #expect(outcome.refusal?.flags.contains(.partialOutput) == hasPart)
+                #expect(outcome.time > .milliseconds(450) && outcome.time < .seconds(10), "\(outcome.time)")
             }
         }
     }

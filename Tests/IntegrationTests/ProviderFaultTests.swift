@@ -64,9 +64,10 @@ private struct FaultCase {
             FaultCase("529", .upstreamFailed, .safeElsewhere), FaultCase("504", .upstreamStalled, .unsafe),
             FaultCase("not-http", .upstreamMalformed, .unsafe), FaultCase("content-type", .upstreamMalformed, .unsafe),
             FaultCase("gzip", .upstreamMalformed, .unsafe), FaultCase("endless-headers", .upstreamMalformed, .unsafe),
-            // A stream that is silent may cost something, and a whole answer may be made already: neither is asked for twice.
-            FaultCase("hang", stalled, false, late, false), FaultCase("hang-after=0", stalled, false, late, false),
-            FaultCase("comments-after=0", stalled, false, late, false),
+            // A stream that is silent may cost something: quota must cover it and the other's answer. A whole answer comes when it is
+            // done, and time is over then.
+            FaultCase("hang", stalled, true, late, false), FaultCase("hang-after=0", stalled, true, late, false),
+            FaultCase("comments-after=0", stalled, true, late, false),
             FaultCase("hang-after=3", stalled, false, late, false),
             FaultCase("comments-after=3", stalled, false, late, false),
             FaultCase("cut-after=0", .upstreamFailed, .unsafe), FaultCase("reset-after=0", .upstreamFailed, .unsafe),

@@ -114,6 +114,7 @@ import Testing
         var snapshot = ClusterSnapshot()
         var route = RouteTests.route([(90, 1), (10, 2)])
         route.attempts = 5
+        (route.firstEventTimeout, route.idleTimeout) = (.milliseconds(700), .seconds(9))
         snapshot.routes["r"] = route
         let (read, problems) = ClusterSnapshot.decode(snapshot.records)
         #expect(problems.isEmpty && read.routes["r"] == route)

@@ -34,8 +34,10 @@ final class ScriptedServer: @unchecked Sendable {
         }
 
         /// Sends all of it; false when the client went away.
-        @discardableResult func send(_ text: String) -> Bool {
-            let bytes = Array(text.utf8)
+        @discardableResult func send(_ text: String) -> Bool { send(Array(text.utf8)) }
+
+        /// Sends all of it; false when the client went away.
+        @discardableResult func send(_ bytes: [UInt8]) -> Bool {
             var sent = 0
             while sent < bytes.count {
                 let count = bytes[sent...].withUnsafeBytes {
@@ -45,6 +47,12 @@ final class ScriptedServer: @unchecked Sendable {
                 sent += count
             }
             return true
+        }
+
+        /// What is sent leaves at once.
+        func withoutDelay() {
+            var isOn: Int32 = 1
+            setsockopt(socket, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
         }
 
         /// A whole response with its length.
@@ -132,4 +140,40 @@ final class ScriptedServer: @unchecked Sendable {
 
     /// Connections accepted so far.
     var connections: Int { lock.withLock { accepted } }
+}
+
+/// Listens on loopback, accepts nobody, and has its queue full: the kernel drops what asks for a connection.
+final class Crowd {
+    let port: UInt16
+    private let listener: Int32
+    private var waiting: [Int32] = []
+
+    init() throws {
+        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let listener = listener
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, length) == 0 && listen(listener, 0) == 0 && getsockname(listener, $0, &length) == 0
+            }
+        }
+        guard isBound else { throw POSIXError(.EADDRINUSE) }
+        port = UInt16(bigEndian: address.sin_port)
+        for _ in 0..<64 {
+            let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+            waiting.append(client)
+            _ = withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(client, $0, length) }
+            }
+            var poll = pollfd(fd: client, events: Int16(POLLOUT), revents: 0)
+            // The first that is not connected within this time is the first that was dropped.
+            if Glibc.poll(&poll, 1, 200) == 0 { return }
+        }
+        throw POSIXError(.EISCONN)
+    }
+
+    deinit { for descriptor in waiting + [listener] { close(descriptor) } }
 }

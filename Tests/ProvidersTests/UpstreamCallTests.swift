@@ -103,6 +103,48 @@ import Testing
         #expect(ended.time < .seconds(5))
     }
 
+    @Test func `the shorter time of the call's owner counts`() async throws {
+        let server = try ScriptedServer { peer in
+            peer.request()
+            peer.beginStream()
+            if peer.number == 1 { peer.delta("begun") }
+            while peer.chunk(": still here\n\n") { usleep(50_000) }
+        }
+        let harness = try harness(server)
+        let first = await harness.call(times: UpstreamTimes(firstEvent: .milliseconds(300)))
+        #expect(first.failure == .timeout && first.time < .seconds(5))
+        let second = await harness.call(times: UpstreamTimes(idle: .milliseconds(300)))
+        #expect(second.failure == .streamInterrupted && second.text == "begun" && second.time < .seconds(5))
+    }
+
+    @Test func `a server whose queue of connections is full, as one that drops them, fails within the connect time`()
+        async throws
+    {
+        let crowd = try Crowd()
+        let ended = try await UpstreamHarness("http://127.0.0.1:\(crowd.port)/v1") {
+            $0.connectTimeout = .milliseconds(400)
+        }.call()
+        #expect(ended.failure == .connect && !ended.outcome.wasSent && ended.ends == 1)
+        #expect(ended.time > .milliseconds(350) && ended.time < .seconds(10), "\(ended.time)")
+    }
+
+    @Test func `an event that is cut at every byte, each in a packet of its own, arrives whole`() async throws {
+        let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"größer 🌊\"}}]}\n\n"
+        let server = try ScriptedServer { peer in
+            peer.request()
+            peer.withoutDelay()
+            peer.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+            for byte in event.utf8 {
+                peer.send([byte])
+                usleep(500)
+            }
+            peer.send(
+                "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+        }
+        let ended = await (try harness(server)).call()
+        #expect(ended.failure == nil && ended.text == "größer 🌊")
+    }
+
     @Test func `a cancelled call closes the provider's connection at once`() async throws {
         let closed = Mutex(false)
         let server = try ScriptedServer { peer in

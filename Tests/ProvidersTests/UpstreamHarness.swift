@@ -62,7 +62,8 @@ final class UpstreamHarness: @unchecked Sendable {
 
     /// Makes a call and waits for its end. `onStart` and `onDelta` run on the lane.
     func call(
-        isStream: Bool = true, onStart: @escaping @Sendable (Running, Lane) -> Void = { _, _ in },
+        isStream: Bool = true, times: UpstreamTimes = UpstreamTimes(),
+        onStart: @escaping @Sendable (Running, Lane) -> Void = { _, _ in },
         onDelta: (@Sendable (Running) -> Void)? = nil
     ) async -> Ended {
         let began = ContinuousClock.now
@@ -70,7 +71,7 @@ final class UpstreamHarness: @unchecked Sendable {
             lane.execute { [self] in
                 let running = Running()
                 running.onDelta = onDelta
-                let call = UpstreamCall(target, isStream: isStream, firstEventTimeout: nil, sink: running) {
+                let call = UpstreamCall(target, isStream: isStream, times: times, sink: running) {
                     [self] outcome in
                     running.ends += 1
                     let time = ContinuousClock.now - began

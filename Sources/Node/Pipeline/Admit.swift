@@ -67,7 +67,7 @@ extension Pipeline {
             admission.observe(timeToFirstToken: first - sent)
         }
         var surplus: Int64 = 0
-        if exchange.queueWait != nil, let use = exchange.reservation?.estimate {
+        if exchange.queueWait != nil, let use = exchange.estimate {
             surplus =
                 QueueRequest.cost(inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
                 - QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens)

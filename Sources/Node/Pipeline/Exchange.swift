@@ -33,6 +33,8 @@ final class Exchange: @unchecked Sendable {
     /// What its target charges, as of its admission: a new price list changes nothing for a running request.
     var price: ModelPrice?
     private(set) var reservation: ReserveCall?
+    /// What one answer will probably use; the reservation may come to cover more.
+    private(set) var estimate: QuotaUse?
     /// Its place on a block, instead of a reservation of its own.
     var lease: Lease?
     /// True when the reservation may exist in Redis and must be settled or released.
@@ -44,6 +46,11 @@ final class Exchange: @unchecked Sendable {
     var watch: OutputWatch?
     var firstDeltaAt: Instant?
     private(set) var outcome: UpstreamOutcome?
+    /// Earlier attempts that a provider may bill, for the ledger.
+    private(set) var earlier: [LedgerEntry] = []
+    /// True while more quota is asked for, so that the reservation covers an earlier attempt and the next one.
+    private var isCovering = false
+    private var isCovered = false
     private var call: UpstreamCall?
     let latch = Latch()
     /// Where it has, or waits for, a place.
@@ -139,6 +146,30 @@ final class Exchange: @unchecked Sendable {
         }
     }
 
+    /// The last attempt's bill is kept beside what follows.
+    func keep(_ entry: LedgerEntry) {
+        earlier.append(entry)
+        outcome = nil
+    }
+
+    /// True when a provider may have begun to work on it.
+    var wasSent: Bool { outcome?.wasSent == true || !earlier.isEmpty }
+
+    /// More quota is asked for, so that the reservation covers an earlier attempt and the next one.
+    func coverBegins() { (isCovering, isCovered) = (true, false) }
+
+    /// What was asked for is there, or is not.
+    func coverDecided(_ isCovered: Bool) {
+        (isCovering, self.isCovered) = (false, isCovered)
+        latch.open()
+    }
+
+    /// Waits for `coverDecided`; false when there is no room, or nobody knows.
+    func covered() async -> Bool {
+        while isCovering, stopReason == nil { await latch.wait() }
+        return isCovered && stopReason == nil
+    }
+
     /// The body will not be rendered again.
     func releaseBody() {
         body.removeAll()
@@ -147,11 +178,7 @@ final class Exchange: @unchecked Sendable {
 
     /// Sends the request in `json` to the target; deltas go to the session, and at the end `outcome` is there.
     func startCall(_ target: UpstreamTarget, _ json: inout ByteBuffer) {
-        let first = head.timeToFirstTokenMilliseconds
-        let call = UpstreamCall(
-            target, isStream: head.flags.contains(.stream),
-            firstEventTimeout: first == 0 ? nil : .milliseconds(Int64(first)), sink: self
-        ) { [self] in
+        let call = UpstreamCall(target, isStream: head.flags.contains(.stream), times: times, sink: self) { [self] in
             ended($0)
             self.call = nil
             latch.open()
@@ -162,6 +189,16 @@ final class Exchange: @unchecked Sendable {
         attemptCount += 1
         self.target?.begin()
         call.start(&json)
+    }
+
+    /// How long the answer may be silent: the shortest of what client, route and provider say counts.
+    private var times: UpstreamTimes {
+        var times = UpstreamTimes()
+        if let first = route?.firstEventTimeout { times.firstEvent = first }
+        if let idle = route?.idleTimeout { times.idle = idle }
+        let asked = head.timeToFirstTokenMilliseconds
+        if asked != 0 { times.firstEvent = min(times.firstEvent, .milliseconds(Int64(asked))) }
+        return times
     }
 
     private func ended(_ outcome: UpstreamOutcome) {
@@ -177,6 +214,7 @@ final class Exchange: @unchecked Sendable {
     /// Asks for quota; the answer is there when `reservedAt` is set.
     func startReservation(_ call: ReserveCall) {
         reservation = call
+        estimate = call.estimate
         switch gateway.leases.spend(call, timeout: timeout) {
         case .taken(let lease): runOnBlock(call, lease)
         case .coming:

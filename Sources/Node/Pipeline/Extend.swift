@@ -16,16 +16,28 @@ extension Pipeline {
 
     private static func ask(_ exchange: Exchange, _ outputTokens: Int64) {
         guard let reservation = exchange.reservation else { return }
-        let input = reservation.estimate.inputTokens
+        let input = exchange.estimate?.inputTokens ?? 0
         let cost = exchange.price?.cost(of: TokenCounts(input: input, output: outputTokens))
-        let estimate = QuotaUse(inputTokens: input, outputTokens: outputTokens, microUSD: cost?.amount ?? 0)
+        var estimate = QuotaUse(inputTokens: input, outputTokens: outputTokens, microUSD: cost?.amount ?? 0)
+        for entry in exchange.earlier {
+            estimate = QuotaUse(
+                inputTokens: estimate.inputTokens + entry.tokens.input,
+                outputTokens: estimate.outputTokens + entry.tokens.output,
+                microUSD: estimate.microUSD + entry.microUSD)
+        }
         let gateway = exchange.gateway
         gateway.metrics.extensions.add()
         if var lease = exchange.lease {
             exchange.lease = nil
             let hasRoom = gateway.leases.grow(&lease, to: estimate)
             exchange.lease = lease
-            return hasRoom ? goOn(exchange) : leaveBlock(exchange, reservation, estimate)
+            if hasRoom { return goOn(exchange) }
+            if exchange.watch?.mustWait == true { exchange.pause() }
+            return leaveBlock(exchange, reservation, estimate) { result in
+                guard case .success(.denied(let denial)) = result else { return goOn(exchange) }
+                gateway.metrics.extensionsDenied.add()
+                exchange.stop(.overLimit(denial))
+            }
         }
         if exchange.watch?.mustWait == true { exchange.pause() }
         gateway.quota.extend(ExtendCall(of: reservation, to: estimate)) { result in
@@ -37,10 +49,35 @@ extension Pipeline {
         }
     }
 
-    /// Its block has no room: the whole of it is reserved by itself, and the block has back what it gave.
-    private static func leaveBlock(_ exchange: Exchange, _ reservation: ReserveCall, _ estimate: QuotaUse) {
+    /// Reserves `whole` before another attempt follows one that may be billed; the exchange hears whether there is room.
+    static func cover(_ exchange: Exchange, _ whole: QuotaUse) {
+        guard let reservation = exchange.reservation else { preconditionFailure("what is sent is reserved") }
         let gateway = exchange.gateway
-        if exchange.watch?.mustWait == true { exchange.pause() }
+        exchange.coverBegins()
+        if var lease = exchange.lease {
+            exchange.lease = nil
+            let hasRoom = gateway.leases.grow(&lease, to: whole)
+            exchange.lease = lease
+            if hasRoom { return exchange.coverDecided(true) }
+            return leaveBlock(exchange, reservation, whole) { result in
+                if case .success(.granted) = result {
+                    exchange.coverDecided(true)
+                } else {
+                    exchange.coverDecided(false)
+                }
+            }
+        }
+        gateway.quota.extend(ExtendCall(of: reservation, to: whole)) { result in
+            if case .success(.granted) = result { exchange.coverDecided(true) } else { exchange.coverDecided(false) }
+        }
+    }
+
+    /// Its block has no room: the whole of it is reserved by itself, and the block has back what it gave.
+    private static func leaveBlock(
+        _ exchange: Exchange, _ reservation: ReserveCall, _ estimate: QuotaUse,
+        decided: @escaping (Result<ReserveReply, StoreError>) -> Void
+    ) {
+        let gateway = exchange.gateway
         let call = ReserveCall(
             id: reservation.id, tenant: reservation.tenant, estimate: estimate,
             holdMilliseconds: reservation.holdMilliseconds, limits: reservation.limits)
@@ -51,16 +88,13 @@ extension Pipeline {
         gateway.quota.reserve(call) { result in
             defer { gateway.leases.left(block) }
             switch result {
-            case .success(.denied(let denial)):
-                gateway.metrics.extensionsDenied.add()
-                return exchange.stop(.overLimit(denial))
             case .success(.granted), .success(.repeated):
                 // It may have ended meanwhile, on its block: then this reservation is given back.
                 guard exchange.lease != nil else { return gateway.settlements.settle(.release(of: call)) {} }
                 exchange.leaveBlock(call)
-            case .success(.duplicate), .failure: break
+            case .success(.denied), .success(.duplicate), .failure: break
             }
-            goOn(exchange)
+            decided(result)
         }
     }
 

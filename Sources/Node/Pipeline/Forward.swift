@@ -11,11 +11,26 @@ extension Pipeline {
         while true {
             try send(exchange)
             await exchange.callEnded()
-            guard try mustTryAgain(exchange) else { return }
+            switch try nextStep(exchange) {
+            case .done: return
+            case .again: break
+            case .againIfCovered(let place):
+                let isCovered = await exchange.covered()
+                try moveOn(exchange, to: place, isCovered: isCovered)
+            }
             while exchange.isPausing, exchange.stopReason == nil { await exchange.latch.wait() }
             try exchange.checkGoesOn()
             try await admit(exchange)
         }
+    }
+
+    /// What follows a call.
+    private enum NextStep {
+        case done
+        /// Another attempt is prepared.
+        case again
+        /// The target at this place is asked if the reservation can cover the failed attempt as well.
+        case againIfCovered(Int)
     }
 
     /// Renders and sends. Not inlined, for the sake of the waiting frame.
@@ -44,34 +59,53 @@ extension Pipeline {
         exchange.startCall(target, &json)
     }
 
-    /// After a call: true when another attempt is prepared.
+    /// What follows the call that ended.
     ///
     /// - Throws: why the request ends without an answer.
     @inline(never)
-    private static func mustTryAgain(_ exchange: Exchange) throws(Refusal) -> Bool {
+    private static func nextStep(_ exchange: Exchange) throws(Refusal) -> NextStep {
         try exchange.checkGoesOn()
-        guard let failure = exchange.outcome?.failure else { return false }
-        guard let next = nextTarget(exchange, failure) else { throw .upstream(failure) }
+        guard let failure = exchange.outcome?.failure else { return .done }
+        let bill = bill(exchange)
+        let isBilled = bill.provenance != nil
+        guard let next = nextTarget(exchange, failure, isBilled: isBilled) else { throw .upstream(failure) }
         // The place at the provider that failed is for others now.
-        giveBack(exchange, Bill())
+        giveBack(exchange, isBilled ? bill : Bill())
+        if isBilled {
+            cover(exchange, whole(exchange, with: bill))
+            return .againIfCovered(next.place)
+        }
         exchange.turn(to: next.place, after: next.pause)
-        return true
+        return .again
+    }
+
+    /// Goes to another target after an attempt that may be billed.
+    @inline(never)
+    private static func moveOn(_ exchange: Exchange, to place: Int, isCovered: Bool) throws(Refusal) {
+        try exchange.checkGoesOn()
+        guard isCovered else {
+            guard let failure = exchange.outcome?.failure else { preconditionFailure("only failures are followed") }
+            throw .upstream(failure)
+        }
+        guard let entry = entry(exchange, nil, bill(exchange)) else { preconditionFailure("it has a bill") }
+        exchange.keep(entry)
+        exchange.turn(to: place, after: .zero)
     }
 
     /// Where and when the next attempt goes, within the request's attempts, time and money and the lane's budget; nil for nowhere.
     ///
-    /// Another target comes first, at once. The same one is asked again where its class of failure passes by itself. What a
-    /// provider may bill is not tried again: the reservation covers one answer.
+    /// Another target comes first, at once. The same one is asked again where its class of failure passes by itself and it bills
+    /// nothing for it.
     private static func nextTarget(
-        _ exchange: Exchange, _ failure: ProviderFailure
+        _ exchange: Exchange, _ failure: ProviderFailure, isBilled: Bool
     ) -> (place: Int, pause: Duration)? {
         let gateway = exchange.gateway
         guard let route = exchange.route, exchange.attemptCount < route.attempts, exchange.firstDeltaAt == nil,
-            exchange.outcome?.hasContent == false, bill(exchange).provenance == nil, !gateway.isDrained
+            exchange.outcome?.hasContent == false, !gateway.isDrained
         else { return nil }
         var choice: (place: Int, pause: Duration)?
         if failure.kind.allowsFallback, let place = pickTarget(exchange, route) { choice = (place, .zero) }
-        if choice == nil, failure.isRetryable, let pause = pause(exchange, failure) {
+        if choice == nil, !isBilled, failure.isRetryable, let pause = pause(exchange, failure) {
             choice = (exchange.targetPlace, pause)
         }
         guard let choice, gateway.retries.take(at: gateway.lane.now) else { return nil }
@@ -98,7 +132,7 @@ extension Pipeline {
         let gateway = exchange.gateway
         let targets = exchange.laneTargets
         let prices = exchange.snapshot.cluster.prices
-        let reserved = exchange.reservation?.estimate
+        let reserved = exchange.estimate
         let hasBudget = exchange.grant?.hasBudget == true
         return route.pick(&gateway.chance, at: gateway.lane.now, health: { targets[$0].health }) { place in
             guard exchange.asked & (1 << UInt32(place)) == 0, targets[place].isUsable(by: gateway) else { return false }

@@ -31,7 +31,8 @@ enum Pipeline {
         let bill = bill(exchange)
         giveBack(exchange, bill)
         settle(exchange, refusal, bill)
-        exchange.session.finish(exchange, refusal, bill)
-        log(exchange, refusal, bill)
+        let all = total(exchange, bill)
+        exchange.session.finish(exchange, refusal, all)
+        log(exchange, refusal, all)
     }
 }

@@ -35,7 +35,7 @@ extension Pipeline {
     static func bill(_ exchange: Exchange) -> Bill {
         var bill = Bill()
         guard let outcome = exchange.outcome, outcome.wasSent else { return bill }
-        let reserved = exchange.reservation?.estimate
+        let reserved = exchange.estimate
         bill.usage.inputTokens = reserved?.inputTokens ?? 0
         if let usage = outcome.end.usage {
             bill.usage = usage
@@ -71,9 +71,8 @@ extension Pipeline {
         guard exchange.isReserved, let reservation = exchange.reservation else {
             return exchange.session.release(exchange.stream)
         }
-        let wasSent = exchange.outcome?.wasSent ?? false
         let call =
-            wasSent
+            exchange.wasSent
             ? SettleCall(of: reservation, attempts: attempts(exchange, refusal, bill))
             : SettleCall.release(of: reservation)
         gateway.safeMode.noteSettled(call)
@@ -84,9 +83,10 @@ extension Pipeline {
     /// The settlement of a request that ran on a block waits in the spool for its part.
     private static func end(_ lease: Lease, _ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
         let leases = exchange.gateway.leases
-        guard exchange.outcome?.wasSent == true else { return leases.giveBack(lease) }
+        guard exchange.wasSent else { return leases.giveBack(lease) }
+        let all = total(exchange, bill)
         let use = QuotaUse(
-            inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens, microUSD: bill.cost.amount)
+            inputTokens: all.usage.inputTokens, outputTokens: all.usage.outputTokens, microUSD: all.cost.amount)
         if let limits = exchange.grant?.limits { exchange.gateway.safeMode.noteSpent(use.microUSD, on: limits) }
         leases.end(
             lease,
@@ -97,16 +97,48 @@ extension Pipeline {
 
     /// The attempts that a provider may bill.
     private static func attempts(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) -> [LedgerEntry] {
-        guard let provenance = bill.provenance, let target = exchange.target else { return [] }
+        let last = entry(exchange, refusal, bill)
+        guard !exchange.earlier.isEmpty else { return last.map { [$0] } ?? [] }
+        return exchange.earlier + (last.map { [$0] } ?? [])
+    }
+
+    /// The last attempt as the ledger keeps it; nil when no provider can bill it.
+    static func entry(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) -> LedgerEntry? {
+        guard let provenance = bill.provenance, let target = exchange.target else { return nil }
         let arrival = exchange.receivedAt
         let first = exchange.firstDeltaAt.map { UInt32(clamping: ($0 - arrival).milliseconds) } ?? 0
-        return [
-            LedgerEntry(
-                provider: target.provider, model: target.model, tokens: bill.tokens, microUSD: bill.cost.amount,
-                priceVersion: exchange.snapshot.priceVersion, provenance: provenance, firstTokenMilliseconds: first,
-                durationMilliseconds: UInt32(clamping: (exchange.gateway.lane.now - arrival).milliseconds),
-                outcome: refusal?.outcome ?? "OK")
-        ]
+        let failure = exchange.outcome?.failure
+        return LedgerEntry(
+            attempt: UInt8(clamping: exchange.attemptCount), provider: target.provider, model: target.model,
+            tokens: bill.tokens, microUSD: bill.cost.amount, priceVersion: exchange.snapshot.priceVersion,
+            provenance: provenance, firstTokenMilliseconds: first,
+            durationMilliseconds: UInt32(clamping: (exchange.gateway.lane.now - arrival).milliseconds),
+            outcome: refusal?.outcome ?? failure.map { Refusal.upstream($0).outcome } ?? "OK")
+    }
+
+    /// What the whole request used: the last attempt and those before it that may be billed.
+    static func total(_ exchange: Exchange, _ last: Bill) -> Bill {
+        guard !exchange.earlier.isEmpty else { return last }
+        var all = last
+        for entry in exchange.earlier {
+            all.usage.inputTokens += entry.tokens.input
+            all.usage.cacheReadTokens += entry.tokens.cached
+            all.usage.cacheWriteTokens += entry.tokens.cacheWrite
+            all.usage.outputTokens += entry.tokens.output
+            all.cost = all.cost + MicroUSD(entry.microUSD)
+        }
+        all.provenance = last.provenance ?? .estimated
+        return all
+    }
+
+    /// What is reserved for the answer, and what earlier attempts and the one of `bill` may have cost.
+    static func whole(_ exchange: Exchange, with bill: Bill) -> QuotaUse {
+        let all = total(exchange, bill)
+        let answer = exchange.estimate ?? .none
+        return QuotaUse(
+            inputTokens: answer.inputTokens + all.usage.inputTokens,
+            outputTokens: answer.outputTokens + all.usage.outputTokens,
+            microUSD: answer.microUSD + all.cost.amount)
     }
 }
 

@@ -261,11 +261,11 @@ final class Session: @unchecked Sendable {
 
     private func fail(_ exchange: Exchange, _ error: StreamError, _ bill: Bill, _ provider: UInt16) {
         var error = error
-        if let outcome = exchange.outcome, outcome.wasSent {
+        if exchange.wasSent {
             error.provider = provider
             error.flags.insert(.upstreamStarted)
             if bill.source != nil { error.flags.insert(.billed) }
-            if outcome.hasContent { error.flags.insert(.partialOutput) }
+            if exchange.outcome?.hasContent == true { error.flags.insert(.partialOutput) }
             // Once a provider was asked, nothing is safe to repeat unless its own answer says so.
             switch error.code {
             case .deadline, .draining, .slowConsumer, .quotaTokens, .budgetExhausted: error.retry = .unsafe

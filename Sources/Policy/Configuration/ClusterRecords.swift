@@ -70,6 +70,10 @@ public struct RouteRecord: Sendable, Equatable {
     public var maximumOutputTokens: Int64 = 4_096
     /// How often a request may be sent to targets, the first time included.
     public var attempts = 3
+    /// Time from a request to the first event; nil: as its provider has it. The shorter of the two counts.
+    public var firstEventTimeout: Duration?
+    /// Time between two events; nil: as its provider has it. The shorter of the two counts.
+    public var idleTimeout: Duration?
 
     /// A route that nobody can serve yet.
     public init(name: String) { self.name = name }

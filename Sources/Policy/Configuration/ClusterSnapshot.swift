@@ -165,7 +165,13 @@ extension ProviderRecord {
 extension RouteRecord {
     var lines: [String] {
         // What is usual is left out, so that nodes of the version before can read it.
-        ["max-output = \(maximumOutputTokens)"] + (attempts == 3 ? [] : ["attempts = \(attempts)"])
+        var lines = ["max-output = \(maximumOutputTokens)"]
+        if attempts != 3 { lines.append("attempts = \(attempts)") }
+        if let firstEventTimeout {
+            lines.append("first-event-timeout = \(ConfigurationValue.words(firstEventTimeout))")
+        }
+        if let idleTimeout { lines.append("idle-timeout = \(ConfigurationValue.words(idleTimeout))") }
+        return lines
             + targets.map {
                 "target = \($0.provider)/\($0.model) weight \($0.weight)" + ($0.group == 1 ? "" : " group \($0.group)")
             }

@@ -110,6 +110,9 @@ struct SnapshotReader {
         var record = RouteRecord(name: reader.name(PlainText.alias) ?? "")
         if let most = reader.number("max-output", in: 1...1_000_000) { record.maximumOutputTokens = Int64(most) }
         record.attempts = reader.number("attempts", in: 1...5) ?? record.attempts
+        let times: ClosedRange<Duration> = .milliseconds(1) ... .seconds(600)
+        record.firstEventTimeout = reader.time("first-event-timeout", in: times)
+        record.idleTimeout = reader.time("idle-timeout", in: times)
         for (target, position) in reader.list("target", SnapshotReader.target) {
             if record.targets.contains(where: { $0.provider == target.provider && $0.model == target.model }) {
                 reader.report("'\(target.provider)/\(target.model)' is named twice", at: position)

@@ -19,6 +19,20 @@ public struct UpstreamOutcome: Sendable {
     public var hasContent = false
 }
 
+/// How long a stream may be silent. What nobody asks for is as long as any request.
+public struct UpstreamTimes: Sendable {
+    /// From the request to the first event.
+    public var firstEvent: Duration
+    /// Between two events.
+    public var idle: Duration
+
+    /// Two times; what is left out does not count.
+    public init(firstEvent: Duration = .seconds(600), idle: Duration = .seconds(600)) {
+        self.firstEvent = firstEvent
+        self.idle = idle
+    }
+}
+
 /// A call under way. Confined to its lane; keeps itself alive until its end.
 public final class UpstreamCall {
     private let target: UpstreamTarget
@@ -26,7 +40,7 @@ public final class UpstreamCall {
     private var onEnd: ((UpstreamOutcome) -> Void)?
     private var decoder: OpenAIAnswerDecoder
     private let isStream: Bool
-    private let firstEventTimeout: Duration
+    private let times: UpstreamTimes
     private var request = ByteBuffer()
     private var channel: Channel<HTTPClientConnection>?
     private var wait: ConnectionPool<HTTPClientConnection>.Wait?
@@ -58,12 +72,14 @@ public final class UpstreamCall {
 
     /// A call that `start` sends. `onEnd` is called exactly once, on the lane.
     public init(
-        _ target: UpstreamTarget, isStream: Bool, firstEventTimeout: Duration?, sink: any AnswerSink,
+        _ target: UpstreamTarget, isStream: Bool, times: UpstreamTimes = UpstreamTimes(), sink: any AnswerSink,
         onEnd: @escaping (UpstreamOutcome) -> Void
     ) {
         self.target = target
         self.isStream = isStream
-        self.firstEventTimeout = min(target.record.firstEventTimeout, firstEventTimeout ?? .seconds(600))
+        self.times = UpstreamTimes(
+            firstEvent: min(target.record.firstEventTimeout, times.firstEvent),
+            idle: min(target.record.idleTimeout, times.idle))
         self.sink = sink
         self.onEnd = onEnd
         decoder = OpenAIAnswerDecoder(isStream: isStream)
@@ -106,7 +122,7 @@ public final class UpstreamCall {
         outcome.wasSent = true
         sentAt = target.lane.now
         // A whole answer comes when it is done: only the request's own deadline bounds it.
-        if isStream { arm(target.lane.now + firstEventTimeout) }
+        if isStream { arm(target.lane.now + times.firstEvent) }
     }
 
     // MARK: - What the owner asks for
@@ -122,7 +138,7 @@ public final class UpstreamCall {
     public func resume() {
         guard isPaused else { return }
         isPaused = false
-        if isStream { arm(target.lane.now + target.record.idleTimeout) }
+        if isStream { arm(target.lane.now + times.idle) }
         channel?.resumeReading()
     }
 
@@ -208,7 +224,7 @@ public final class UpstreamCall {
         if decoder.isComplete || decoder.isWhole {
             arm(target.lane.now + UpstreamCall.tailTime)
         } else if decoder.handedOut > before {
-            arm(target.lane.now + target.record.idleTimeout)
+            arm(target.lane.now + times.idle)
         }
     }
 
@@ -273,7 +289,7 @@ public final class UpstreamCall {
         guard onEnd != nil else { return }
         if target.lane.now < phaseEnds || isPaused {
             timer = nil
-            return arm(isPaused ? target.lane.now + target.record.idleTimeout : phaseEnds)
+            return arm(isPaused ? target.lane.now + times.idle : phaseEnds)
         }
         if status != 0, status != 200 { return refused() }
         if decoder.isComplete || decoder.isWhole { return complete() }
