@@ -55,8 +55,8 @@ extension JSONReader {
     mutating func count(_ name: String) throws(APIError) -> Int? {
         switch try event() {
         case .null: return nil
-        case .number(let range):
-            if let number = integer(range), number >= 0 { return Int(clamping: number) }
+        case .number(let digits):
+            if let number = integer(digits.range), number >= 0 { return Int(clamping: number) }
             throw .wrongType(name, "a whole number")
         default: throw .wrongType(name, "a whole number")
         }

@@ -66,8 +66,8 @@ import Testing
     @Test func `integers are exact or refused`() throws {
         func integer(_ text: String) throws -> Int64? {
             var reader = JSONReader(Array(text.utf8).span.bytes)
-            guard case .number(let range) = try reader.next() else { return nil }
-            return reader.integer(range)
+            guard case .number(let digits) = try reader.next() else { return nil }
+            return reader.integer(digits.range)
         }
         #expect(try integer("9223372036854775807") == .max)
         #expect(try integer("-9223372036854775808") == .min)

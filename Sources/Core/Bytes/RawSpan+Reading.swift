@@ -37,11 +37,27 @@ extension RawSpan {
 
     @usableFromInline func hasSameBytes(as text: StaticString, in range: Range<Int>) -> Bool {
         guard range.lowerBound >= 0, range.upperBound <= byteCount else { return false }
-        // Safe: both sides have range.count bytes; the literal lives for ever.
+        // Safe: both sides have range.count bytes, and no load reaches beyond; the literal lives for ever.
         return unsafe withUnsafeBytes { bytes in
-            for place in 0..<range.count where unsafe bytes[range.lowerBound + place] != text.utf8Start[place] {
-                return false
+            guard let base = bytes.baseAddress else { return range.isEmpty }
+            let left = unsafe base + range.lowerBound
+            let right = unsafe UnsafeRawPointer(text.utf8Start)
+            func differ<T: FixedWidthInteger & BitwiseCopyable>(_ place: Int, _: T.Type) -> Bool {
+                unsafe left.loadUnaligned(fromByteOffset: place, as: T.self)
+                    != right.loadUnaligned(fromByteOffset: place, as: T.self)
             }
+            let count = range.count
+            // The last word overlaps the one before it: no byte by byte at the end.
+            if count >= 8 {
+                var place = 0
+                while place + 8 < count {
+                    if differ(place, UInt64.self) { return false }
+                    place += 8
+                }
+                return !differ(count - 8, UInt64.self)
+            }
+            if count >= 4 { return !differ(0, UInt32.self) && !differ(count - 4, UInt32.self) }
+            for place in 0..<count where differ(place, UInt8.self) { return false }
             return true
         }
     }

@@ -2,15 +2,23 @@
 
 /// A piece of text inside a JSON document, without its quotes.
 public struct JSONText: Equatable, Sendable {
+    // Two halves of a word, so that an event travels in registers; documents have less than 2 GiB.
+    @usableFromInline let start: UInt32
+    @usableFromInline let lengthAndEscapes: UInt32
+
     /// Where the bytes lie in the document.
-    public let range: Range<Int>
+    @inlinable @inline(__always) public var range: Range<Int> {
+        let start = Int(self.start)
+        return start..<start + Int(lengthAndEscapes >> 1)
+    }
+
     /// True when the bytes contain escapes, so that they must be unescaped before use.
-    public let hasEscapes: Bool
+    @inlinable @inline(__always) public var hasEscapes: Bool { lengthAndEscapes & 1 != 0 }
 
     /// A text at `range`.
-    @inlinable public init(range: Range<Int>, hasEscapes: Bool) {
-        self.range = range
-        self.hasEscapes = hasEscapes
+    @inlinable @inline(__always) public init(range: Range<Int>, hasEscapes: Bool) {
+        start = UInt32(range.lowerBound)
+        lengthAndEscapes = UInt32(range.count) << 1 | (hasEscapes ? 1 : 0)
     }
 }
 
@@ -43,12 +51,13 @@ public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
 public struct JSONLimits: Sendable {
     /// Nesting of objects and arrays, at most 64.
     public var depth: Int
-    /// Bytes of the whole document.
+    /// Bytes of the whole document, less than 2 GiB.
     public var size: Int
 
     /// Nesting of at most `depth` levels and at most `size` bytes.
     public init(depth: Int = 64, size: Int = 64 << 20) {
         precondition((1...64).contains(depth), "nesting is kept in one 64-bit word")
+        precondition(size < 1 << 31, "a place in a document is kept in 32 bits")
         self.depth = depth
         self.size = size
     }
@@ -64,7 +73,7 @@ public struct JSONReader: ~Escapable {
         case objectStart, objectEnd, arrayStart, arrayEnd
         case key(JSONText)
         case string(JSONText)
-        case number(Range<Int>)
+        case number(JSONText)
         case bool(Bool)
         case null
         /// The document is complete; asked again, the answer stays the same.
@@ -174,7 +183,7 @@ public struct JSONReader: ~Escapable {
         }
     }
 
-    private mutating func more() throws(JSONError) -> Event {
+    @inline(__always) private mutating func more() throws(JSONError) -> Event {
         switch (peek(), inObject) {
         case (UInt8(ascii: ","), let inObject):
             position += 1
@@ -203,7 +212,7 @@ public struct JSONReader: ~Escapable {
         return object ? .objectStart : .arrayStart
     }
 
-    private mutating func key() throws(JSONError) -> Event {
+    @inline(__always) private mutating func key() throws(JSONError) -> Event {
         guard peek() == UInt8(ascii: "\"") else { throw fail("a key") }
         let text = try string()
         skipSpace()
@@ -237,7 +246,7 @@ public struct JSONReader: ~Escapable {
         return event
     }
 
-    private mutating func number() throws(JSONError) -> Range<Int> {
+    private mutating func number() throws(JSONError) -> JSONText {
         let start = position
         if peek() == UInt8(ascii: "-") { position += 1 }
         if peek() == UInt8(ascii: "0") { position += 1 } else { try digits() }
@@ -250,18 +259,26 @@ public struct JSONReader: ~Escapable {
             if peek() == UInt8(ascii: "+") || peek() == UInt8(ascii: "-") { position += 1 }
             try digits()
         }
-        return start..<position
+        return JSONText(range: start..<position, hasEscapes: false)
     }
 
-    private mutating func digits() throws(JSONError) {
+    @inline(__always) private mutating func digits() throws(JSONError) {
         let start = position
         while let byte = peek(), byte &- 0x30 < 10 { position += 1 }
         guard position > start else { throw fail("a digit") }
     }
 
-    private mutating func string() throws(JSONError) -> JSONText {
+    @inline(__always) private mutating func string() throws(JSONError) -> JSONText {
         position += 1
         let start = position
+        skipPlain()
+        guard peek() == UInt8(ascii: "\"") else { return try unusualString(from: start) }
+        position += 1
+        return JSONText(range: start..<(position - 1), hasEscapes: false)
+    }
+
+    /// Goes on with a string that holds more than plain ASCII, or does not end.
+    private mutating func unusualString(from start: Int) throws(JSONError) -> JSONText {
         var hasEscapes = false
         while true {
             skipPlain()
@@ -280,7 +297,7 @@ public struct JSONReader: ~Escapable {
     }
 
     /// Skips printable ASCII other than quote and backslash, eight bytes at a time.
-    private mutating func skipPlain() {
+    @inline(__always) private mutating func skipPlain() {
         while position + 8 <= bytes.byteCount {
             let special = JSONScan.special(in: bytes.word(at: position))
             guard special == 0 else {

@@ -42,7 +42,7 @@ public indirect enum JSONValue: Equatable, Sendable {
         switch event {
         case .null: return .null
         case .bool(let value): return .bool(value)
-        case .number(let range): return .number(reader.bytes.string(range))
+        case .number(let digits): return .number(reader.bytes.string(digits.range))
         case .string(let text): return .string(reader.string(text))
         case .arrayStart:
             var elements: [JSONValue] = []

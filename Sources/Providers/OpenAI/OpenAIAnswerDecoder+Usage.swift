@@ -79,7 +79,7 @@ extension OpenAIAnswerDecoder {
     }
 
     func integer(_ reader: inout JSONReader) throws(JSONError) -> Int64? {
-        guard case .number(let range) = try scalar(&reader) else { return nil }
-        return reader.integer(range)
+        guard case .number(let digits) = try scalar(&reader) else { return nil }
+        return reader.integer(digits.range)
     }
 }

@@ -92,7 +92,7 @@ extension ChatBodyReader {
     private static func isNumber(_ text: RawSpan) -> Bool {
         var reader = JSONReader(text)
         // White space around it would be harmless, but one number has one spelling here.
-        guard case .number(let range)? = try? reader.next(), range == 0..<text.byteCount else { return false }
+        guard case .number(let digits)? = try? reader.next(), digits.range == 0..<text.byteCount else { return false }
         return (try? reader.next()) == .end
     }
 
