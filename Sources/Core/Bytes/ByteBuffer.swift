@@ -198,6 +198,16 @@
         tail += MemoryLayout<T>.size
     }
 
+    /// Appends the lowest `count` bytes of an integer in network byte order; one to eight.
+    @inlinable public mutating func append(lowest count: Int, of integer: Int64) {
+        precondition(count >= 1 && count <= 8, "an integer has one to eight bytes")
+        reserve(8)
+        let shifted = UInt64(bitPattern: integer) << UInt64(64 - 8 * count)
+        // Safe: reserve made room for eight bytes at the tail, of which the first count are kept.
+        unsafe base?.storeBytes(of: shifted.bigEndian, toByteOffset: tail, as: UInt64.self)
+        tail += count
+    }
+
     /// Appends a copy of `span`.
     @inlinable public mutating func append(_ span: RawSpan) {
         unsafe span.withUnsafeBytes { unsafe append(copying: $0) }

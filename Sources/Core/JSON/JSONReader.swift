@@ -343,6 +343,24 @@ public struct JSONReader: ~Escapable {
         return (below | ((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash) | word) & highs
     }
 
+    /// True for printable ASCII without quote and backslash. The last eight bytes overlap those before them.
+    static func isPlain(_ text: RawSpan) -> Bool {
+        let count = text.byteCount
+        guard count >= 8 else {
+            for place in 0..<count {
+                let byte = text.byte(at: place)
+                guard byte >= 0x20, byte < 0x80, byte != 0x22, byte != 0x5C else { return false }
+            }
+            return true
+        }
+        var place = 0
+        while place + 8 < count {
+            guard special(in: text.word(at: place)) == 0 else { return false }
+            place += 8
+        }
+        return special(in: text.word(at: count - 8)) == 0
+    }
+
     @inlinable static func hexValue(_ byte: UInt8) -> UInt32? {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0"))

@@ -117,6 +117,12 @@ public struct JSONWriter: Sendable {
     ///
     /// Malformed UTF-8 becomes U+FFFD, byte by byte; so a text given in pieces must be cut between characters.
     public static func escape(_ text: RawSpan, _ output: inout ByteBuffer) {
+        // Mostly nothing is to be escaped.
+        if JSONScan.isPlain(text) { return output.append(text) }
+        escapeSome(text, &output)
+    }
+
+    private static func escapeSome(_ text: RawSpan, _ output: inout ByteBuffer) {
         var clean = 0
         var place = 0
         let count = text.byteCount

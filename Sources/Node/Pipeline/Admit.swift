@@ -45,7 +45,7 @@ extension Pipeline {
         let nodes = exchange.gateway.settings.configuration.nodes
         let left = exchange.receivedAt + exchange.timeout - exchange.gateway.lane.now
         let limit = min(nodes.queueWaits[Int(priority.rawValue)], left)
-        return priority == .interactive ? min(limit, exchange.timeout / 10) : limit
+        return priority == .interactive ? min(limit, .nanoseconds(exchange.timeout.nanoseconds / 10)) : limit
     }
 
     @inline(never)

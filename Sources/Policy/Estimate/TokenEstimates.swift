@@ -33,13 +33,21 @@ public struct TokenEstimates: Sendable {
     public mutating func observe(
         model: String, feature: String, bodyBytes: Int, inputTokens: Int64, outputTokens: Int64
     ) {
-        if models[model] != nil || models.count < TokenEstimates.placeLimit {
-            models[model, default: (BytesPerToken(), HighOutput())].ratio.observe(bodyBytes, inputTokens)
-            models[model, default: (BytesPerToken(), HighOutput())].output.observe(outputTokens)
+        // Changed where they lie: one search each.
+        if let found = models.index(forKey: model) {
+            models.values[found].ratio.observe(bodyBytes, inputTokens)
+            models.values[found].output.observe(outputTokens)
+        } else if models.count < TokenEstimates.placeLimit {
+            var (ratio, output) = (BytesPerToken(), HighOutput())
+            ratio.observe(bodyBytes, inputTokens)
+            output.observe(outputTokens)
+            models[model] = (ratio, output)
         }
         let place = Place(model: model, feature: feature)
-        // A new feature begins with what is known of its model.
-        if var known = features[place] ?? (features.count < TokenEstimates.placeLimit ? models[model]?.output : nil) {
+        if let found = features.index(forKey: place) {
+            features.values[found].observe(outputTokens)
+        } else if features.count < TokenEstimates.placeLimit, var known = models[model]?.output {
+            // A new feature begins with what is known of its model.
             known.observe(outputTokens)
             features[place] = known
         }

@@ -21,27 +21,30 @@ public enum LedgerBytes {
     public static func append(_ entry: LedgerEntry, id: Identifier128, tenant: Tenant, to output: inout ByteBuffer) {
         output.append(integer: id.high)
         output.append(integer: id.low)
-        let tokens = entry.tokens
-        for count in [tokens.input, tokens.cached, tokens.cacheWrite, tokens.output, tokens.reasoning] {
-            append(count, bytes: 3, to: &output)
-        }
-        append(entry.microUSD, bytes: 6, to: &output)
+        output.append(lowest: 3, of: entry.tokens.input)
+        output.append(lowest: 3, of: entry.tokens.cached)
+        output.append(lowest: 3, of: entry.tokens.cacheWrite)
+        output.append(lowest: 3, of: entry.tokens.output)
+        output.append(lowest: 3, of: entry.tokens.reasoning)
+        output.append(lowest: 6, of: entry.microUSD)
         output.append(entry.attempt)
         output.append(entry.provenance.rawValue)
         output.append(integer: entry.priceVersion.number)
         output.append(integer: entry.firstTokenMilliseconds)
         output.append(integer: entry.durationMilliseconds)
-        for name in [tenant.team, tenant.key, tenant.feature, entry.model, entry.provider, entry.outcome] {
-            let length = min(255, name.utf8.count)
-            output.append(UInt8(length))
-            if length == name.utf8.count { output.append(name) } else { output.append(Array(name.utf8.prefix(length))) }
-        }
+        append(tenant.team, to: &output)
+        append(tenant.key, to: &output)
+        append(tenant.feature, to: &output)
+        append(entry.model, to: &output)
+        append(entry.provider, to: &output)
+        append(entry.outcome, to: &output)
     }
 
-    private static func append(_ value: Int64, bytes: Int, to output: inout ByteBuffer) {
-        for place in stride(from: bytes - 1, through: 0, by: -1) {
-            output.append(UInt8(truncatingIfNeeded: value >> Int64(8 * place)))
-        }
+    private static func append(_ name: String, to output: inout ByteBuffer) {
+        let name = name.utf8Span.span
+        let length = min(255, name.count)
+        output.append(UInt8(length))
+        output.append(RawSpan(_elements: name.extracting(0..<length)))
     }
 
     /// Reads a record of `org`; nil when it is none.

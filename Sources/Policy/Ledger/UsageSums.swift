@@ -56,6 +56,11 @@ public struct UsagePlace: Hashable, Sendable, Comparable {
         self.provider = provider
     }
 
+    /// True when it is the place of this attempt.
+    public func isPlace(of entry: LedgerEntry, _ tenant: Tenant) -> Bool {
+        model == entry.model && provider == entry.provider && team == tenant.team && feature == tenant.feature
+    }
+
     /// The place of an attempt.
     public init(_ entry: LedgerEntry, of tenant: Tenant) {
         self.init(team: tenant.team, feature: tenant.feature, model: entry.model, provider: entry.provider)

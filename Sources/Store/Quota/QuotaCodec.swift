@@ -10,22 +10,42 @@ struct QuotaCodec: ~Copyable {
     private var plans: [ObjectIdentifier: Plan] = [:]
     /// Sets of limits that are remembered: at about 800 B each, 7 MiB at most. Beyond, all are forgotten and made again.
     private static let planLimit = 8192
+    /// The plan of the last call: mostly that of the next one.
+    private var latest: Plan?
+    /// The last place in the sums, and its command part: requests of one key mostly go to the same.
+    private var place: (place: UsagePlace, part: [UInt8])?
+    /// What stands behind the value when an id is remembered.
+    private let rememberTail: [UInt8]
 
     /// The unchanging command parts of one set of limits.
-    fileprivate struct Plan {
+    fileprivate final class Plan {
         let layout: LimitLayout
         /// The tenant of the last call with these limits: almost always the same, since limits are made for one key.
-        var tenant: Tenant
+        let tenant: Tenant
         /// The number of keys, and the record's key as far as it is the tenant's.
-        var record: [UInt8]
+        let record: [UInt8]
         /// The end of that key, and the keys of the tenant's counters and logs.
-        var keys: [UInt8]
+        let keys: [UInt8]
         let keyCount: Int
         /// The same two for a settlement with a ledger entry, which has two keys more.
-        var ledgerRecord: [UInt8]
-        var ledgerKeys: [UInt8]
+        let ledgerRecord: [UInt8]
+        let ledgerKeys: [UInt8]
+        /// The beginning of the command that remembers an id, up to the id.
+        let remember: [UInt8]
         /// Plan and field names.
         let arguments: [UInt8]
+
+        init(_ layout: LimitLayout, _ tenant: Tenant, arguments: [UInt8]) {
+            self.layout = layout
+            self.tenant = tenant
+            self.arguments = arguments
+            keyCount = 1 + layout.groups.count + layout.logs.count
+            record = Plan.record(of: tenant, keyCount)
+            keys = Plan.keys(of: layout, tenant)
+            ledgerRecord = Plan.record(of: tenant, keyCount + 2)
+            ledgerKeys = Plan.ledgerKeys(of: tenant)
+            remember = Plan.remember(tenant)
+        }
 
         /// True when the keys are those of `other`; its feature counts only where a limit looks at it.
         func hasKeys(of other: Tenant) -> Bool {
@@ -40,6 +60,12 @@ struct QuotaCodec: ~Copyable {
     init(times: QuotaTimes, retention: LedgerRetention) {
         self.times = times
         self.retention = retention
+        var tail = ByteBuffer()
+        tail.append(literal: "\r\n")
+        RedisWriter.part(literal: "NX", in: &tail)
+        RedisWriter.part(literal: "PX", in: &tail)
+        RedisWriter.part(decimal: Int(times.recordMilliseconds), in: &tail)
+        rememberTail = tail.array()
     }
 
     /// The command that reserves; `name` is the script's digest with EVALSHA, or its source with EVAL.
@@ -82,9 +108,9 @@ struct QuotaCodec: ~Copyable {
             script: script, into: &output)
         for use in call.uses {
             KeySchema.appendRecord(use.id, to: &scratch)
-            append(bigEndian: use.use.inputTokens, bytes: 3)
-            append(bigEndian: use.use.outputTokens, bytes: 3)
-            append(bigEndian: use.use.microUSD, bytes: 6)
+            scratch.append(lowest: 3, of: use.use.inputTokens)
+            scratch.append(lowest: 3, of: use.use.outputTokens)
+            scratch.append(lowest: 6, of: use.use.microUSD)
             flushPart(into: &output)
         }
         for use in call.uses where !use.attempts.isEmpty {
@@ -105,30 +131,19 @@ struct QuotaCodec: ~Copyable {
     /// The command that remembers a request which runs on a block, as reserve.lua remembers one that is reserved by itself:
     /// but it holds nothing of its own.
     mutating func remembering(_ call: ReserveCall, grantedAt: Int64) -> RedisCommand {
-        var text = ByteBuffer(capacity: 192)
-        RedisWriter.begin(6, in: &text)
-        RedisWriter.part(literal: "SET", in: &text)
-        KeySchema.appendRecordPrefix(of: call.tenant, to: &scratch)
-        KeySchema.appendRecord(call.id, to: &scratch)
-        flushPart(into: &text)
-        scratch.append(UInt8(ascii: "R"))
         let use = call.estimate
-        append(bigEndian: grantedAt, bytes: 7)
-        append(bigEndian: use.inputTokens, bytes: 3)
-        append(bigEndian: use.outputTokens, bytes: 3)
-        append(bigEndian: use.microUSD, bytes: 6)
-        append(bigEndian: 0, bytes: 7)
-        flushPart(into: &text)
-        RedisWriter.part(literal: "NX", in: &text)
-        RedisWriter.part(literal: "PX", in: &text)
-        RedisWriter.part(decimal: Int(times.recordMilliseconds), in: &text)
-        return RedisCommand(ready: text.array())
-    }
-
-    private mutating func append(bigEndian number: Int64, bytes: Int) {
-        for place in stride(from: bytes - 1, through: 0, by: -1) {
-            scratch.append(UInt8(truncatingIfNeeded: number >> Int64(8 * place)))
-        }
+        scratch.append(plan(of: call.limits.layout, call.tenant).remember)
+        KeySchema.appendRecord(call.id, to: &scratch)
+        // One byte for its kind, and the four numbers.
+        scratch.append(literal: "\r\n$27\r\nR")
+        scratch.append(lowest: 7, of: grantedAt)
+        scratch.append(lowest: 3, of: use.inputTokens)
+        scratch.append(lowest: 3, of: use.outputTokens)
+        scratch.append(lowest: 6, of: use.microUSD)
+        scratch.append(lowest: 7, of: 0)
+        scratch.append(rememberTail)
+        defer { scratch.removeAll() }
+        return RedisCommand(ready: scratch.array())
     }
 
     /// Ledger records, each with its place in the sums.
@@ -138,8 +153,16 @@ struct QuotaCodec: ~Copyable {
         for entry in attempts {
             LedgerBytes.append(entry, id: id, tenant: tenant, to: &scratch)
             flushPart(into: &output)
-            KeySchema.appendPlace(UsagePlace(entry, of: tenant), to: &scratch)
-            flushPart(into: &output)
+            if let place, place.place.isPlace(of: entry, tenant) {
+                output.append(place.part)
+            } else {
+                let place = UsagePlace(entry, of: tenant)
+                KeySchema.appendPlace(place, to: &scratch)
+                var part = ByteBuffer()
+                flushPart(into: &part)
+                output.append(part.bytes)
+                self.place = (place, part.array())
+            }
         }
     }
 
@@ -196,6 +219,13 @@ struct QuotaCodec: ~Copyable {
     }
 
     private mutating func plan(of layout: LimitLayout, _ tenant: Tenant) -> Plan {
+        if let latest, latest.layout === layout, latest.hasKeys(of: tenant) { return latest }
+        let plan = otherPlan(of: layout, tenant)
+        latest = plan
+        return plan
+    }
+
+    private mutating func otherPlan(of layout: LimitLayout, _ tenant: Tenant) -> Plan {
         let identity = ObjectIdentifier(layout)
         if let known = plans[identity] {
             if known.hasKeys(of: tenant) { return known }
@@ -216,18 +246,18 @@ struct QuotaCodec: ~Copyable {
 }
 
 extension QuotaCodec.Plan {
-    init(_ layout: LimitLayout, _ tenant: Tenant, arguments: [UInt8]) {
-        self.layout = layout
-        self.tenant = tenant
-        self.arguments = arguments
-        keyCount = 1 + layout.groups.count + layout.logs.count
-        record = Self.record(of: tenant, keyCount)
-        keys = Self.keys(of: layout, tenant)
-        ledgerRecord = Self.record(of: tenant, keyCount + 2)
-        ledgerKeys = Self.ledgerKeys(of: tenant)
+    fileprivate static func remember(_ tenant: Tenant) -> [UInt8] {
+        var name = ByteBuffer()
+        KeySchema.appendRecordPrefix(of: tenant, to: &name)
+        var text = ByteBuffer()
+        RedisWriter.begin(6, in: &text)
+        RedisWriter.part(literal: "SET", in: &text)
+        RedisWriter.beginPart(name.count + KeySchema.recordDigits, in: &text)
+        text.append(name.bytes)
+        return text.array()
     }
 
-    private static func record(of tenant: Tenant, _ keyCount: Int) -> [UInt8] {
+    fileprivate static func record(of tenant: Tenant, _ keyCount: Int) -> [UInt8] {
         var name = ByteBuffer()
         KeySchema.appendRecordPrefix(of: tenant, to: &name)
         var text = ByteBuffer()
@@ -237,7 +267,7 @@ extension QuotaCodec.Plan {
         return text.array()
     }
 
-    private static func ledgerKeys(of tenant: Tenant) -> [UInt8] {
+    fileprivate static func ledgerKeys(of tenant: Tenant) -> [UInt8] {
         var keys = ByteBuffer()
         var name = ByteBuffer()
         KeySchema.appendLedger(of: tenant.org, to: &name)
@@ -248,7 +278,7 @@ extension QuotaCodec.Plan {
         return keys.array()
     }
 
-    private static func keys(of layout: LimitLayout, _ tenant: Tenant) -> [UInt8] {
+    fileprivate static func keys(of layout: LimitLayout, _ tenant: Tenant) -> [UInt8] {
         var keys = ByteBuffer()
         keys.append(literal: "\r\n")
         var name = ByteBuffer()

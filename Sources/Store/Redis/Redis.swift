@@ -82,12 +82,12 @@ public final class Redis {
     /// Sends one command to the server that has `slot`; without it, to the one that has the key behind the command's name.
     /// `then` hears the reply within `timeout` (the command timeout unless told), an error reply as a `StoreError`.
     public func send(
-        _ command: RedisCommand, slot: RedisSlot? = nil, timeout: Duration? = nil,
+        _ command: RedisCommand, slot: @autoclosure () -> RedisSlot? = nil, timeout: Duration? = nil,
         then: @escaping RedisConnection.Completion
     ) {
         switch shape {
         case .one(let connection, _): connection.send(command, timeout: timeout, then: then)
-        case .cluster(let cluster): cluster.send(command, slot: slot, timeout: timeout, then: then)
+        case .cluster(let cluster): cluster.send(command, slot: slot(), timeout: timeout, then: then)
         }
     }
 
