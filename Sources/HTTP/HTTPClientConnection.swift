@@ -13,6 +13,7 @@ public struct HTTPResponseHead: Equatable, Sendable {
     public let isChunked: Bool
     /// True when the body is in a content coding such as gzip, which is not undone here (RFC 9110, 8.4).
     public let isEncoded: Bool
+    let contentType: Range<Int>?
 
     /// The value of a header, by lowercase name; `bytes` are those of `slice`.
     public func value(of name: StaticString, in bytes: RawSpan) -> String? {
@@ -26,7 +27,7 @@ public struct HTTPResponseHead: Equatable, Sendable {
 
     /// True when the Content-Type is this lowercase media type, whatever its parameters.
     public func isMediaType(_ type: StaticString, in bytes: RawSpan) -> Bool {
-        guard let value = HeadReader.value(of: "content-type", in: bytes) else { return false }
+        guard let value = contentType else { return false }
         let end = value.lowerBound + type.utf8CodeUnitCount
         guard end <= value.upperBound, bytes.matchesIgnoringCase(type, in: value.lowerBound..<end) else { return false }
         guard end < value.upperBound else { return true }
@@ -165,7 +166,7 @@ public struct HTTPClientConnection: Machine, ~Copyable {
             return .head(
                 HTTPResponseHead(
                     status: status, slice: slice, contentLength: fields.contentLength, isChunked: fields.isChunked,
-                    isEncoded: fields.isEncoded))
+                    isEncoded: fields.isEncoded, contentType: fields.contentType))
         }
         return nil
     }

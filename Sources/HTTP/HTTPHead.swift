@@ -18,6 +18,8 @@ struct HeadFields: Equatable {
     var keepsAlive = false
     var expectsContinue = false
     var hosts = 0
+    /// The value of the first Content-Type.
+    var contentType: Range<Int>?
 }
 
 /// How far a head that arrives in pieces has been looked at.
@@ -134,6 +136,8 @@ enum HeadReader {
             if listHolds(head, value, "keep-alive") { fields.keepsAlive = true }
         case 6 where head.matchesIgnoringCase("expect", in: name):
             fields.expectsContinue = head.matchesIgnoringCase("100-continue", in: value)
+        case 12 where fields.contentType == nil && head.matchesIgnoringCase("content-type", in: name):
+            fields.contentType = value
         case 4 where head.matchesIgnoringCase("host", in: name): fields.hosts += 1
         default: break
         }

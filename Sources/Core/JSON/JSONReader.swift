@@ -17,8 +17,8 @@ public struct JSONText: Equatable, Sendable {
 
     /// A text at `range`.
     @inlinable @inline(__always) public init(range: Range<Int>, hasEscapes: Bool) {
-        start = UInt32(range.lowerBound)
-        lengthAndEscapes = UInt32(range.count) << 1 | (hasEscapes ? 1 : 0)
+        start = UInt32(truncatingIfNeeded: range.lowerBound)
+        lengthAndEscapes = UInt32(truncatingIfNeeded: range.count) << 1 | (hasEscapes ? 1 : 0)
     }
 }
 
@@ -115,15 +115,36 @@ public struct JSONReader: ~Escapable {
         }
     }
 
+    /// The key of the next member of the object that is open; nil at the object's end, which is then behind.
+    @_lifetime(self: copy self) public mutating func nextKey() throws(JSONError) -> JSONText? {
+        skipSpace()
+        switch (expectation, peek()) {
+        case (.more, UInt8(ascii: ",")) where inObject:
+            position += 1
+            skipSpace()
+        case (.more, UInt8(ascii: "}")) where inObject, (.firstKey, UInt8(ascii: "}")):
+            _ = close(object: true)
+            return nil
+        case (.firstKey, _), (.key, _): break
+        default:
+            guard case .key(let key) = try next() else { return nil }
+            return key
+        }
+        return try keyText()
+    }
+
+    /// The value that comes next, or what begins it.
+    @_lifetime(self: copy self) public mutating func nextValue() throws(JSONError) -> Event {
+        guard expectation == .value else { return try next() }
+        skipSpace()
+        return try value()
+    }
+
     /// Skips the value that comes next, whole.
     @_lifetime(self: copy self) public mutating func skipValue() throws(JSONError) {
         let start = depth
-        repeat {
-            switch try next() {
-            case .end: throw fail("a value")
-            default: break
-            }
-        } while depth > start
+        if try nextValue() == .end { throw fail("a value") }
+        while depth > start { _ = try next() }
     }
 
     /// The bytes of the value that comes next, skipping it; for values that are passed through as they are.
@@ -212,14 +233,16 @@ public struct JSONReader: ~Escapable {
         return object ? .objectStart : .arrayStart
     }
 
-    @inline(__always) private mutating func key() throws(JSONError) -> Event {
+    @inline(__always) private mutating func key() throws(JSONError) -> Event { .key(try keyText()) }
+
+    private mutating func keyText() throws(JSONError) -> JSONText {
         guard peek() == UInt8(ascii: "\"") else { throw fail("a key") }
         let text = try string()
         skipSpace()
         guard peek() == UInt8(ascii: ":") else { throw fail("a colon") }
         position += 1
         expectation = .value
-        return .key(text)
+        return text
     }
 
     private mutating func value() throws(JSONError) -> Event {

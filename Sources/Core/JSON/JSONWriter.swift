@@ -24,7 +24,7 @@ public struct JSONWriter: Sendable {
         separate(&output)
         output.append(UInt8(ascii: "\""))
         output.append(literal: name)
-        output.append(literal: "\":")
+        output.append(integer: UInt16(0x223A))  // ":
         needsComma &= ~bit
     }
 
@@ -43,6 +43,14 @@ public struct JSONWriter: Sendable {
         text.makeContiguousUTF8()
         let span = text.utf8Span.span.raw
         JSONWriter.escape(span, &output)
+        output.append(UInt8(ascii: "\""))
+    }
+
+    /// A text value that needs no escapes.
+    public mutating func string(literal text: StaticString, _ output: inout ByteBuffer) {
+        separate(&output)
+        output.append(UInt8(ascii: "\""))
+        output.append(literal: text)
         output.append(UInt8(ascii: "\""))
     }
 

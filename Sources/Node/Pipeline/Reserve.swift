@@ -38,10 +38,8 @@ extension Pipeline {
         let tokens = TokenCounts(input: input, output: output)
         var cost = price?.cost(of: tokens) ?? .zero
         if route.targets.count > 1, grant.hasBudget { cost = dearest(exchange, route, tokens, atLeast: cost) }
-        let tenant = Tenant(
-            org: grant.record.org, team: grant.record.team, key: grant.record.id, feature: feature)
         return ReserveCall(
-            id: exchange.head.idempotencyKey, tenant: tenant,
+            id: exchange.head.idempotencyKey, tenant: grant.tenant(feature: feature),
             estimate: QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount),
             holdMilliseconds: exchange.timeout.milliseconds + 60_000, limits: limits)
     }

@@ -16,6 +16,8 @@ final class KeyGrant: Sendable {
     /// Org, team and key as every log line of its requests says them.
     let logFields: [UInt8]
 
+    /// On whom its requests count that name no feature.
+    let tenant: Tenant
     /// Its team as queues know it, and the team's share there.
     let teamName: String
     let weight: Int
@@ -24,10 +26,17 @@ final class KeyGrant: Sendable {
         teamName = "\(record.org)/\(record.team)"
         self.weight = weight
         self.record = record
+        tenant = Tenant(org: record.org, team: record.team, key: record.id)
         self.limits = limits
         hashes = record.secrets.map { Hexadecimal.bytes($0.hash) ?? [] }
         logFields = LogRecord.prepared([("org", record.org), ("team", record.team), ("key", record.id)])
         hasBudget = limits?.limits.contains { $0.unit == .microUSD } ?? false
+    }
+
+    /// On whom a request counts.
+    func tenant(feature: String) -> Tenant {
+        guard !feature.isEmpty else { return tenant }
+        return Tenant(org: record.org, team: record.team, key: record.id, feature: feature)
     }
 
     /// Which of the key's secrets has this SHA-256; takes the same time whichever it is.

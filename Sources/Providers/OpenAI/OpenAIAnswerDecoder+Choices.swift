@@ -21,13 +21,13 @@ extension OpenAIAnswerDecoder {
         _ reader: inout JSONReader, _ read: (inout Self, inout JSONReader) throws(JSONError) -> Void
     ) throws(JSONError) {
         let depth = reader.depth
-        guard try reader.next() == .arrayStart else {
+        guard case .arrayStart = try reader.nextValue() else {
             while reader.depth > depth { _ = try reader.next() }
             return
         }
         while reader.depth > depth {
             let inside = reader.depth
-            if try reader.next() == .objectStart {
+            if case .objectStart = try reader.next() {
                 try read(&self, &reader)
             } else {
                 while reader.depth > inside { _ = try reader.next() }
@@ -40,7 +40,7 @@ extension OpenAIAnswerDecoder {
         var postponed: Range<Int>?
         var probabilities: Range<Int>?
         var finish: String?
-        while case .key(let key) = try reader.next() {
+        while let key = try reader.nextKey() {
             if reader.matches(key, "index") {
                 index = Int(clamping: try integer(&reader) ?? 0)
             } else if reader.matches(key, "delta") || reader.matches(key, "message") {
@@ -112,12 +112,12 @@ extension OpenAIAnswerDecoder {
         _ reader: inout JSONReader, choice: Int, to sink: any AnswerSink
     ) throws(JSONError) {
         let depth = reader.depth
-        guard try reader.next() == .objectStart, (0..<OpenAIAnswerDecoder.choiceLimit).contains(choice) else {
+        guard case .objectStart = try reader.nextValue(), (0..<OpenAIAnswerDecoder.choiceLimit).contains(choice) else {
             while reader.depth > depth { _ = try reader.next() }
             return
         }
         let place = UInt8(choice)
-        while case .key(let key) = try reader.next() {
+        while let key = try reader.nextKey() {
             if reader.matches(key, "content") {
                 try content(&reader, place, .text, to: sink)
             } else if reader.matches(key, "refusal") {
@@ -153,7 +153,7 @@ extension OpenAIAnswerDecoder {
         _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
     ) throws(JSONError) -> Bool {
         let depth = reader.depth
-        switch try reader.next() {
+        switch try reader.nextValue() {
         case .string(let text): return emit(reader.bytes, text, choice, kind, to: sink)
         case .arrayStart:
             let before = handedOut
@@ -174,7 +174,7 @@ extension OpenAIAnswerDecoder {
     private mutating func part(
         _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
     ) throws(JSONError) {
-        while case .key(let key) = try reader.next() {
+        while let key = try reader.nextKey() {
             if reader.matches(key, "text") || reader.matches(key, "refusal") {
                 try content(&reader, choice, kind, to: sink)
             } else if reader.matches(key, "thinking") {

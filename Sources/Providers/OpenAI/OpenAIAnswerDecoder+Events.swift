@@ -27,8 +27,8 @@ extension OpenAIAnswerDecoder {
         }
         let object = bytes.extracting(range)
         var reader = JSONReader(object)
-        guard try reader.next() == .objectStart else { return }
-        while case .key(let key) = try reader.next() {
+        guard case .objectStart = try reader.nextValue() else { return }
+        while let key = try reader.nextKey() {
             let name = reader.string(key)
             let list = try reader.rawValue()
             guard name == "content" || name == "refusal" else { continue }
@@ -56,7 +56,7 @@ extension OpenAIAnswerDecoder {
     /// Where the elements of an array lie; none for anything else.
     private static func elements(_ bytes: RawSpan) throws(JSONError) -> [Range<Int>] {
         var reader = JSONReader(bytes)
-        guard try reader.next() == .arrayStart else { return [] }
+        guard case .arrayStart = try reader.nextValue() else { return [] }
         var found: [Range<Int>] = []
         while let element = try reader.nextElement() { found.append(element) }
         return found

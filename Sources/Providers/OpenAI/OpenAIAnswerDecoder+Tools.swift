@@ -21,7 +21,7 @@ private struct ToolCallPiece {
 extension OpenAIAnswerDecoder {
     mutating func toolCall(_ reader: inout JSONReader, _ choice: Int, to sink: any AnswerSink) throws(JSONError) {
         var piece = ToolCallPiece()
-        while case .key(let key) = try reader.next() {
+        while let key = try reader.nextKey() {
             if reader.matches(key, "index") {
                 piece.index = try integer(&reader).map { Int(clamping: $0) }
             } else if reader.matches(key, "id") {
@@ -46,11 +46,11 @@ extension OpenAIAnswerDecoder {
 
     private func function(_ reader: inout JSONReader, _ piece: inout ToolCallPiece) throws(JSONError) {
         let depth = reader.depth
-        guard try reader.next() == .objectStart else {
+        guard case .objectStart = try reader.nextValue() else {
             while reader.depth > depth { _ = try reader.next() }
             return
         }
-        while case .key(let key) = try reader.next() {
+        while let key = try reader.nextKey() {
             if reader.matches(key, "name") {
                 if case .string(let text) = try scalar(&reader) { piece.name = reader.string(text).cut(to: 200) }
             } else if reader.matches(key, "arguments") || reader.matches(key, "input") {

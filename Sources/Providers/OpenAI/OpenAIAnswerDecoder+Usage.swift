@@ -13,11 +13,11 @@ extension OpenAIAnswerDecoder {
 
     mutating func nestedUsage(_ reader: inout JSONReader) throws(JSONError) {
         let depth = reader.depth
-        guard try reader.next() == .objectStart else {
+        guard case .objectStart = try reader.nextValue() else {
             while reader.depth > depth { _ = try reader.next() }
             return
         }
-        while case .key(let key) = try reader.next() {
+        while let key = try reader.nextKey() {
             if reader.matches(key, "usage") {
                 try usage(&reader)
             } else if reader.matches(key, "error") {
@@ -30,12 +30,12 @@ extension OpenAIAnswerDecoder {
 
     mutating func usage(_ reader: inout JSONReader) throws(JSONError) {
         let depth = reader.depth
-        guard try reader.next() == .objectStart else {
+        guard case .objectStart = try reader.nextValue() else {
             while reader.depth > depth { _ = try reader.next() }
             return
         }
         var usage = Usage()
-        while case .key(let key) = try reader.next() {
+        while let key = try reader.nextKey() {
             if reader.matches(key, "prompt_tokens") {
                 usage.inputTokens = try count(&reader) ?? 0
             } else if reader.matches(key, "completion_tokens") {
@@ -55,11 +55,11 @@ extension OpenAIAnswerDecoder {
 
     private func details(_ reader: inout JSONReader, _ usage: inout Usage) throws(JSONError) {
         let depth = reader.depth
-        guard try reader.next() == .objectStart else {
+        guard case .objectStart = try reader.nextValue() else {
             while reader.depth > depth { _ = try reader.next() }
             return
         }
-        while case .key(let key) = try reader.next() {
+        while let key = try reader.nextKey() {
             if reader.matches(key, "cached_tokens") {
                 usage.cacheReadTokens = try count(&reader) ?? usage.cacheReadTokens
             } else if reader.matches(key, "cache_write_tokens") {

@@ -143,8 +143,8 @@ struct OpenAIAnswerDecoder: ~Copyable {
     private mutating func read(_ bytes: RawSpan, to sink: any AnswerSink) {
         do {
             var reader = JSONReader(bytes)
-            guard try reader.next() == .objectStart else { return fail(.protocolError) }
-            while case .key(let key) = try reader.next() {
+            guard case .objectStart = try reader.nextValue() else { return fail(.protocolError) }
+            while let key = try reader.nextKey() {
                 if reader.matches(key, "choices") {
                     try choices(&reader, to: sink)
                 } else if reader.matches(key, "usage") {
@@ -178,7 +178,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
     /// A scalar value; arrays and objects are skipped whole and read as null.
     func scalar(_ reader: inout JSONReader) throws(JSONError) -> JSONReader.Event {
         let depth = reader.depth
-        let event = try reader.next()
+        let event = try reader.nextValue()
         guard reader.depth > depth else { return event }
         while reader.depth > depth { _ = try reader.next() }
         return .null

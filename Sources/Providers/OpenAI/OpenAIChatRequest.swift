@@ -88,7 +88,7 @@ public struct OpenAIChatRequest {
             if case .toolResult(let id, let content) = part {
                 json.beginObject(&output)
                 json.key("role", &output)
-                json.string("tool", &output)
+                json.string(literal: "tool", &output)
                 text("tool_call_id", id, body, &json, &output)
                 text("content", content, body, &json, &output)
                 json.endObject(&output)
@@ -103,13 +103,13 @@ public struct OpenAIChatRequest {
         guard !others.isEmpty || role != .tool else { return }
         json.beginObject(&output)
         json.key("role", &output)
-        json.string(OpenAIChatRequest.word(role), &output)
+        json.string(literal: OpenAIChatRequest.word(role), &output)
         content(others, body, &json, &output)
         calls(others, body, &json, &output)
         json.endObject(&output)
     }
 
-    private static func word(_ role: ChatRole) -> String {
+    private static func word(_ role: ChatRole) -> StaticString {
         switch role {
         case .system: "system"
         case .developer: "developer"
@@ -158,7 +158,7 @@ public struct OpenAIChatRequest {
             text("url", url, body, &json, &output)
             if detail != .auto {
                 json.key("detail", &output)
-                json.string(detail == .low ? "low" : "high", &output)
+                json.string(literal: detail == .low ? "low" : "high", &output)
             }
             json.endObject(&output)
         case .image(let type, let bytes):
@@ -191,10 +191,10 @@ public struct OpenAIChatRequest {
         json.endObject(&output)
     }
 
-    private func begin(_ type: String, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
+    private func begin(_ type: StaticString, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
         json.beginObject(&output)
         json.key("type", &output)
-        json.string(type, &output)
+        json.string(literal: type, &output)
     }
 
     private func dataURL(
@@ -219,7 +219,7 @@ public struct OpenAIChatRequest {
             json.beginObject(&output)
             text("id", id, body, &json, &output)
             json.key("type", &output)
-            json.string("function", &output)
+            json.string(literal: "function", &output)
             json.key("function", &output)
             json.beginObject(&output)
             text("name", name, body, &json, &output)
