@@ -25,6 +25,8 @@ final class Gateway: @unchecked Sendable {
     /// What routes go to, by `provider/model`, and by route.
     private(set) var laneTargets: [String: LaneTarget] = [:]
     private var routeTargets: [String: [LaneTarget]] = [:]
+    /// Those of the last request's route: mostly also the next one's.
+    private var latestTargets: (route: String, found: [LaneTarget])?
     /// Attempts beyond the first.
     var retries = RetryBudget()
     /// Queues before providers; each lives as long as the lane, for requests that it admitted may outlive a snapshot.
@@ -147,6 +149,7 @@ final class Gateway: @unchecked Sendable {
         safeMode.fleet = fresh.cluster.fleet
         if fresh.cluster.routes != old.cluster.routes {
             routeTargets = [:]
+            latestTargets = nil
             let named = Set(fresh.cluster.routes.values.flatMap(\.targets).map { "\($0.provider)/\($0.model)" })
             laneTargets = laneTargets.filter { named.contains($0.key) }
         }
@@ -212,7 +215,11 @@ final class Gateway: @unchecked Sendable {
     /// The targets of a route, in its order. A request of an earlier snapshot finds its own route.
     func laneTargets(of route: RouteRecord, in snapshot: ActiveSnapshot) -> [LaneTarget] {
         let isCurrent = snapshot === self.snapshot
-        if isCurrent, let known = routeTargets[route.name] { return known }
+        if isCurrent, let latestTargets, latestTargets.route == route.name { return latestTargets.found }
+        if isCurrent, let known = routeTargets[route.name] {
+            latestTargets = (route.name, known)
+            return known
+        }
         let found = route.targets.map { target in
             let name = "\(target.provider)/\(target.model)"
             if let known = laneTargets[name] { return known }

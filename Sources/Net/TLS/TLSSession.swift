@@ -51,9 +51,12 @@ public struct PeerIdentity: Sendable, Equatable {
 
     deinit { unsafe SSL_free(engine) }
 
+    /// An engine call that fails is judged by the thread's queue of errors, which must hold nothing older. Mostly it is empty.
+    private func forgetErrors() { if ERR_peek_error() != 0 { ERR_clear_error() } }
+
     /// Goes on with the handshake.
     func handshake() -> Progress {
-        ERR_clear_error()
+        forgetErrors()
         let result = unsafe SSL_do_handshake(engine)
         if result == 1 { return context.protocols.isEmpty || hasProtocol ? .established : .failed(noProtocol) }
         return unsafe progress(SSL_get_error(engine, result), "TLS handshake")
@@ -73,7 +76,7 @@ public struct PeerIdentity: Sendable, Equatable {
 
     /// Decrypts all that the flat memory holds into `input`.
     func read(into input: inout ByteBuffer) -> Progress {
-        ERR_clear_error()
+        forgetErrors()
         while true {
             var result: Int32 = 0
             // Safe: the engine writes only into the room that was lent.
@@ -87,7 +90,7 @@ public struct PeerIdentity: Sendable, Equatable {
 
     /// Encrypts all that waits in `output`.
     func write(from output: inout ByteBuffer) -> Progress {
-        ERR_clear_error()
+        forgetErrors()
         while output.count > 0 {
             // Safe: the engine reads only the waiting bytes.
             let result = unsafe output.withUnsafeReadableBytes { bytes in

@@ -20,7 +20,7 @@ extension Pipeline {
             preconditionFailure("a request has its reservation before it is admitted")
         }
         let gateway = exchange.gateway
-        guard let admission = gateway.admission(target.provider) else {
+        guard let admission = target.admission(of: gateway) else {
             throw .noRoute("the provider '\(target.provider)' cannot be used by this node")
         }
         let priority = exchange.priorityClass

@@ -132,7 +132,7 @@ final class Exchange: @unchecked Sendable {
     func choose(_ place: Int) {
         targetPlace = place
         asked |= 1 << UInt32(place)
-        price = snapshot.cluster.prices[laneTargets[place].model]
+        price = laneTargets[place].price(in: snapshot)
     }
 
     /// The target of another attempt, which begins after a pause.

@@ -39,7 +39,7 @@ extension Pipeline {
         guard let choice = exchange.target, let route = exchange.route else {
             preconditionFailure("a request has its target before it is forwarded")
         }
-        guard let target = exchange.gateway.target(choice.provider) else {
+        guard let target = choice.upstream(of: exchange.gateway) else {
             throw .noRoute("the provider '\(choice.provider)' cannot be used by this node")
         }
         // The provider is held to what the reservation assumed, also when the client named no limit.

@@ -14,8 +14,10 @@ final class LaneTarget {
     private(set) var failures: Int64 = 0
     /// Whole answers whose provider did not say, or not believably, what they used.
     private(set) var unaccounted: Int64 = 0
-    /// Whether this node can use the provider: its API key can be read, its address is one.
-    private var isReady = false
+    /// The provider, when this node can use it: its API key can be read, its address is one.
+    private var provided: UpstreamTarget?
+    private var queue: Admission?
+    private var priced: (by: ActiveSnapshot, price: ModelPrice?)?
     private var looksAgainAt = Instant(nanoseconds: .min)
 
     init(_ target: RouteTarget) {
@@ -24,16 +26,36 @@ final class LaneTarget {
     }
 
     /// True when this node can use the provider. What cannot be used is looked at again after some seconds, not by each request.
-    func isUsable(by gateway: Gateway) -> Bool {
-        if isReady { return true }
-        guard gateway.lane.now >= looksAgainAt else { return false }
-        isReady = gateway.target(provider) != nil
-        if !isReady { looksAgainAt = gateway.lane.now + .seconds(5) }
-        return isReady
+    func isUsable(by gateway: Gateway) -> Bool { upstream(of: gateway) != nil }
+
+    /// The provider; nil when this node cannot use it.
+    func upstream(of gateway: Gateway) -> UpstreamTarget? {
+        if let provided, !provided.isClosed { return provided }
+        guard gateway.lane.now >= looksAgainAt else { return nil }
+        provided = gateway.target(provider)
+        if provided == nil { looksAgainAt = gateway.lane.now + .seconds(5) }
+        return provided
+    }
+
+    /// The queue before the provider.
+    func admission(of gateway: Gateway) -> Admission? {
+        if queue == nil { queue = gateway.admission(provider) }
+        return queue
+    }
+
+    /// What the model costs by the prices of `snapshot`.
+    func price(in snapshot: ActiveSnapshot) -> ModelPrice? {
+        if let priced, priced.by === snapshot { return priced.price }
+        let price = snapshot.cluster.prices[model]
+        priced = (snapshot, price)
+        return price
     }
 
     /// The provider's settings changed.
-    func settingsChanged() { (isReady, looksAgainAt) = (false, Instant(nanoseconds: .min)) }
+    func settingsChanged() {
+        (provided, looksAgainAt) = (nil, Instant(nanoseconds: .min))
+        priced = nil
+    }
 
     /// An attempt goes to its provider.
     func begin() {

@@ -90,6 +90,8 @@ final class Leases {
     private let requestTimeout: Duration
     private var chance: Chance
     private var paths: [PathKey: Path] = [:]
+    /// The last request's path: mostly also the next one's.
+    private var latest: (key: PathKey, path: Path)?
     /// Blocks with something that Redis has not confirmed.
     private var open: [Block] = []
     private var timer: LaneTimer?
@@ -239,7 +241,12 @@ final class Leases {
         let key = PathKey(
             layout: ObjectIdentifier(layout), key: call.tenant.key,
             feature: layout.groups.last?.scope == .feature ? call.tenant.feature : "")
-        if let path = paths[key] { return path }
+        if let latest, latest.key == key { return latest.path }
+        if let path = paths[key] {
+            latest = (key, path)
+            return path
+        }
+        latest = nil
         if paths.count >= Leases.pathLimit { paths = paths.filter { $0.value.current != nil || $0.value.isAsking } }
         let path = Path(call.limits)
         // When all are hot, a further one is not remembered and so never becomes hot.

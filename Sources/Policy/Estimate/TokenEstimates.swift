@@ -8,8 +8,13 @@ public struct TokenEstimates: Sendable {
         let feature: String
     }
 
-    private var models: [String: (ratio: BytesPerToken, output: HighOutput)] = [:]
-    private var features: [Place: HighOutput] = [:]
+    /// Places in `learned` and `outputs`.
+    private var models: [String: Int] = [:]
+    private var features: [Place: Int] = [:]
+    private var learned: [(ratio: BytesPerToken, output: HighOutput)] = []
+    private var outputs: [HighOutput] = []
+    /// Where the last answer was noted: mostly also the next request's places.
+    private var latest: (place: Place, model: Int, feature: Int)?
 
     /// Models and features that are told apart, since clients name features: at about 100 B each. Beyond, a feature is taken
     /// for its model's average, and a model for an average model.
@@ -20,12 +25,14 @@ public struct TokenEstimates: Sendable {
 
     /// Input tokens of a body of this many bytes; at least one.
     public func inputTokens(model: String, bodyBytes: Int) -> Int64 {
-        (models[model]?.ratio ?? BytesPerToken()).tokens(bodyBytes)
+        (index(of: model).map { learned[$0].ratio } ?? BytesPerToken()).tokens(bodyBytes)
     }
 
     /// Output tokens to reserve, clamped by what the request may use.
     public func outputTokens(model: String, feature: String, limit: Int64) -> Int64 {
-        let high = features[Place(model: model, feature: feature)] ?? models[model]?.output ?? HighOutput()
+        let high =
+            index(of: Place(model: model, feature: feature)).map { outputs[$0] }
+            ?? index(of: model).map { learned[$0].output } ?? HighOutput()
         return high.tokens(limit: limit)
     }
 
@@ -33,24 +40,35 @@ public struct TokenEstimates: Sendable {
     public mutating func observe(
         model: String, feature: String, bodyBytes: Int, inputTokens: Int64, outputTokens: Int64
     ) {
-        // Changed where they lie: one search each.
-        if let found = models.index(forKey: model) {
-            models.values[found].ratio.observe(bodyBytes, inputTokens)
-            models.values[found].output.observe(outputTokens)
-        } else if models.count < TokenEstimates.placeLimit {
-            var (ratio, output) = (BytesPerToken(), HighOutput())
-            ratio.observe(bodyBytes, inputTokens)
-            output.observe(outputTokens)
-            models[model] = (ratio, output)
-        }
         let place = Place(model: model, feature: feature)
-        if let found = features.index(forKey: place) {
-            features.values[found].observe(outputTokens)
-        } else if features.count < TokenEstimates.placeLimit, var known = models[model]?.output {
-            // A new feature begins with what is known of its model.
-            known.observe(outputTokens)
-            features[place] = known
+        var (ofModel, ofFeature) = (index(of: model), index(of: place))
+        if ofModel == nil, learned.count < TokenEstimates.placeLimit {
+            ofModel = learned.count
+            models[model] = learned.count
+            learned.append((BytesPerToken(), HighOutput()))
         }
+        if let ofModel {
+            learned[ofModel].ratio.observe(bodyBytes, inputTokens)
+            learned[ofModel].output.observe(outputTokens)
+            if ofFeature == nil, outputs.count < TokenEstimates.placeLimit {
+                // A new feature begins with what is known of its model.
+                ofFeature = outputs.count
+                features[place] = outputs.count
+                outputs.append(learned[ofModel].output)
+            }
+        }
+        if let ofFeature { outputs[ofFeature].observe(outputTokens) }
+        if let ofModel, let ofFeature { latest = (place, ofModel, ofFeature) }
+    }
+
+    private func index(of model: String) -> Int? {
+        if let latest, latest.place.model == model { return latest.model }
+        return models[model]
+    }
+
+    private func index(of place: Place) -> Int? {
+        if let latest, latest.place == place { return latest.feature }
+        return features[place]
     }
 }
 

@@ -66,7 +66,9 @@ extension OpenAIAnswerDecoder {
         if let postponed {
             lesson.noteOther()
             var inner = JSONReader(reader.bytes.extracting(postponed))
+            heldBase = postponed.lowerBound
             try message(&inner, choice: place, to: sink)
+            heldBase = 0
         }
         if let probabilities { try logProbabilities(reader.bytes, probabilities, UInt8(place), to: sink) }
         if let finish { finishChoice(place, finish, to: sink) }
@@ -156,32 +158,35 @@ extension OpenAIAnswerDecoder {
         switch try reader.nextValue() {
         case .string(let text): return emit(reader.bytes, text, choice, kind, to: sink)
         case .arrayStart:
-            let before = handedOut
+            var isSome = false
             while reader.depth > depth {
                 let inside = reader.depth
                 switch try reader.next() {
-                case .objectStart: try part(&reader, choice, kind, to: sink)
+                case .objectStart: if try part(&reader, choice, kind, to: sink) { isSome = true }
                 default: while reader.depth > inside { _ = try reader.next() }
                 }
             }
-            return handedOut > before
+            return isSome
         default:
             while reader.depth > depth { _ = try reader.next() }
             return false
         }
     }
 
+    /// True when something was handed out.
     private mutating func part(
         _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
-    ) throws(JSONError) {
+    ) throws(JSONError) -> Bool {
+        var isSome = false
         while let key = try reader.nextKey() {
             if reader.matches(key, "text") || reader.matches(key, "refusal") {
-                try content(&reader, choice, kind, to: sink)
+                if try content(&reader, choice, kind, to: sink) { isSome = true }
             } else if reader.matches(key, "thinking") {
-                try content(&reader, choice, .reasoning, to: sink)
+                if try content(&reader, choice, .reasoning, to: sink) { isSome = true }
             } else {
                 try reader.skipValue()
             }
         }
+        return isSome
     }
 }

@@ -74,8 +74,8 @@ extension OpenAIAnswerDecoder {
 
     /// A count of tokens; -1, which nobody believes, for a number that is none.
     private func count(_ reader: inout JSONReader) throws(JSONError) -> Int64? {
-        guard case .number(let range) = try scalar(&reader) else { return nil }
-        return reader.integer(range) ?? -1
+        guard case .number(let digits) = try scalar(&reader) else { return nil }
+        return reader.integer(digits.range) ?? -1
     }
 
     func integer(_ reader: inout JSONReader) throws(JSONError) -> Int64? {

@@ -20,6 +20,12 @@ struct OpenAIAnswerDecoder: ~Copyable {
     var finished: UInt64 = 0
     /// Pieces and events that were handed out: what a client saw, and what counts as progress.
     private(set) var handedOut: Int64 = 0
+    /// What a whole answer came to so far: nothing of it is handed out before all of it proved to be sound, for until then another
+    /// target may answer instead.
+    private var held: [HeldPiece] = []
+    private var isHolding = false
+    /// Where the text under way begins in the whole answer.
+    var heldBase = 0
     /// Calls of tools in order of first appearance; their place here is their index on the wire.
     var toolCalls: [KnownToolCall] = []
     /// The call that arguments went to last.
@@ -59,9 +65,17 @@ struct OpenAIAnswerDecoder: ~Copyable {
 
     /// Nothing of a whole answer is handed out before all of it is known to be JSON: until then another target may answer instead.
     private mutating func readWhole(_ bytes: RawSpan, to sink: any AnswerSink) {
-        var reader = JSONReader(bytes)
-        guard (try? reader.skipValue()) != nil, (try? reader.next()) == .end else { return fail(.protocolError) }
+        isHolding = true
         read(bytes, to: sink)
+        isHolding = false
+        guard failure == nil else { return held = [] }
+        for piece in held {
+            switch piece {
+            case .text(let text, let choice, let kind): pass(bytes, text, choice, kind, to: sink)
+            case .event(let event): pass(event, to: sink)
+            }
+        }
+        held = []
     }
 
     /// Takes the next bytes of the body.
@@ -191,6 +205,18 @@ struct OpenAIAnswerDecoder: ~Copyable {
         _ bytes: RawSpan, _ text: JSONText, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
     ) -> Bool {
         guard !text.range.isEmpty else { return false }
+        guard isHolding else {
+            pass(bytes, text, choice, kind, to: sink)
+            return true
+        }
+        let range = (heldBase + text.range.lowerBound)..<(heldBase + text.range.upperBound)
+        held.append(.text(JSONText(range: range, hasEscapes: text.hasEscapes), choice, kind))
+        return true
+    }
+
+    private mutating func pass(
+        _ bytes: RawSpan, _ text: JSONText, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
+    ) {
         lesson.noteText(text.range, choice, kind)
         handedOut += 1
         end.deltas += 1
@@ -203,13 +229,23 @@ struct OpenAIAnswerDecoder: ~Copyable {
             end.deltaBytes += Int64(text.range.count)
             sink.answerDelta(choice: choice, kind: kind, bytes.extracting(text.range))
         }
-        return true
     }
 
     /// Hands out what is not text.
     mutating func hand(_ event: StreamEvent, to sink: any AnswerSink) {
+        if isHolding { held.append(.event(event)) } else { pass(event, to: sink) }
+    }
+
+    private mutating func pass(_ event: StreamEvent, to sink: any AnswerSink) {
         lesson.noteOther()
         handedOut += 1
         sink.answerEvent(event)
     }
+}
+
+/// A piece of a whole answer that waits until the answer was read.
+private enum HeldPiece {
+    /// A text in the answer.
+    case text(JSONText, UInt8, DeltaKind)
+    case event(StreamEvent)
 }

@@ -20,6 +20,8 @@ public final class UpstreamTarget {
     let chatHead: [UInt8]
     /// Calls under way.
     public internal(set) var inFlight = 0
+    /// True after `close`: for new calls there is, or will be, another.
+    public private(set) var isClosed = false
     /// Connections made, and leases served by one that was open already.
     public var connections: (open: Int, idle: Int, made: Int64, reused: Int64) {
         (pool.size, pool.idleCount, pool.made, pool.reused)
@@ -64,7 +66,10 @@ public final class UpstreamTarget {
     }
 
     /// Closes idle connections; running calls go on.
-    public func close() { pool.close() }
+    public func close() {
+        isClosed = true
+        pool.close()
+    }
 }
 
 /// `scheme://host[:port][/path]`.
