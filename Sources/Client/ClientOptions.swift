@@ -28,6 +28,12 @@ public struct ClientOptions: Sendable {
     public var waiting = 65_536
     /// Called with what nodes say about their load and about budgets that come near their end; on a thread of the client's own.
     public var onHint: (@Sendable (Hint) -> Void)?
+    /// Whether streams whose connection breaks go on over another connection to the same node, without their reader noticing.
+    /// The node keeps what was not confirmed, for the time that it says (10 s unless configured otherwise); so long its work goes on, and
+    /// is billed, also when this program is gone for good.
+    public var continuesStreams = false
+    /// Connections that are made for that when none leads to the node that has the stream; each may reach another one behind a balancer.
+    public var searches = 8
     /// Bytes of the bodies of requests that wait.
     public var waitingBytes = 64 << 20
 

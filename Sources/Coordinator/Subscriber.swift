@@ -44,7 +44,7 @@ final class Subscriber {
         case .report(_, let report):
             guard let node else { break }
             coordinator.reported(report, by: node, on: channel)
-        case .request(let stream, _, _, _):
+        case .request(let stream, _, _, _), .resume(let stream, _):
             let error = StreamError(code: .invalidRequest, text: "a coordinator serves no models")
             channel.machine.fail(stream: stream, error)
             channel.machine.release(stream: stream)

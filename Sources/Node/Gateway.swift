@@ -18,6 +18,9 @@ final class Gateway: @unchecked Sendable {
     let safeMode: SafeMode
     private let spool: Spool?
     let servers: Servers
+    let resumptions: Resumptions
+    /// All lanes of the node by their index, this one among them; each is reached through its lane only.
+    var neighbours: [Gateway] = []
     private(set) var snapshot: ActiveSnapshot
     private var listener: Listener<ServerConnection>?
     private(set) var sessions: [UInt64: Session] = [:]
@@ -63,6 +66,7 @@ final class Gateway: @unchecked Sendable {
             requestTimeout: settings.requestTimeout)
         safeMode = SafeMode(lane: lane, redis: redis, lanes: settings.lanes)
         servers = Servers(lane: lane)
+        resumptions = Resumptions(lane: lane, settings.configuration.nodes)
         chance = Chance(seed: Host.randomSeed())
         sessionNumber = UInt64(settings.index) << 48 | UInt64(lane.index) << 40
     }
@@ -76,6 +80,7 @@ final class Gateway: @unchecked Sendable {
         var wire = WireLimits.standard
         wire.age = settings.configuration.nodes.maximumAge
         wire.drainTime = settings.drainLimit
+        wire.refusedResumes = resumptions.time > .zero ? wire.openStreams : 0
         let seeds = Host.randomSeed()
         listener = try Listener(
             lane: lane, address: settings.listen, tls: tls, limits: limits,
@@ -96,8 +101,8 @@ final class Gateway: @unchecked Sendable {
     /// How many of the client connections that this lane takes are in use, of 255.
     var load: UInt8 { UInt8(clamping: sessions.count * 255 / max(1, settings.configuration.nodes.maximumConnections)) }
 
-    /// Requests under way on all sessions.
-    var openRequests: Int { sessions.values.reduce(0) { $0 + $1.openRequests } }
+    /// Requests under way, on all sessions and between them.
+    var openRequests: Int { sessions.values.reduce(resumptions.apart.count) { $0 + $1.openRequests } }
 
     // MARK: - What must not be lost
 
@@ -121,7 +126,7 @@ final class Gateway: @unchecked Sendable {
             let text = "another Redis answers: running reservations are asserted, the last minute repeated"
             note(.warning, "redis_changed", text)
             leases.retireAll()
-            let running = sessions.values.flatMap(\.reservations)
+            let running = sessions.values.flatMap(\.reservations) + resumptions.apart.compactMap(\.runningReservation)
             safeMode.recover(running, quota: quota, settlements: settlements)
         }
         safeMode.onChange = { [unowned self] isActive in
@@ -162,6 +167,7 @@ final class Gateway: @unchecked Sendable {
         useShares()
         // What was taken away is taken from running requests, too.
         for session in sessions.values { session.review() }
+        resumptions.review(fresh, atSeconds: lane.wallClockMicroseconds / 1_000_000)
     }
 
     /// Seconds without news from a coordinator; after some, shares of capacity fall.
@@ -273,6 +279,7 @@ final class Gateway: @unchecked Sendable {
             session.stopAll(.draining)
             session.channel.close()
         }
+        resumptions.stopAll(.draining)
     }
 
     // MARK: - Log

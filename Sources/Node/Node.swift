@@ -68,7 +68,8 @@ final class Node: @unchecked Sendable {
     /// Opens everything, on the first lane.
     func start() throws {
         for gateway in gateways {
-            gateway.lane.execute {
+            gateway.lane.execute { [gateways] in
+                gateway.neighbours = gateways
                 gateway.watchRedis()
                 gateway.redis.start()
                 gateway.recover()

@@ -140,6 +140,7 @@ struct LaneReading: Sendable {
     var unsettled: Int
     var leases: LeaseReading
     var safe: SafeReading
+    var resume: ResumeReading
     var settled: Counter
     var lost: Counter
     var longestTurnNanoseconds: Int64
@@ -161,6 +162,7 @@ struct LaneReading: Sendable {
         unsettled = gateway.isSettled ? 0 : 1
         leases = LeaseReading(gateway.leases)
         safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
+        resume = ResumeReading(gateway.resumptions)
         settled = gateway.settlements.settled
         lost = gateway.settlements.lost
         longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
@@ -189,6 +191,7 @@ struct LaneReading: Sendable {
         unsettled += other.unsettled
         leases.merge(other.leases)
         safe.merge(other.safe)
+        resume.merge(other.resume)
         settled.merge(other.settled)
         lost.merge(other.lost)
         longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
@@ -250,6 +253,7 @@ struct LaneReading: Sendable {
             "sluice_settlements_waiting", help: "Settlements to be repeated.", value: .signed(Int64(settlementBacklog)))
         leases.write(onto: &page)
         safe.write(onto: &page)
+        resume.write(onto: &page)
         page.gauge("sluice_connections", help: "Client connections.", value: .signed(Int64(listener.open)))
         page.counter(
             "sluice_connections_accepted_total", help: "Connections accepted.", value: UInt64(listener.accepted))

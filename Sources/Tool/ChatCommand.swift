@@ -17,6 +17,7 @@ enum ChatCommand {
           --feature NAME       what it is for, for attribution
           --max-output N       output limit in tokens
           --no-stream          ask for one whole answer
+          --resume             should the connection break, go on with the answer on another one
           --json               print one JSON object instead of text
         \(ClusterAccess.help)
         The answer goes to standard output, usage and cost to standard error. Ctrl-C cancels.
@@ -28,9 +29,10 @@ enum ChatCommand {
             "--model", "--system", "--priority", "--deadline", "--feature", "--max-output",
         ]
         let arguments = try Arguments(
-            words, valued: valued.union(ClusterAccess.options), plain: ["--no-stream", "--json"])
+            words, valued: valued.union(ClusterAccess.options), plain: ["--no-stream", "--resume", "--json"])
         var options = try ClusterAccess.client(arguments)
         options.connections = 1
+        options.continuesStreams = arguments.has("--resume")
         let head = try head(arguments)
         let prompt = try prompt(arguments)
         // From here on Ctrl-C is the lane's; until here it ends the program as usual.

@@ -100,6 +100,9 @@ public enum FrameDump {
         case .cancel:
             let reason: UInt8 = try reader.integer()
             return CancelReason(rawValue: reason).map { "\($0)" } ?? "reason \(reason)"
+        case .resume:
+            let message = try Resume(&reader)
+            return "behind \(message.received) bytes, up to \(message.credit)"
         case .delta:
             let tag: UInt8 = try reader.integer()
             let kind = DeltaKind(rawValue: tag & 15).map { "\($0)" } ?? "kind \(tag & 15)"
@@ -113,8 +116,10 @@ public enum FrameDump {
     ) throws(WireFault) -> String {
         switch type {
         case .accepted:
-            let accepted = try Accepted(&reader)
-            return "provider \(accepted.provider), attempt \(accepted.attempt), queued \(accepted.queueMilliseconds) ms"
+            let accepted = try Accepted(&reader, flags: header.flags)
+            let kept = accepted.resumption.map { ", can be continued for \($0.keptMilliseconds) ms" } ?? ""
+            return
+                "provider \(accepted.provider), attempt \(accepted.attempt), queued \(accepted.queueMilliseconds) ms\(kept)"
         case .event: return "\(try StreamEvent(&reader))"
         case .end:
             let end = try End(&reader, flags: header.flags)

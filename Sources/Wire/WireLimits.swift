@@ -92,6 +92,9 @@ public struct WireLimits: Sendable, Equatable {
     public var glitchesPerSecond = 2
     /// CREDIT frames beyond two for every 4 KiB sent. Envoy has the same for WINDOW_UPDATE.
     public var creditFrames = 16
+    /// RESUMEs that may be refused in a connection's life; 0: the capability is not offered. As many as a client may have lost
+    /// with one connection. Cost: one look-up each.
+    public var refusedResumes = 0
     /// Bytes a second that frames may bring, each charged at least `frameCharge`. Cost: CPU only.
     public var inboundBytesPerSecond = 128 << 20
     /// Bytes at once.

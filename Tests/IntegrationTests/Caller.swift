@@ -28,7 +28,7 @@ final class Caller: @unchecked Sendable {
     /// A client of the balancer, or of one node.
     init(
         _ cluster: TestCluster, key: String? = nil, connections: Int = 1, node: Int? = nil, certificate: String? = nil,
-        onHint: (@Sendable (Hint) -> Void)? = nil
+        continuesStreams: Bool = false, onHint: (@Sendable (Hint) -> Void)? = nil
     ) throws {
         let port = node.map { cluster.at("node") + $0 } ?? cluster.at("balancer")
         guard let endpoint = Endpoint.parse("127.0.0.1:\(port)") else {
@@ -44,6 +44,7 @@ final class Caller: @unchecked Sendable {
         options.connections = connections
         options.attempts = 1
         options.onHint = onHint
+        options.continuesStreams = continuesStreams
         lane = try Lane.start(count: 1, name: "caller")[0]
         lane.execute { [self, options] in client = LaneClient(lane: lane, options: options) }
     }

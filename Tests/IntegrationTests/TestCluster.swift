@@ -10,12 +10,12 @@ struct ClusterFailure: Error, CustomStringConvertible {
 
 /// Runs `body` with a fresh cluster that is gone afterwards. `teams` are further lines of cluster.conf.
 func withCluster(
-    _ teams: String = "", org: String = "", provider: String = "", redis: TestCluster.RedisKind = .single,
-    _ body: (TestCluster) async throws -> Void
+    _ teams: String = "", org: String = "", provider: String = "", nodes: String = "lanes = 1",
+    redis: TestCluster.RedisKind = .single, _ body: (TestCluster) async throws -> Void
 ) async throws {
     await Gate.shared.enter()
     do {
-        let cluster = try TestCluster(teams: teams, org: org, provider: provider, redis: redis)
+        let cluster = try TestCluster(teams: teams, org: org, provider: provider, nodes: nodes, redis: redis)
         do {
             try await cluster.start()
             try await body(cluster)
@@ -60,7 +60,7 @@ final class TestCluster: @unchecked Sendable {
         Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL.deletingLastPathComponent()
         ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
 
-    init(teams: String, org: String, provider: String, redis: RedisKind) throws {
+    init(teams: String, org: String, provider: String, nodes: String, redis: RedisKind) throws {
         place = try Place()
         redisKind = redis
         try write(
@@ -84,7 +84,7 @@ final class TestCluster: @unchecked Sendable {
             [nodes edge]
             base-port = \(at("node"))
             admin-base-port = \(at("nodeAdmin"))
-            lanes = 1
+            \(nodes)
             drain-notice = 2s
             drain-limit = 10s
             [balancer main]

@@ -88,6 +88,7 @@ package final class ScriptedServer: @unchecked Sendable {
         package var requests: [RequestHead] = []
         /// The connection of each request, counted from 1.
         package var connections: [Int] = []
+        package var resumes: [Resume] = []
         package var cancels: [CancelReason] = []
         package var goAways = 0
         package var closed = 0
@@ -100,6 +101,7 @@ package final class ScriptedServer: @unchecked Sendable {
     private var live: [ServedConnection] = []
     private var count = 0
     private let onHello: (ServedConnection, Hello) -> Void
+    private let onResume: (ServedConnection, UInt32, Resume) -> Void
     private let onRequest: (ServedRequest) -> Void
     package let port: UInt16
 
@@ -107,10 +109,14 @@ package final class ScriptedServer: @unchecked Sendable {
     package init(
         tls: TLSContext? = nil, limits: WireLimits = .standard,
         onHello: @escaping (ServedConnection, Hello) -> Void = { connection, _ in connection.accept() },
+        onResume: @escaping (ServedConnection, UInt32, Resume) -> Void = { connection, stream, _ in
+            connection.say { $0.fail(stream: stream, StreamError(code: .resumeUnknown)) }
+        },
         onRequest: @escaping (ServedRequest) -> Void
     ) throws {
         lane = try Lane.start(count: 1, name: "served")[0]
         self.onHello = onHello
+        self.onResume = onResume
         self.onRequest = onRequest
         let box = Box()
         listener = try Listener(
@@ -191,6 +197,9 @@ package final class ScriptedServer: @unchecked Sendable {
         case .writable(let stream): connection.onWritable?(stream)
         case .goAway: log.withLock { $0.goAways += 1 }
         case .failed(let error): log.withLock { $0.failures.append(error) }
+        case .resume(let stream, let message):
+            log.withLock { $0.resumes.append(message) }
+            onResume(connection, stream, message)
         case .body, .subscribe, .report, .slowConsumer, .slowBody, .responseTooLong, .drainExpired, .drained: break
         }
     }

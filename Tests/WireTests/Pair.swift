@@ -109,6 +109,7 @@ final class Pair {
             served.append("body \(stream) \(bytes.count)\(isComplete ? " complete" : "")")
         case .cancel(let stream, let reason): served.append("cancel \(stream) \(reason)")
         case .writable(let stream): served.append("writable \(stream)")
+        case .resume(let stream, let message): served.append("resume \(stream) behind \(message.received)")
         case .subscribe(let stream, let message): served.append("subscribe \(stream) node \(message.node)")
         case .report(let stream, let report): served.append("report \(stream) number \(report.number)")
         case .goAway(let message): served.append("goAway \(message.reason)")
@@ -156,10 +157,12 @@ final class Pair {
     }
 
     /// Opens a stream with a body of `bytes` times `x`.
-    @discardableResult func ask(_ bytes: Int = 10, model: String = "luna", priority: Priority = .interactive) -> UInt32
-    {
+    @discardableResult func ask(
+        _ bytes: Int = 10, model: String = "luna", priority: Priority = .interactive, isResumable: Bool = false
+    ) -> UInt32 {
         let head = RequestHead(
-            idempotencyKey: Identifier128(high: 1, low: UInt64(client.lastOpened)), model: model, priority: priority)
+            idempotencyKey: Identifier128(high: 1, low: UInt64(client.lastOpened)), model: model, priority: priority,
+            flags: isResumable ? [.stream, .resumable] : .stream)
         let body = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
         return client.request(head, body: body.span.raw, at: now) ?? 0
     }

@@ -22,7 +22,7 @@ enum Samples {
             session: 0x11, node: 3, tableVersion: 9,
             models: [.init(id: 1, name: "gpt-6-luna"), .init(id: 2, name: "e")],
             locale: "en", peers: ["10.0.0.1:7500"])
-        answer.capabilities = .supported
+        answer.capabilities = .standard
         return answer
     }
 
@@ -49,7 +49,7 @@ enum Samples {
         field: "max_tokens",
         limit: .init(scope: "team acme/search", unit: "input-tokens", amount: 2_000_000, remaining: 17))
 
-    static var all: [Sample] { connection + requests + answers + controlPlane }
+    static var all: [Sample] { connection + requests + answers + controlPlane + resumption }
 
     private static func sample(_ name: String, _ from: String, _ encode: (inout ByteBuffer) -> Void) -> Sample {
         Sample(name: name, from: from, bytes: bytes(encode))
@@ -176,6 +176,29 @@ enum Samples {
         ]
     }
 
+    private static var resumption: [Sample] {
+        var resumable = head
+        resumable.flags = [.stream, .resumable]
+        return [
+            sample("hello-resume", "client") {
+                Hello(apiKey: Pair.key, instance: identifier, capabilities: .supported).encode(into: &$0)
+            },
+            Sample(
+                name: "request-resumable", from: "client", bytes: request(resumable, body: Array("\u{12}\u{05}Hello".utf8))),
+            sample("accepted-resumable", "server") {
+                Accepted(provider: 4, resumption: ResumeGrant(id: identifier, keptMilliseconds: 10_000)).encode(
+                    into: &$0, stream: 1)
+            },
+            sample("resume", "client") {
+                Resume(id: identifier, received: 70_001, credit: 135_000).encode(into: &$0, stream: 2)
+            },
+            sample("error-resume-unknown", "server") {
+                StreamError(code: .resumeUnknown).encode(into: &$0, stream: 2)
+            },
+            sample("error-moved", "server") { StreamError(code: .moved).encode(into: &$0, stream: 1) },
+        ]
+    }
+
     /// Decodes one frame and encodes what was understood.
     static func reencode(_ frame: [UInt8]) throws -> [UInt8] {
         let input = ByteBuffer(frame)
@@ -190,8 +213,9 @@ enum Samples {
         case .goAway: try GoAway(&reader).encode(into: &output)
         case .connectionError: try ConnectionError(&reader).encode(into: &output)
         case .hint: try Hint(&reader).encode(into: &output)
-        case .accepted: try Accepted(&reader).encode(into: &output, stream: header.stream)
+        case .accepted: try Accepted(&reader, flags: header.flags).encode(into: &output, stream: header.stream)
         case .event: try StreamEvent(&reader).encode(into: &output, stream: header.stream)
+        case .resume: try Resume(&reader).encode(into: &output, stream: header.stream)
         case .end: try End(&reader, flags: header.flags).encode(into: &output, stream: header.stream)
         case .error: try StreamError(&reader, flags: header.flags).encode(into: &output, stream: header.stream)
         case .subscribe: try Subscribe(&reader, flags: header.flags).encode(into: &output, stream: header.stream)

@@ -201,7 +201,7 @@ final class Schedule {
         case .writable(let stream): if !open.contains(stream) { fail("writable \(stream) behind its end") }
         case .failed(let error): fail("the server failed: \(error)")
         case .slowBody, .slowConsumer, .responseTooLong: fail("no time passed, and a stream was called slow")
-        case .subscribe, .report, .goAway, .drainExpired: fail("an event that nobody caused")
+        case .resume, .subscribe, .report, .goAway, .drainExpired: fail("an event that nobody caused")
         case .drained: isGoing = false
         }
     }

@@ -13,6 +13,8 @@ final class ClientLink {
     /// GOAWAY came, or the link was replaced.
     private(set) var isLeaving = false
     private(set) var isClosed = false
+    /// Which node it leads to; known when it is ready.
+    private(set) var node: UInt32 = 0
     /// When HELLO was accepted.
     private(set) var readyAt: Instant?
     private var failureText: String?
@@ -22,6 +24,8 @@ final class ClientLink {
     private static let mostSilent = 64
     /// What its owner does: the slot that it serves.
     weak var slot: ConnectionSlot?
+    /// The search that it was made for, instead of a slot.
+    weak var search: StreamSearch?
 
     init(_ client: LaneClient, serial: Int, channel: Channel<ClientConnection>) {
         self.client = client
@@ -57,6 +61,8 @@ final class ClientLink {
             client.finishSoon(request, .refused(StreamError(code: .tooLarge, text: text)))
             return true
         }
+        request.head.flags.remove(.resumable)
+        if client.options.continuesStreams, channel.machine.canResume { request.head.flags.insert(.resumable) }
         let body = request.body
         guard let stream = channel.machine.request(request.head, body: body.span.raw, at: client.lane.now) else {
             return false
@@ -65,6 +71,21 @@ final class ClientLink {
         request.link = self
         request.stream = stream
         requests[stream] = request
+        channel.wake()
+        return true
+    }
+
+    /// Opens a stream that continues the request's answer; false when there is no credit.
+    func resume(_ request: PendingRequest, _ hold: StreamHold) -> Bool {
+        let (id, now) = (hold.grant.id, client.lane.now)
+        guard
+            canSend,
+            let stream = channel.machine.resume(id, received: hold.received, consumed: hold.consumed, at: now)
+        else { return false }
+        request.link = self
+        request.stream = stream
+        requests[stream] = request
+        if request.handler == nil { channel.machine.cancel(stream: stream, reason: .unwanted) }
         channel.wake()
         return true
     }
@@ -95,8 +116,14 @@ final class ClientLink {
             requests[stream]?.hasBegun = true
             requests[stream]?.handler?.received(item)
         case .accepted(let stream, let accepted):
-            requests[stream]?.hasBegun = true
-            requests[stream]?.handler?.accepted(accepted)
+            guard let request = requests[stream] else { return }
+            if let grant = accepted.resumption {
+                // The second and later times it says that the answer goes on; its reader need not know.
+                defer { request.hold = StreamHold(grant: grant, node: node) }
+                guard request.hold == nil else { return }
+            }
+            request.hasBegun = true
+            request.handler?.accepted(accepted)
         case .end(let stream, let end):
             guard let request = take(stream) else { return }
             client.finish(request, .success(end))
@@ -104,9 +131,10 @@ final class ClientLink {
             guard let request = take(stream) else { return }
             client.failed(request, error, on: self)
         case .streamCredit: client.pump()
-        case .ready:
+        case .ready(let answer):
             readyAt = client.lane.now
-            slot?.isReady(self)
+            node = answer.node
+            if let search { search.isReady(self) } else { slot?.isReady(self) }
         case .goAway(let message):
             isLeaving = true
             slot?.isLeaving(self, "the node is going away: \(message.reason)")
@@ -172,12 +200,18 @@ final class ClientLink {
         client.retiredBytes.sent += channel.transport.bytesSent
         client.retiredBytes.received += channel.transport.bytesReceived
         let text = failureText ?? reason.description
-        slot?.ended(self, text)
+        if let search { search.ended(self) } else { slot?.ended(self, text) }
         client.forget(self)
         let lost = requests.values.sorted { $0.stream < $1.stream }
         requests = [:]
         for request in lost {
             request.link = nil
+            if let progress = channel.machine.progress(stream: request.stream) {
+                request.hold?.received = progress.received
+                request.hold?.consumed = progress.consumed
+            } else {
+                request.hold = nil
+            }
             client.lost(request, text, on: self)
         }
     }

@@ -31,23 +31,16 @@ final class ConnectionSlot {
     func connect() {
         guard !isStopped else { return }
         coming = .connecting
-        let options = client.options
-        let hello = client.hello
-        let seed = client.chance.next()
-        Connector.connect(
-            on: client.lane, to: options.endpoint, tls: options.tls, serverName: options.serverName,
-            timeout: .seconds(5),
-            machine: { ClientConnection(hello: hello, at: $0, seed: seed, responseCredit: .manual) },
-            then: { [self] (result: Result<Channel<ClientConnection>, ConnectFailure>) in
-                switch result {
-                case .success(let channel) where isStopped: channel.abort()
-                case .success(let channel):
-                    let link = client.makeLink(channel)
-                    link.slot = self
-                    coming = .greeting(link)
-                case .failure(let failure): again(failure.description)
-                }
-            })
+        client.dial { [self] result in
+            switch result {
+            case .success(let channel) where isStopped: channel.abort()
+            case .success(let channel):
+                let link = client.makeLink(channel)
+                link.slot = self
+                coming = .greeting(link)
+            case .failure(let failure): again(failure.description)
+            }
+        }
     }
 
     /// Another attempt after a pause: below 100 ms at first, below 10 s at most, anywhere under that by chance.

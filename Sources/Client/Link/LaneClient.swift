@@ -11,9 +11,13 @@ public final class LaneClient {
     let options: ClientOptions
     let hello: Hello
     var chance = Chance(seed: Host.randomSeed())
-    private var slots: [ConnectionSlot] = []
+    private(set) var slots: [ConnectionSlot] = []
     /// Links that were replaced and finish what they have.
     private var retired: [ClientLink] = []
+    /// Requests whose answers are to go on over another connection.
+    var interrupted: [PendingRequest] = []
+    /// Looks for the node that has them; nil while a connection leads to it, or is coming.
+    var search: StreamSearch?
     private var waiting: BoundedQueue<PendingRequest>
     private var waitingBytes = 0
     /// Requests in `waiting` whose outcome is told already.
@@ -22,7 +26,7 @@ public final class LaneClient {
     private var budget: RetryBudget
     private var turn = 0
     private var serials = 0
-    private var isClosed = false
+    private(set) var isClosed = false
     /// Why there was no connection the last time, for people.
     public private(set) var lastProblem = "no answer yet"
     /// Why the last greeting was refused for good; nil once one was accepted.
@@ -51,7 +55,8 @@ public final class LaneClient {
         while name.utf8.count > 64 { name.removeLast() }
         hello = Hello(
             authentication: options.apiKey.isEmpty ? .certificate : .apiKey, apiKey: options.apiKey,
-            client: String(name), instance: chance.identifier())
+            client: String(name), instance: chance.identifier(),
+            capabilities: options.continuesStreams ? .standard.union(.resume) : .standard)
         for _ in 0..<max(1, options.connections) { slots.append(ConnectionSlot(self)) }
         for slot in slots { slot.connect() }
     }
@@ -124,6 +129,7 @@ public final class LaneClient {
 
     /// A link became ready or has credit again.
     func pump() {
+        continueInterrupted()
         while let request = waiting.first {
             if request.handler != nil {
                 guard let link = choose(avoiding: request.avoid), link.send(request) else { return }
@@ -147,6 +153,9 @@ public final class LaneClient {
     /// A request failed on a link: repeated where its class allows it, else told.
     func failed(_ request: PendingRequest, _ error: StreamError, on link: ClientLink) {
         guard request.handler != nil else { return }
+        if error.code == .resumeUnknown, let hold = request.hold {
+            return finish(request, .failure(.connectionLost("\(hold.reason); the node has not kept the answer")))
+        }
         if request.isOverdue, error.code == .cancelled {
             var late = error
             late.code = .deadline
@@ -181,6 +190,7 @@ public final class LaneClient {
         request.wasLost = true
         request.avoid = link.serial
         if request.isOverdue { return finish(request, .failure(.deadline(wasSent: true))) }
+        if interrupt(request, reason) { return }
         guard !request.hasBegun, repeats(request, after: .zero) else {
             return finish(request, .failure(.connectionLost(reason)))
         }
@@ -235,7 +245,7 @@ public final class LaneClient {
     // MARK: - Time
 
     /// Makes sure that `sweep` runs at `due` at the latest.
-    private func look(at due: Instant) {
+    func look(at due: Instant) {
         guard due < sweepDue else { return }
         sweepDue = due
         sweepTimer?.cancel()
@@ -262,6 +272,7 @@ public final class LaneClient {
                 next = min(next, request.deadline, patient > now ? patient : now + .milliseconds(100))
             }
         }
+        next = min(next, sweepInterrupted(at: now))
         for link in slots.compactMap(\.link) + retired { next = min(next, link.sweep(at: now)) }
         // Deadlines that lie close together are served together.
         if next < .distantFuture { look(at: max(next, now + .milliseconds(5))) }
@@ -273,6 +284,14 @@ public final class LaneClient {
     }
 
     // MARK: - Links
+
+    /// Makes a connection; HELLO goes out with the link that is made of it.
+    func dial(_ then: @escaping (Result<Channel<ClientConnection>, ConnectFailure>) -> Void) {
+        let (hello, seed) = (hello, chance.next())
+        Connector.connect(
+            on: lane, to: options.endpoint, tls: options.tls, serverName: options.serverName, timeout: .seconds(5),
+            machine: { ClientConnection(hello: hello, at: $0, seed: seed, responseCredit: .manual) }, then: then)
+    }
 
     func makeLink(_ channel: Channel<ClientConnection>) -> ClientLink {
         serials += 1
@@ -318,6 +337,7 @@ public final class LaneClient {
         sweepTimer?.cancel()
         for slot in slots { slot.stop() }
         for link in retired { link.close() }
+        closeInterrupted()
         let unsent = parked.values
         parked = [:]
         for request in unsent { finish(request, .failure(.closed)) }

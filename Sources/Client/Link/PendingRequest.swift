@@ -20,6 +20,21 @@ extension AnswerHandler {
     public func accepted(_ accepted: Accepted) {}
 }
 
+/// By what, where, and from where on an answer can be continued.
+struct StreamHold {
+    /// What the node gave.
+    let grant: ResumeGrant
+    /// The node that has it.
+    let node: UInt32
+    /// Response bytes that came, and those that the reader took, when the connection broke and since.
+    var received: UInt32 = 0
+    var consumed: UInt32 = 0
+    /// When the node gives up; set when the connection broke.
+    var until = Instant.distantFuture
+    /// Why it broke.
+    var reason = ""
+}
+
 /// One request on its way; a handle to cancel it. Confined to its client's lane.
 public final class PendingRequest {
     var head: RequestHead
@@ -42,6 +57,8 @@ public final class PendingRequest {
     /// The connection that has it, and the stream there.
     var link: ClientLink?
     var stream: UInt32 = 0
+    /// How the answer goes on should the connection break; nil when it cannot.
+    var hold: StreamHold?
     /// The connection that should not serve the next attempt, when there is another.
     var avoid = 0
     /// Since when it waits in the client.
@@ -66,9 +83,12 @@ public final class PendingRequest {
     /// any other one fails at once as `cancelled`.
     public func cancel() {
         if let link { return link.cancel(stream, .unwanted) }
+        // An answer between two connections is still made; it is cancelled over the next one.
         client.finish(self, .failure(.cancelled))
     }
 
     /// Gives response credit back for bytes that the reader took; needed with `manual` credit only.
-    public func consumed(_ bytes: Int) { link?.consumed(stream, bytes) }
+    public func consumed(_ bytes: Int) {
+        if let link { link.consumed(stream, bytes) } else { hold?.consumed += UInt32(clamping: bytes) }
+    }
 }

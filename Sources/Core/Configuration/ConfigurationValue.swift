@@ -72,6 +72,27 @@ public enum ConfigurationValue {
         return value
     }
 
+    /// `64KiB`, `1MiB`, `512B`, within `range`.
+    public static func bytes(_ text: String, in range: ClosedRange<Int>) throws(ValueProblem) -> Int {
+        for (suffix, factor) in [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)]
+        where text.hasSuffix(suffix) {
+            guard let number = whole(text.dropLast(suffix.count)), let count = Int(exactly: number) else { continue }
+            let (bytes, overflow) = count.multipliedReportingOverflow(by: factor)
+            if !overflow, range.contains(bytes) { return bytes }
+        }
+        let (least, most) = (words(bytes: range.lowerBound), words(bytes: range.upperBound))
+        throw ValueProblem("expected a size from \(least) to \(most), such as 64KiB or 1MiB, found '\(text)'")
+    }
+
+    /// The shortest form that `bytes` reads back.
+    private static func words(bytes: Int) -> String {
+        for (suffix, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+        where bytes >= factor && bytes % factor == 0 {
+            return "\(bytes / factor)\(suffix)"
+        }
+        return "\(bytes)B"
+    }
+
     /// Digits and nothing else.
     private static func whole(_ text: Substring) -> Int64? {
         text.utf8.allSatisfy { $0 &- 0x30 < 10 } ? Int64(text) : nil

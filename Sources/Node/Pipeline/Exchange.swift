@@ -39,12 +39,16 @@ final class Exchange: @unchecked Sendable {
     var lease: Lease?
     /// True when the reservation may exist in Redis and must be settled or released.
     private(set) var isReserved = false
+    /// What Redis must know of while it runs.
+    var runningReservation: ReserveCall? { isReserved ? reservation : nil }
     /// When quota answered.
     private(set) var reservedAt: Instant?
     private var quotaRefusal: Refusal?
     /// Compares a stream with what is reserved for it; nil for answers that come whole.
     var watch: OutputWatch?
     var firstDeltaAt: Instant?
+    /// What is kept of the answer; nil unless its client asked for that.
+    var resumption: Resumption?
     private(set) var outcome: UpstreamOutcome?
     /// Earlier attempts that a provider may bill, for the ledger.
     private(set) var earlier: [LedgerEntry] = []
@@ -343,26 +347,41 @@ final class Exchange: @unchecked Sendable {
 extension Exchange: AnswerSink {
     func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
         guard begin() else { return }
-        let goesOn = session.channel.machine.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes)
-        session.channel.wake()
+        let goesOn: Bool
+        if let resumption {
+            goesOn = resumption.take(choice: choice, kind: kind, bytes)
+        } else {
+            goesOn = session.channel.machine.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes)
+            session.channel.wake()
+        }
         if !goesOn { pause() }
         if let step = watch?.pass(bytes.byteCount), step != .goOn { Pipeline.extend(self, step) }
     }
 
     func answerEvent(_ event: StreamEvent) {
         guard begin() else { return }
-        let goesOn = session.channel.machine.sendEvent(stream: stream, event)
-        session.channel.wake()
+        let goesOn: Bool
+        if let resumption {
+            goesOn = resumption.take(event)
+        } else {
+            goesOn = session.channel.machine.sendEvent(stream: stream, event)
+            session.channel.wake()
+        }
         if !goesOn { pause() }
     }
 
     /// Notes the first sign of the answer. False when nobody listens any more.
     private func begin() -> Bool {
-        guard stopReason == nil, session.channel.machine.isOpen(stream: stream) else { return false }
+        guard stopReason == nil, resumption != nil || session.channel.machine.isOpen(stream: stream) else {
+            return false
+        }
         if firstDeltaAt == nil {
             firstDeltaAt = gateway.lane.now
             releaseBody()
-            if head.flags.contains(.stream) { session.sendAccepted(self) }
+            if head.flags.contains(.stream) {
+                resumption = gateway.resumptions.offer(self)
+                session.sendAccepted(self)
+            }
         }
         return true
     }

@@ -30,6 +30,7 @@ extension Pipeline {
             record.field("gen_ai.provider.name", target.provider)
             record.field("gen_ai.response.model", exchange.outcome?.end.model ?? target.model)
         }
+        if let resumption = exchange.resumption { record.field("resumes", resumption.continuations) }
         if exchange.attemptCount > 1 { record.field("attempts", exchange.attemptCount) }
         record.field("outcome", outcome)
         record.field("gen_ai.usage.input_tokens", bill.usage.inputTokens)

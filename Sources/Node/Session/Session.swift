@@ -12,6 +12,8 @@ final class Session: @unchecked Sendable {
     let channel: Channel<ServerConnection>
     let number: UInt64
     private var exchanges: [UInt32: Exchange] = [:]
+    /// Streams that continue answers of other connections.
+    var continuations: [UInt32: Continuation] = [:]
     /// How the client proved who it is; nil before it did.
     private var proof: Proof?
     /// What the snapshot `source` says of it: the key's rights, which of its secrets was presented, and what refuses it whatever the time.
@@ -45,7 +47,7 @@ final class Session: @unchecked Sendable {
     var openRequests: Int { exchanges.count }
 
     /// What is reserved for those that run.
-    var reservations: [ReserveCall] { exchanges.values.compactMap { $0.isReserved ? $0.reservation : nil } }
+    var reservations: [ReserveCall] { exchanges.values.compactMap(\.runningReservation) }
 
     // MARK: - What the client sends
 
@@ -56,17 +58,23 @@ final class Session: @unchecked Sendable {
         case .body(let stream, let bytes, let isComplete):
             guard let exchange = exchanges[stream] else { return }
             channel.withBytes(of: bytes) { exchange.append(body: $0, isComplete: isComplete) }
-        case .cancel(let stream, _): exchanges[stream]?.stop(.cancelled)
-        case .writable(let stream): exchanges[stream]?.resume()
-        case .slowConsumer(let stream): exchanges[stream]?.stop(.slowConsumer)
-        case .slowBody(let stream): exchanges[stream]?.stop(.slowBody)
-        case .responseTooLong(let stream): exchanges[stream]?.stop(.responseTooLong)
+        case .resume(let stream, let message): resume(stream, message)
+        case .cancel(let stream, _): stop(stream, .cancelled)
+        case .writable(let stream):
+            if let exchange = exchanges[stream] { exchange.resume() } else { continuations[stream]?.writable() }
+        case .slowConsumer(let stream): stop(stream, .slowConsumer)
+        case .slowBody(let stream): stop(stream, .slowBody)
+        case .responseTooLong(let stream): stop(stream, .responseTooLong)
         case .drainExpired: stopAll(.draining)
         case .subscribe, .report: channel.machine.reject(.unknownFrame, at: gateway.lane.now)
         case .goAway, .drained: break
         case .failed(let error): gateway.metrics.connectionFailed(error)
         }
         channel.wake()
+    }
+
+    private func stop(_ stream: UInt32, _ reason: Refusal) {
+        if let exchange = exchanges[stream] { exchange.stop(reason) } else { continuations[stream]?.stop(reason) }
     }
 
     /// Checks the key against the snapshot: nothing else is asked, so that connections begin while everything else is away.
@@ -176,8 +184,8 @@ final class Session: @unchecked Sendable {
     }
 
     /// Says why, behind the last terminal frame, and closes.
-    private func leaveWhenIdle() {
-        guard isRefused, exchanges.isEmpty, channel.isOpen, channel.machine.isUsable else { return }
+    func leaveWhenIdle() {
+        guard isRefused, exchanges.isEmpty, continuations.isEmpty, channel.isOpen, channel.machine.isUsable else { return }
         channel.machine.reject(.authFailed, at: gateway.lane.now)
         channel.wake()
     }
@@ -204,7 +212,8 @@ final class Session: @unchecked Sendable {
             Accepted(
                 provider: provider, flags: exchange.attemptCount > 1 ? .fallback : [],
                 attempt: UInt8(clamping: exchange.attemptCount),
-                queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0)))
+                queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0),
+                resumption: exchange.resumption?.grant))
     }
 
     /// Where the budgets stand; told when it changes.
@@ -234,15 +243,24 @@ final class Session: @unchecked Sendable {
     func finish(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
         exchanges[exchange.stream] = nil
         defer { leaveWhenIdle() }
-        guard channel.isOpen, channel.machine.isOpen(stream: exchange.stream) else { return }
+        if let resumption = exchange.resumption {
+            if let word = lastWord(exchange, refusal, bill) { resumption.finish(word) }
+            return
+        }
+        guard channel.isOpen, channel.machine.isOpen(stream: exchange.stream),
+            let word = lastWord(exchange, refusal, bill)
+        else { return }
+        channel.say(word, stream: exchange.stream)
+    }
+
+    private func lastWord(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) -> LastWord? {
         let now = gateway.lane.now
         let provider = exchange.target.flatMap { exchange.snapshot.providerNumbers[$0.provider] } ?? 0
-        if let refusal {
-            fail(exchange, refusal.streamError, bill, provider)
-        } else if let end = exchange.outcome?.end {
+        if let refusal { return .error(error(exchange, refusal.streamError, bill, provider)) }
+        return exchange.outcome.map { outcome in
+            let end = outcome.end
             let first = ((exchange.firstDeltaAt ?? now) - exchange.receivedAt).milliseconds
-            channel.machine.end(
-                stream: exchange.stream,
+            return .end(
                 End(
                     finish: end.finish, usageSource: bill.source ?? .estimated, provider: provider,
                     inputTokens: UInt32(clamping: bill.usage.inputTokens),
@@ -256,10 +274,11 @@ final class Session: @unchecked Sendable {
                     cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
                     providerFinish: end.finish == .other ? end.finishWord : ""))
         }
-        channel.wake()
     }
 
-    private func fail(_ exchange: Exchange, _ error: StreamError, _ bill: Bill, _ provider: UInt16) {
+    private func error(
+        _ exchange: Exchange, _ error: StreamError, _ bill: Bill, _ provider: UInt16
+    ) -> StreamError {
         var error = error
         if exchange.wasSent {
             error.provider = provider
@@ -277,8 +296,11 @@ final class Session: @unchecked Sendable {
         error.inputTokens = UInt32(clamping: bill.usage.inputTokens)
         error.outputTokens = UInt32(clamping: bill.usage.outputTokens)
         error.costMicroUSD = UInt64(max(0, bill.cost.amount))
-        channel.machine.fail(stream: exchange.stream, error)
+        return error
     }
+
+    /// The stream's request goes on without this connection.
+    func forget(_ stream: UInt32) { exchanges[stream] = nil }
 
     /// The settlement is handed over: the client may open another stream.
     func release(_ stream: UInt32) {
@@ -296,12 +318,18 @@ final class Session: @unchecked Sendable {
         channel.wake()
     }
 
-    func stopAll(_ reason: Refusal) { for exchange in exchanges.values { exchange.stop(reason) } }
+    func stopAll(_ reason: Refusal) {
+        for exchange in exchanges.values { exchange.stop(reason) }
+        for continuation in continuations.values { continuation.stop(reason) }
+    }
 
     private func closed() {
         reviewTimer?.cancel()
         reviewTimer = nil
-        stopAll(.connectionLost)
+        // What can be continued waits for its client; everything else ends with its connection.
+        for exchange in exchanges.values where exchange.resumption?.detach() != true { exchange.stop(.connectionLost) }
+        for continuation in continuations.values { continuation.lost() }
+        continuations = [:]
         gateway.remove(self)
     }
 }

@@ -91,6 +91,12 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var classFloors = ClassFloors.standard
         /// A key that makes more requests a second than this on one lane takes blocks of quota; 0: never.
         public var leaseRate = 50
+        /// How long an answer is kept for a client whose connection broke, where it asked for that; zero: never.
+        public var resumeTime = Duration.seconds(10)
+        /// Response bytes kept of one such answer; a client's window must fit.
+        public var resumeBuffer = 128 << 10
+        /// Memory for all such answers of a lane.
+        public var resumeMemory = 64 << 20
         /// The least grave lines that are written: `debug`, `info`, `warning` or `error`.
         public var logLevel = "info"
     }

@@ -147,6 +147,9 @@ struct ClusterReader {
         }
         nodes.classFloors = reader.optional("class-floors", ClusterReader.floors) ?? nodes.classFloors
         nodes.leaseRate = reader.number("lease-rate", in: 0...1_000_000) ?? nodes.leaseRate
+        nodes.resumeTime = reader.time("resume-time", in: .zero ... .seconds(600)) ?? nodes.resumeTime
+        nodes.resumeBuffer = reader.bytes("resume-buffer", in: 65_536...16 << 20) ?? nodes.resumeBuffer
+        nodes.resumeMemory = reader.bytes("resume-memory", in: 1 << 20...16 << 30) ?? nodes.resumeMemory
         nodes.logLevel = reader.choice("log-level", of: ["debug", "info", "warning", "error"]) ?? nodes.logLevel
         if nodes.basePort == nodes.adminBasePort {
             reader.report(

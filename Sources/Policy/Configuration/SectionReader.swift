@@ -59,6 +59,11 @@ struct SectionReader {
         optional(key) { text throws(ValueProblem) in try ConfigurationValue.integer(text, in: range) }
     }
 
+    /// A size in bytes within `range`.
+    mutating func bytes(_ key: String, in range: ClosedRange<Int>) -> Int? {
+        optional(key) { text throws(ValueProblem) in try ConfigurationValue.bytes(text, in: range) }
+    }
+
     /// One of `words`.
     mutating func choice(_ key: String, of words: [String]) -> String? {
         optional(key) { text throws(ValueProblem) in try ConfigurationValue.choice(text, of: words) }

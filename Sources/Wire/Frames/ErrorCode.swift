@@ -52,6 +52,8 @@ public enum ErrorCode: UInt16, Sendable, CaseIterable {
     case tooLarge = 0x0104
     /// The same idempotency key is running or done; recorded usage is given.
     case duplicate = 0x0105
+    /// There is no such stream to continue, or not for this key, or not any more.
+    case resumeUnknown = 0x0106
     /// Requests per period.
     case quotaRequests = 0x0201
     /// Tokens of a model per period.
@@ -88,6 +90,8 @@ public enum ErrorCode: UInt16, Sendable, CaseIterable {
     case cancelled = 0x0502
     /// The client gave no credit for too long.
     case slowConsumer = 0x0503
+    /// The stream goes on elsewhere: its client has continued it on another connection.
+    case moved = 0x0504
     /// Our own mistake.
     case `internal` = 0x05FF
     /// A code that this version does not know; only the retry class counts.
@@ -97,13 +101,13 @@ public enum ErrorCode: UInt16, Sendable, CaseIterable {
     public var retryClass: RetryClass {
         switch self {
         case .version, .authFailed, .invalidRequest, .unknownModel, .forbidden, .tooLarge, .duplicate, .budgetExhausted,
-            .upstreamRejected, .cancelled:
+            .upstreamRejected, .cancelled, .moved:
             .never
         case .quotaRequests, .quotaTokens, .quotaConcurrency, .noRoute, .upstreamThrottled: .safeHere
         case .calm, .handshakeTimeout, .overloaded, .draining, .stateUnavailable, .upstreamConnect: .safeElsewhere
         case .malformed, .unknownFrame, .frameSize, .creditViolation, .peerSilent, .connectionLost, .upstreamFailed,
             .upstreamTruncated, .upstreamMalformed, .upstreamStalled, .deadline, .slowConsumer, .internal,
-            .unrecognized:
+            .resumeUnknown, .unrecognized:
             .unsafe
         }
     }
@@ -129,6 +133,7 @@ public enum ErrorCode: UInt16, Sendable, CaseIterable {
         case .forbidden: "FORBIDDEN"
         case .tooLarge: "TOO_LARGE"
         case .duplicate: "DUPLICATE"
+        case .resumeUnknown: "RESUME_UNKNOWN"
         case .quotaRequests: "QUOTA_RPM"
         case .quotaTokens: "QUOTA_TPM"
         case .quotaConcurrency: "QUOTA_CONCURRENCY"
@@ -147,6 +152,7 @@ public enum ErrorCode: UInt16, Sendable, CaseIterable {
         case .deadline: "DEADLINE"
         case .cancelled: "CANCELLED"
         case .slowConsumer: "SLOW_CONSUMER"
+        case .moved: "MOVED"
         case .internal: "INTERNAL"
         case .unrecognized: "UNRECOGNIZED"
         }

@@ -22,7 +22,7 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case body = 0x11
     /// Client → server: the answer is no longer wanted.
     case cancel = 0x12
-    /// Client → server, reserved for the capability `resume`; nobody sends it in version 1.
+    /// Client → server: opens a stream that continues one of a connection that broke; only with the capability `resume`.
     case resume = 0x13
     /// Server → client: the provider takes the request from here on.
     case accepted = 0x20

@@ -88,6 +88,8 @@ public enum Violation: UInt16, Sendable, CaseIterable {
     case emptyPayload = 41
     /// The lifetime limit of streams on one connection is reached.
     case streamsUsedUp = 42
+    /// Too many RESUMEs that were refused.
+    case resumes = 43
 }
 
 /// A peer's mistake; always ends the connection.

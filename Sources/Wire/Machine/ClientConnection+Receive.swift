@@ -131,7 +131,7 @@ extension ClientConnection {
             return .error(stream: header.stream, error)
         case .accepted:
             let slot = try stream(header)
-            let accepted = try Accepted(&reader)
+            let accepted = try Accepted(&reader, flags: header.flags)
             return streams.rows[slot].flags.contains(.cancelled)
                 ? nil : .accepted(stream: header.stream, accepted)
         case .event:
@@ -147,8 +147,8 @@ extension ClientConnection {
         case .snapshot, .update: return try state(type, header, &reader)
         case .helloOK, .ping, .pong, .goAway, .connectionError, .hint:
             return try connectionFrame(type, header, &reader)
-        case .resume: throw WireFault(.unknownFrame, .capability)
-        case .delta, .hello, .request, .body, .cancel, .subscribe, .report:
+        case .resume where !canResume: throw WireFault(.unknownFrame, .capability)
+        case .delta, .hello, .request, .body, .cancel, .resume, .subscribe, .report:
             throw WireFault(.malformed, .wrongDirection)
         }
     }
@@ -158,6 +158,7 @@ extension ClientConnection {
         let allowed: FrameFlags
         switch type {
         case .helloOK, .end, .error: allowed = .fields
+        case .accepted: allowed = canResume ? .fields : []
         case .snapshot, .update: allowed = .more
         default: allowed = []
         }
@@ -196,7 +197,7 @@ extension ClientConnection {
         guard case .awaitingAnswer = phase else { throw WireFault(.malformed, .wrongState) }
         let answer = try HelloOK(&reader, flags: flags)
         guard answer.version == 1 else { throw WireFault(.version, .versionRange) }
-        guard Capabilities.supported.isSuperset(of: answer.capabilities) else {
+        guard offered.isSuperset(of: answer.capabilities) else {
             throw WireFault(.malformed, .capability)
         }
         phase = .open

@@ -11,6 +11,7 @@ extension ClientConnection {
         guard availableStreams > 0 else { return nil }
         precondition(body.byteCount <= maximumBody, "a body is not longer than the server takes")
         precondition(role != .node, "a node asks its coordinator for configuration only")
+        precondition(canResume || !head.flags.contains(.resumable), "only what was agreed on can be asked for")
         clock = now
         head.bodyLength = UInt32(body.byteCount)
         lastOpened += 1
@@ -47,7 +48,7 @@ extension ClientConnection {
 
     /// The reader took bytes of a delta: with `manual` credit, the window moves on.
     public mutating func consumed(stream: UInt32, bytes: Int) {
-        guard case .manual = responseCredit, isUsable, let slot = streams.find(stream) else { return }
+        guard case .manual = responseCredit, let slot = streams.find(stream) else { return }
         precondition(bytes >= 0, "bytes are counted upwards")
         // A cancelled stream is read to its end here; what its reader still takes was counted already.
         guard !streams.rows[slot].flags.contains(.cancelled) else { return }
@@ -55,7 +56,8 @@ extension ClientConnection {
         let total = Int(streams.rows[slot].consumed) + bytes
         precondition(total <= Int(streams.rows[slot].received), "a reader cannot take more than came")
         streams.rows[slot].consumed = UInt32(total)
-        grantResponse(slot)
+        // Also behind the connection's end it is counted: the stream may go on elsewhere.
+        if isUsable { grantResponse(slot) }
     }
 
     /// Opens a stream of configuration.

@@ -65,6 +65,7 @@ public struct ClientConnection: Machine, ~Copyable {
     var maximumStream: UInt32 = 0
     var maximumFrame = 16_376
     var maximumBody = 0
+    let offered: Capabilities
     var capabilities: Capabilities = []
     /// Streams above it are lost; `max` while there was no second GOAWAY.
     var goAwayLast: UInt32 = .max
@@ -96,6 +97,7 @@ public struct ClientConnection: Machine, ~Copyable {
         self.responseCredit = responseCredit
         window = UInt32(hello.windowKiB) * 1024
         role = hello.role
+        offered = hello.capabilities
         chance = Chance(seed: seed)
         clock = now
         lastReceived = now

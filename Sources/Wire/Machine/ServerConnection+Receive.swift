@@ -100,7 +100,7 @@ extension ServerConnection {
             return failed(try ConnectionError(&reader))
         case .subscribe: return try subscribe(header, &reader)
         case .report: return try report(header, &reader)
-        case .resume: throw WireFault(.unknownFrame, .capability)
+        case .resume: return try resume(header, &reader)
         case .hint: try glitch()
         case .helloOK, .accepted, .delta, .event, .end, .error, .snapshot, .update:
             throw WireFault(.malformed, .wrongDirection)
@@ -122,7 +122,7 @@ extension ServerConnection {
         phase = .deciding
         helloDue = .distantFuture
         window = UInt32(hello.windowKiB) * 1024
-        capabilities = hello.capabilities.intersection(.supported)
+        capabilities = hello.capabilities.intersection(offered)
         role = hello.role
         return .hello(hello)
     }
@@ -145,7 +145,7 @@ extension ServerConnection {
     }
 
     /// The id of a new stream must be the last one plus one, within credit and rate.
-    private mutating func open(_ header: FrameHeader) throws(WireFault) -> Bool {
+    mutating func open(_ header: FrameHeader) throws(WireFault) -> Bool {
         guard case .open = phase else { throw WireFault(.malformed, .wrongState) }
         guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
         guard header.stream == highestSeen &+ 1 else { throw WireFault(.malformed, .streamNotNext) }
@@ -168,6 +168,8 @@ extension ServerConnection {
         guard role != .node else { throw WireFault(.malformed, .wrongDirection) }
         let isTaken = try open(header)
         let head = try RequestHead(&reader)
+        // Without the capability the bit has no meaning.
+        guard !head.flags.contains(.resumable) || canResume else { throw WireFault(.malformed, .reservedNotZero) }
         let first = payload.dropFirst(reader.offset)
         let isComplete = !header.flags.contains(.more)
         guard first.count <= Int(head.bodyLength), isComplete == (first.count == Int(head.bodyLength)) else {

@@ -86,7 +86,7 @@ extension ServerConnection {
 
     /// The stream's row; sending to a stream that is not open is the owner's mistake. Nil when the connection is over: what its owner
     /// still says is ignored then, because the owner's work ends later than the connection.
-    @inline(__always) private func expectOpen(_ stream: UInt32) -> Int? {
+    @inline(__always) func expectOpen(_ stream: UInt32) -> Int? {
         guard isUsable else { return nil }
         guard let slot = streams.find(stream), !streams.rows[slot].flags.contains(.closing) else {
             preconditionFailure("only a stream that was opened and has no terminal frame can be sent to")
@@ -221,6 +221,7 @@ extension ServerConnection {
         guard let slot = expectOpen(stream) else { return }
         streams.rows[slot].flags.insert(.closing)
         stopBody(slot)
+        if error.code == .resumeUnknown { refusedResumes += 1 }
         if streams.rows[slot].responseSent > 0 { error.flags.insert(.partialOutput) }
         dropQueue(slot, keepsTerminal: false)
         error.encode(into: &ready, stream: stream)

@@ -20,6 +20,8 @@ public struct ServerConnection: Machine, ~Copyable {
         case cancel(stream: UInt32, reason: CancelReason)
         /// After `sendDelta` or `sendEvent` said false: go on.
         case writable(stream: UInt32)
+        /// Continue a stream of another connection here, or fail this one with `resumeUnknown`.
+        case resume(stream: UInt32, Resume)
         /// A node wants configuration.
         indirect case subscribe(stream: UInt32, Subscribe)
         /// A node's load.
@@ -116,6 +118,7 @@ public struct ServerConnection: Machine, ~Copyable {
     var streamRate = RateBudget()
     var pingStrikes = 0
     var creditFrames = 0
+    var refusedResumes = 0
     var sentBytes: UInt64 = 0
 
     /// A connection that waits for HELLO. `seed` feeds the jitter of its age and its grease.

@@ -26,33 +26,59 @@ public struct Accepted: Sendable, Equatable {
     public var attempt: UInt8
     /// Time spent in the queue, saturating.
     public var queueMilliseconds: UInt16
+    /// By what the answer can be continued should the connection break; nil when it cannot.
+    public var resumption: ResumeGrant?
 
     /// Where a request went.
     public init(
-        provider: UInt16 = 0, model: UInt16 = 0, flags: Flags = [], attempt: UInt8 = 1, queueMilliseconds: UInt16 = 0
+        provider: UInt16 = 0, model: UInt16 = 0, flags: Flags = [], attempt: UInt8 = 1, queueMilliseconds: UInt16 = 0,
+        resumption: ResumeGrant? = nil
     ) {
         self.provider = provider
         self.model = model
         self.flags = flags
         self.attempt = attempt
         self.queueMilliseconds = queueMilliseconds
+        self.resumption = resumption
     }
 
     func encode(into buffer: inout ByteBuffer, stream: UInt32) {
-        let mark = buffer.beginFrame(.accepted, stream: stream)
+        let mark = buffer.beginFrame(.accepted, stream: stream, flags: resumption == nil ? [] : .fields)
         buffer.append(integer: provider)
         buffer.append(integer: model)
         buffer.append(flags.rawValue)
         buffer.append(attempt)
         buffer.append(integer: queueMilliseconds)
+        if let resumption {
+            buffer.append(UInt8(1))
+            buffer.append(varint: ResumeGrant.size)
+            buffer.append(integer: resumption.id.high)
+            buffer.append(integer: resumption.id.low)
+            buffer.append(integer: resumption.keptMilliseconds)
+        }
         buffer.endFrame(mark)
     }
 
-    init(_ reader: inout FieldReader) throws(WireFault) {
-        guard reader.remaining == 8 else { throw WireFault(.frameSize, .wrongFixedLength) }
+    init(_ reader: inout FieldReader, flags frameFlags: FrameFlags) throws(WireFault) {
+        guard frameFlags.contains(.fields) ? reader.remaining >= 8 : reader.remaining == 8 else {
+            throw WireFault(.frameSize, .wrongFixedLength)
+        }
         self.init(
             provider: try reader.integer(), model: try reader.integer(), flags: Flags(rawValue: try reader.integer()),
             attempt: try reader.integer(), queueMilliseconds: try reader.integer())
         guard flags.rawValue & 0xFC == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard frameFlags.contains(.fields) == (reader.remaining > 0) else {
+            throw WireFault(.frameSize, .trailingBytes)
+        }
+        var last: UInt8 = 0
+        while let (number, length) = try reader.field(after: &last) {
+            guard number == 1 else {
+                _ = try reader.run(length)
+                continue
+            }
+            guard length == ResumeGrant.size else { throw WireFault(.malformed, .fieldValue) }
+            let id = Identifier128(high: try reader.integer(), low: try reader.integer())
+            resumption = ResumeGrant(id: id, keptMilliseconds: try reader.integer())
+        }
     }
 }

@@ -34,7 +34,7 @@ public struct Hello: Sendable, Equatable {
     /// A HELLO of version 1 with the standard window.
     public init(
         role: PeerRole = .client, authentication: Authentication = .apiKey, apiKey: [UInt8] = [], client: String = "",
-        instance: Identifier128 = Identifier128(high: 0, low: 0), capabilities: Capabilities = .supported,
+        instance: Identifier128 = Identifier128(high: 0, low: 0), capabilities: Capabilities = .standard,
         wantedStreams: UInt16 = 256, windowKiB: UInt16 = 64, tenant: String = "", traceSampling: UInt8? = nil
     ) {
         self.role = role

@@ -12,7 +12,9 @@ public struct RequestHead: Sendable, Equatable {
         @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
         /// Deltas are wanted as they come; without it the provider is asked for one whole answer.
         public static let stream = Flags(rawValue: 1)
-        @inlinable var isKnown: Bool { rawValue & 0xFFFE == 0 }
+        /// Should the connection break, the answer is to be continued on another one; only with the capability `resume`.
+        public static let resumable = Flags(rawValue: 2)
+        @inlinable var isKnown: Bool { rawValue & 0xFFFC == 0 }
     }
 
     /// Bytes of the fixed part: one cache line.

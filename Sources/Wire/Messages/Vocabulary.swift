@@ -106,14 +106,16 @@ public struct Capabilities: OptionSet, Sendable, Hashable {
     public let rawValue: UInt64
     /// Capabilities from their bits.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
-    /// Reserved: continuing a stream on a new connection. No version offers it yet.
+    /// RESUME: continuing a stream on a new connection.
     public static let resume = Capabilities(rawValue: 1 << 0)
     /// SUBSCRIBE, SNAPSHOT, UPDATE and REPORT.
     public static let controlPlane = Capabilities(rawValue: 1 << 1)
     /// HINT frames are wanted.
     public static let hints = Capabilities(rawValue: 1 << 2)
+    /// What a client offers unless told otherwise: what costs nobody anything.
+    public static let standard: Capabilities = [.controlPlane, .hints]
     /// What this implementation can do.
-    public static let supported: Capabilities = [.controlPlane, .hints]
+    public static let supported: Capabilities = [.resume, .controlPlane, .hints]
 }
 
 /// Why a side sends GOAWAY.

@@ -1,0 +1,34 @@
+// What a connection does for streams that outlive connections: takes over those of others, and gives up its own.
+import Policy
+import Wire
+
+extension Session {
+    /// A client wants to continue a stream here.
+    func resume(_ stream: UInt32, _ message: Resume) {
+        let place = Resumptions.lane(of: message.id)
+        var key: String?
+        do throws(KeyRefusal) { key = try grant().record.id } catch { key = nil }
+        let neighbours = gateway.neighbours
+        let continuation = Continuation(
+            self, stream: stream, id: message.id, home: place < neighbours.count ? neighbours[place] : gateway)
+        continuations[stream] = continuation
+        guard let key, place < neighbours.count, !gateway.isDrained else { return continuation.refuse() }
+        continuation.ask(key: key, behind: message.received)
+    }
+
+    /// A continued stream ends here; its request may run on elsewhere, and its settlement is its own lane's.
+    func end(_ continuation: Continuation, _ word: LastWord) {
+        continuations[continuation.stream] = nil
+        channel.say(word, stream: continuation.stream)
+        release(continuation.stream)
+        leaveWhenIdle()
+    }
+
+    /// The client continues one of this connection's streams on another: this one is half-open, or will be told.
+    func cutOff(_ stream: UInt32) {
+        forget(stream)
+        channel.say(
+            .error(StreamError(code: .moved, text: "the stream goes on on another connection")), stream: stream)
+        leaveWhenIdle()
+    }
+}
