@@ -30,7 +30,7 @@ import Wire
     }
 
     @Test func `a stream goes on over connection after connection, on every lane, whole`() async throws {
-        try await withCluster(org: "limit = 64 concurrent", nodes: "lanes = 2") { cluster in
+        try await withCluster(org: "limit = 64 concurrent", nodes: "lanes = 2\nresume-time = 4s") { cluster in
             let prompt = "go on\nsim: tokens=400 pace=10ms"
             let wanted = try await Self.whole(prompt, cluster)
             var used = [try await RawConnection(cluster)]
