@@ -64,7 +64,8 @@ import Wire
             "| `retryBudget` | \(share) |", "| `longestPause` | \(standard.longestPause.components.seconds) s |",
             "| `patience` | \(standard.patience.components.seconds) s |", "| `waiting` | 65,536 |",
             "| `waitingBytes` | \(standard.waitingBytes >> 20) MiB |",
-            "| `continuesStreams` | \(standard.continuesStreams ? "on" : "off") |", "| `searches` | \(standard.searches) |",
+            "| `continuesStreams` | \(standard.continuesStreams ? "on" : "off") |",
+            "| `searches` | \(standard.searches) |",
             "| `deadline` | \(deadline.components.seconds) s |",
         ]
         #expect(standard.waiting == 65_536)

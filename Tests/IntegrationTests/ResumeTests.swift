@@ -1,4 +1,4 @@
-// Streams that go on over another connection to the same node: whole, once, for their own key, in bounded time and memory.
+// Streams that go on over another connection to the same node: whole, once, for their own key, within bounds.
 import Core
 import Foundation
 import Testing
@@ -54,7 +54,9 @@ import Wire
                 if turn >= 4, lanes.count == 2 { break }
             }
             let last = used[used.count - 1]
-            try await cluster.wait("the end", seconds: 30) { last.now.end != nil && Self.text(used).count >= wanted.count }
+            try await cluster.wait("the end", seconds: 30) {
+                last.now.end != nil && Self.text(used).count >= wanted.count
+            }
             // Not printed when they differ: they are long.
             let isWhole = Self.text(used) == wanted
             #expect(isWhole)
@@ -117,7 +119,8 @@ import Wire
             let third = try await RawConnection(cluster)
             await third.resume(grant.id, await second.place())
             try await cluster.wait("an answer") { third.now.end != nil || third.now.errors.count == 1 }
-            #expect(third.now.errors.first?.code == .resumeUnknown, "the place of a stream that ended is not known here")
+            #expect(
+                third.now.errors.first?.code == .resumeUnknown, "the place of a stream that ended is not known here")
             let again = try await RawConnection(cluster)
             await again.resume(grant.id, place)
             try await cluster.wait("the end again") { again.now.end != nil }
@@ -204,7 +207,8 @@ import Wire
             #expect(all.allSatisfy { $0.end != nil }, "\(all.compactMap { $0.end == nil ? $0.result : nil })")
             let whole = all.count { $0.text == wanted }
             #expect(whole == 20)
-            let resumes = try await cluster.metric("sluice_resumes_total", node: 1)
+            let resumes =
+                try await cluster.metric("sluice_resumes_total", node: 1)
                 + (try await cluster.metric("sluice_resumes_total", node: 2))
             #expect(resumes >= 20, "\(resumes)")
             try await cluster.wait("the settlement") { try await cluster.held("q:{acme}").requests == 0 }

@@ -184,7 +184,8 @@ enum Samples {
                 Hello(apiKey: Pair.key, instance: identifier, capabilities: .supported).encode(into: &$0)
             },
             Sample(
-                name: "request-resumable", from: "client", bytes: request(resumable, body: Array("\u{12}\u{05}Hello".utf8))),
+                name: "request-resumable", from: "client",
+                bytes: request(resumable, body: Array("\u{12}\u{05}Hello".utf8))),
             sample("accepted-resumable", "server") {
                 Accepted(provider: 4, resumption: ResumeGrant(id: identifier, keptMilliseconds: 10_000)).encode(
                     into: &$0, stream: 1)

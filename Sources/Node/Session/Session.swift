@@ -185,7 +185,9 @@ final class Session: @unchecked Sendable {
 
     /// Says why, behind the last terminal frame, and closes.
     func leaveWhenIdle() {
-        guard isRefused, exchanges.isEmpty, continuations.isEmpty, channel.isOpen, channel.machine.isUsable else { return }
+        guard isRefused, exchanges.isEmpty, continuations.isEmpty, channel.isOpen, channel.machine.isUsable else {
+            return
+        }
         channel.machine.reject(.authFailed, at: gateway.lane.now)
         channel.wake()
     }
