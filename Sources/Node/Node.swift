@@ -166,15 +166,15 @@ final class Node: @unchecked Sendable {
         return reasons
     }
 
-    /// What is not as it should be, though clients are served.
-    var warnings: [String] {
+    /// What is not as it should be, though clients are served. `reading`: of all lanes.
+    func warnings(_ reading: LaneReading) -> [String] {
         var warnings: [String] = []
         if !isCoordinatorConnected {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
-        if gateways[0].redis.isImpaired {
-            let away = gateways[0].redis.primaries.filter { !$0.isReady }.map(\.address)
+        if !reading.redisIsReady {
+            let away = reading.primaries.filter { !$0.isReady }.map(\.address)
             warnings.append(
                 "Redis cannot be used (\(away.joined(separator: ", "))): this node keeps its share of the limits "
                     + "that are kept there, and hard budgets are closed")

@@ -15,6 +15,7 @@ import Policy
 /// | `q:{org}:r:<id>` | string | one reservation or settlement | 15 min |
 /// | `q:{org}:l` | stream | the ledger: one record an attempt | as `cluster.conf` says, see `LedgerRetention` |
 /// | `q:{org}:u:<hour>` | hash | sums of one hour since 1970 by team, feature, model, provider | the same |
+/// | `meta:{marker-<n>}` | string | a value that is made anew when it is missing: then all was lost | none |
 /// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: never deleted, and written back by a coordinator when lost |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
@@ -113,6 +114,15 @@ public enum KeySchema {
             output.append(UInt8(ascii: "/"))
             appendName(name, to: &output)
         }
+    }
+
+    /// Tells whether a server's data are those of before; in a cluster one whose slot `isOwned`, nil when none of some hundred is.
+    static func marker(where isOwned: (RedisSlot) -> Bool = { _ in true }) -> [UInt8]? {
+        for number in 0..<256 {
+            let key = Array("meta:{marker-\(number)}".utf8)
+            if isOwned(RedisSlot(key: key)) { return key }
+        }
+        return nil
     }
 
     /// The hash of API key records.

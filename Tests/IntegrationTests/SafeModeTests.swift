@@ -7,7 +7,7 @@ import Wire
 @Suite struct SafeModeTests {
     /// How Redis is made unwell, and well again.
     enum Trouble: CaseIterable {
-        case gone, frozen, readOnly, full
+        case gone, frozen, readOnly, full, busy, loading
 
         func begin(_ cluster: TestCluster) async throws {
             switch self {
@@ -15,6 +15,16 @@ import Wire
             case .frozen: try cluster.child("redis").signal(SIGSTOP)
             case .readOnly: _ = try await cluster.redis(["replicaof", "127.0.0.1", "1"])
             case .full: _ = try await cluster.redis(["config", "set", "maxmemory", "1"])
+            case .busy:
+                _ = try await cluster.redis(["config", "set", "busy-reply-threshold", "50"])
+                try await cluster.launch("redis-script")
+                try await cluster.wait("BUSY") { try await cluster.redis(["ping"]).hasPrefix("BUSY") }
+            case .loading:
+                let filling = "for i = 1, 20000 do redis.call('set', 'pad:' .. i, i) end"
+                _ = try await cluster.redis(["eval", filling, "0"])
+                try await cluster.kill("redis")
+                try await cluster.launch("redis-slowly")
+                try await cluster.wait("LOADING") { try await cluster.redis(["ping"]).hasPrefix("LOADING") }
             }
         }
 
@@ -26,6 +36,9 @@ import Wire
             case .frozen: try cluster.child("redis").signal(SIGCONT)
             case .readOnly: _ = try await cluster.redis(["replicaof", "no", "one"])
             case .full: _ = try await cluster.redis(["config", "set", "maxmemory", "0"])
+            case .busy: _ = try await cluster.redis(["script", "kill"])
+            case .loading:
+                try await cluster.wait("Redis", seconds: 60) { try await cluster.redis(["ping"]).hasPrefix("PONG") }
             }
         }
     }
@@ -85,6 +98,27 @@ import Wire
             #expect(end.outputTokens == 120)
             try await cluster.wait("its settlement") { try await cluster.held("q:{acme}").requests == 0 }
             #expect(try await cluster.spent("q:{acme}") == before + Int(end.costMicroUSD))
+        }
+    }
+
+    @Test func `data that somebody deleted are noticed and put back`() async throws {
+        try await withCluster(org: "limit = 400 concurrent\nlimit = $100 / month") { cluster in
+            let caller = try Caller(cluster, node: 1)
+            try await caller.connected()
+            _ = try #require(await caller.ask("hi").end)
+            try await cluster.wait("its settlement") { try await cluster.held("q:{acme}").requests == 0 }
+            let before = try await cluster.spent("q:{acme}")
+            let running = Task { await caller.ask("long\nsim: tokens=160 pace=50ms") }
+            try await cluster.wait("the stream") { await cluster.simulator()["streams_open"]?.integer == 1 }
+            // Both nodes have seen the marker: what is gone before they did nobody can miss.
+            try await cluster.wait("the marker") { try await cluster.redis(["keys", "meta:{marker-0}"]).count > 2 }
+            try await Task.sleep(for: .milliseconds(1_500))
+            _ = try await cluster.redis(["flushall"])
+            try await cluster.wait("the running request's hold") { try await cluster.held("q:{acme}").requests == 1 }
+            try await cluster.wait("what was settled before") { try await cluster.spent("q:{acme}") >= before }
+            #expect(cluster.log("node-1").contains("redis_changed"))
+            #expect(await running.value.end != nil)
+            try await cluster.wait("its settlement") { try await cluster.held("q:{acme}").requests == 0 }
         }
     }
 

@@ -170,6 +170,11 @@ final class TestCluster: @unchecked Sendable {
         let command: [String]
         switch name {
         case "redis": command = redisCommand
+        // Loads its data slowly enough to be seen loading.
+        case "redis-slowly": command = redisCommand + ["--key-load-delay", "200"]
+        // A script that does not end by itself.
+        case "redis-script":
+            command = ["/usr/bin/redis-cli", "-s", path("state/redis.sock"), "eval", "while true do end", "0"]
         case "sim": command = [program("sluice-provider-sim"), "--listen", "127.0.0.1:\(at("sim"))"]
         case "coordinator": command = [program("sluice-coordinator"), "--config", path("cluster.conf")]
         case "haproxy": command = ["/usr/sbin/haproxy", "-db", "-f", path("state/haproxy.cfg")]

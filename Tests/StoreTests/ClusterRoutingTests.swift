@@ -203,6 +203,26 @@ import Testing
         #expect(redis.metrics.disconnects.value >= 1, "what a connection counted outlives it")
     }
 
+    @Test func aServerWhoseDataWereDeletedIsTakenForAnother() {
+        let network = VirtualRedis()
+        for endpoint in Self.hosts { network.servers[endpoint] = Self.server() }
+        let redis = Self.open(network)
+        var changes: [Bool] = []
+        redis.onReady = { changes.append($0) }
+        network.run(.seconds(3))
+        #expect(changes == [false, false, false])
+        #expect(network.markers.count == 3, "each primary has one in a slot of its own")
+        network.markers[Self.hosts[1]] = nil
+        network.run(.milliseconds(1_100))
+        #expect(changes == [false, false, false, true])
+        // Somebody else missed it first.
+        network.markers[Self.hosts[2]] = "another"
+        network.run(.milliseconds(1_100))
+        #expect(changes == [false, false, false, true, true])
+        network.run(.seconds(10))
+        #expect(changes.count == 5)
+    }
+
     @Test func aMapOfAnOlderEpochIsNotBelieved() {
         let network = VirtualRedis()
         for endpoint in Self.hosts { network.servers[endpoint] = Self.server(epoch: { 5 }) }

@@ -22,6 +22,8 @@ final class VirtualRedis: RedisNetwork {
     }
     /// Every command that arrived, as "host COMMAND first-argument"; preparations are left out.
     private(set) var log: [String] = []
+    /// What each server knows as its marker; a server that is taken away forgets it.
+    var markers: [Endpoint: String] = [:]
     private var links: [Link] = []
     private var timers: [Timer] = []
     private var nextTimer = 0
@@ -132,6 +134,12 @@ final class VirtualRedis: RedisNetwork {
         case "INFO": return .bytes(Array("run_id:\(host)\r\n".utf8))
         case "SCRIPT": return .bytes(Array(repeating: UInt8(ascii: "a"), count: 40))
         case "PING": return .status("PONG")
+        case "SET" where command[1].hasPrefix("meta:{marker"):
+            guard markers[endpoint] == nil else { return .null }
+            markers[endpoint] = command[2]
+            return .status("OK")
+        case "GET" where command[1].hasPrefix("meta:{marker"):
+            return markers[endpoint].map { .bytes(Array($0.utf8)) } ?? .null
         default:
             log.append(([host] + command.prefix(2)).joined(separator: " "))
             return server(command)

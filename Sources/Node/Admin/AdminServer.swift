@@ -39,12 +39,14 @@ final class AdminServer {
         switch path {
         case "/livez": reply(channel, node.isLive ? 200 : 503, node.isLive ? "live\n" : "a lane hangs\n")
         case "/readyz":
-            let reasons = node.reasonsNotReady
-            let value = JSONValue.object([
-                .init("ready", .bool(reasons.isEmpty)), .init("reasons", .array(reasons.map { .string($0) })),
-                .init("warnings", .array(node.warnings.map { .string($0) })),
-            ])
-            reply(channel, reasons.isEmpty ? 200 : 503, value.json + "\n", "application/json")
+            node.read { [self, node] reading in
+                let reasons = node.reasonsNotReady
+                let value = JSONValue.object([
+                    .init("ready", .bool(reasons.isEmpty)), .init("reasons", .array(reasons.map { .string($0) })),
+                    .init("warnings", .array(node.warnings(reading).map { .string($0) })),
+                ])
+                reply(channel, reasons.isEmpty ? 200 : 503, value.json + "\n", "application/json")
+            }
         case "/metrics":
             node.read { [node] reading in
                 let page = reading.page(node)

@@ -64,6 +64,7 @@ public final class Redis {
         switch shape {
         case .one(let connection, let watch):
             watch?.start()
+            connection.watchMarker(KeySchema.marker())
             connection.start()
         case .cluster(let cluster): cluster.start()
         }
@@ -97,7 +98,8 @@ public final class Redis {
         if case .cluster(let cluster) = shape { cluster.send(call) }
     }
 
-    /// Called each time a server becomes usable; true when its data may be older than what was confirmed before: another one answers.
+    /// Called each time a server becomes usable; true when its data may be older than what was confirmed before: another one answers, or
+    /// they were deleted.
     public var onReady: ((_ identityChanged: Bool) -> Void)? {
         get {
             switch shape {

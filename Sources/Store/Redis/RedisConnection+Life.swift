@@ -71,6 +71,8 @@ extension RedisConnection {
     private func becomeReady(_ identity: String?) {
         let changed = serverIdentity != nil && identity != serverIdentity
         serverIdentity = identity ?? serverIdentity
+        // Another server has its own, and is taken for another anyway.
+        if changed { marker = nil }
         attempts = 0
         timeoutsInARow = 0
         lastFailure = nil

@@ -67,6 +67,10 @@ public final class RedisConnection {
     var link: (any RedisLink)?
     var chance: UInt64
     var attempts = 0
+    /// The key that tells whether the data are those of before, and its value when it was last seen.
+    var markerKey: [UInt8]?
+    var marker: [UInt8]?
+    var cancelMarker: (() -> Void)?
     var cancelPause: (() -> Void)?
     var cancelProbe: (() -> Void)?
     /// The digest of each script as a command part, by the scripts' numbers; nil until Redis has told it.
@@ -96,7 +100,8 @@ public final class RedisConnection {
     var address: Endpoint?
     /// Called at each change of state.
     public var onStateChange: ((State) -> Void)?
-    /// Called each time it becomes ready; true when the server is not the one of the connection before.
+    /// Called each time it becomes ready, true when the server is not the one of the connection before; and, while it is ready, with true
+    /// when the server lost its data.
     public var onReady: ((_ identityChanged: Bool) -> Void)?
 
     /// A connection that is not started. `seed` spreads the pauses of many nodes.
@@ -130,6 +135,7 @@ public final class RedisConnection {
         state = .closed
         cancelPause?()
         cancelProbe?()
+        cancelMarker?()
         let link = self.link
         self.link = nil
         link?.abort()

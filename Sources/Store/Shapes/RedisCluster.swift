@@ -141,6 +141,9 @@ final class RedisCluster {
             guests[place] = nil
             return connection(to: place, isReplacement: !isFirst)
         }
+        for (place, connection) in table.enumerated() {
+            connection.watchMarker(KeySchema.marker { map.owner(of: $0) == place })
+        }
     }
 
     /// The connection to an address, made if need be. A place that comes later may have taken over another's slots without the last of
