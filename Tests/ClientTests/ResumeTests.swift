@@ -24,6 +24,7 @@ import Wire
     static func begin(_ request: ServedRequest, _ text: String, kept: UInt32 = 5_000) {
         request.connection.say {
             $0.sendAccepted(stream: request.stream, grant(kept))
+            $0.sendAccepted(stream: request.stream, Accepted(provider: 1))
             $0.sendDelta(stream: request.stream, choice: 0, kind: .text, bytes: Array(text.utf8).span.raw)
         }
     }

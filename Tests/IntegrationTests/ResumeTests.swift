@@ -151,6 +151,62 @@ import Wire
         }
     }
 
+    @Test func `waits, wishes and rights mean on a continued stream what they always mean`() async throws {
+        try await withCluster(org: "limit = 64 concurrent") { cluster in
+            // Nothing was said yet.
+            let prompt = "patience\nsim: tokens=30 first-token=2s pace=5ms"
+            let wanted = try await Self.whole(prompt, cluster)
+            let early = try await RawConnection(cluster)
+            await early.ask(prompt, id: Self.id(1))
+            try await cluster.wait("the id") { early.now.grant != nil }
+            let start = await early.cut()
+            #expect(start.received == 0)
+            let later = try await RawConnection(cluster)
+            await later.resume(try #require(early.now.grant).id, start)
+            try await cluster.wait("the end") { later.now.end != nil }
+            #expect(later.now.text == wanted)
+
+            // CANCEL reaches the provider from the connection that has the stream.
+            let first = try await RawConnection(cluster)
+            await first.ask("long\nsim: tokens=2000 pace=20ms", id: Self.id(2))
+            try await cluster.wait("some of the text") { first.now.bytes.count > 20 }
+            let place = await first.cut()
+            let second = try await RawConnection(cluster)
+            await second.resume(try #require(first.now.grant).id, place)
+            try await cluster.wait("more of the text") { second.now.bytes.count > 20 }
+            _ = await second.say { machine, _ in machine.cancel(stream: 1) }
+            try await cluster.wait("its last word") { second.now.errors.count == 1 }
+            let last = second.now.errors[0]
+            #expect(last.code == .cancelled && last.outputTokens > 0 && last.flags.contains(.partialOutput))
+            try await cluster.wait("the end of the provider's stream", seconds: 2) {
+                await cluster.simulator()["streams_open"]?.integer == 0
+            }
+
+            // A key that is revoked ends what nobody has at the moment, too.
+            let other = try await cluster.createKey(team: "search")
+            var third = try await RawConnection(cluster, key: other)
+            try await cluster.wait("the other key is known") {
+                if third.now.answer == nil { third = try await RawConnection(cluster, key: other) }
+                return third.now.answer != nil
+            }
+            await third.ask("long\nsim: tokens=2000 pace=20ms", id: Self.id(3))
+            try await cluster.wait("some of the text") { third.now.bytes.count > 20 }
+            _ = await third.cut()
+            try await cluster.wait("nobody has it") {
+                try await cluster.metric("sluice_resumable_away", node: 1) == 1
+            }
+            let id = other.split(separator: "_")[1]
+            let revoked = try await cluster.tool(["keys", "revoke", String(id)])
+            #expect(revoked.status == 0, "\(revoked.error)")
+            try await cluster.wait("its line in the log") {
+                cluster.log("node-1").split(separator: "\n").contains {
+                    $0.contains(Self.id(3).hex) && $0.contains("FORBIDDEN")
+                }
+            }
+            try await Self.settled(cluster, requests: 3)
+        }
+    }
+
     @Test func `what is kept stays within its bound, then the provider waits`() async throws {
         try await withCluster(org: "limit = 64 concurrent", nodes: "lanes = 1\nresume-buffer = 64KiB") { cluster in
             let prompt = "much\nsim: tokens=60000 pace=0ms chunk=20"

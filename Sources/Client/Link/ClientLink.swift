@@ -68,6 +68,7 @@ final class ClientLink {
             return false
         }
         request.attempts += 1
+        request.hold = nil
         request.link = self
         request.stream = stream
         requests[stream] = request
@@ -117,11 +118,8 @@ final class ClientLink {
             requests[stream]?.handler?.received(item)
         case .accepted(let stream, let accepted):
             guard let request = requests[stream] else { return }
-            if let grant = accepted.resumption {
-                // The second and later times it says that the answer goes on; its reader need not know.
-                defer { request.hold = StreamHold(grant: grant, node: node) }
-                guard request.hold == nil else { return }
-            }
+            // This one is the client's own affair: the answer can be continued, or goes on.
+            if let grant = accepted.resumption { return request.hold = StreamHold(grant: grant, node: node) }
             request.hasBegun = true
             request.handler?.accepted(accepted)
         case .end(let stream, let end):

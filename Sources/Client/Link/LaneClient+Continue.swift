@@ -4,7 +4,7 @@ import Net
 import Wire
 
 extension LaneClient {
-    /// A begun answer lost its connection: true when it waits for another one to the node that keeps it.
+    /// An answer that a node keeps lost its connection: true when it waits for another one to the node that keeps it.
     func interrupt(_ request: PendingRequest, _ reason: String) -> Bool {
         guard !isClosed, let hold = request.hold, interrupted.count < options.waiting else { return false }
         request.hold?.until = lane.now + .milliseconds(Int64(hold.grant.keptMilliseconds))
@@ -45,20 +45,29 @@ extension LaneClient {
 
     /// Ends what nobody keeps any more. Returns when to look again.
     func sweepInterrupted(at now: Instant) -> Instant {
+        var rest: [PendingRequest] = []
+        var late: [PendingRequest] = []
         var next = Instant.distantFuture
-        interrupted.removeAll { request in
-            guard let hold = request.hold else { return true }
-            let due = min(hold.until, request.deadline)
-            guard due <= now else {
+        for request in interrupted {
+            let due = min(request.hold?.until ?? now, request.deadline)
+            if due > now {
+                rest.append(request)
                 next = min(next, due)
-                return false
+            } else {
+                late.append(request)
             }
-            finish(
-                request,
-                .failure(request.deadline <= now ? .deadline(wasSent: true) : .connectionLost(hold.reason)))
-            return true
         }
-        if interrupted.isEmpty { search = nil }
+        interrupted = rest
+        if rest.isEmpty { search = nil }
+        for request in late {
+            let reason = request.hold?.reason ?? lastProblem
+            request.hold = nil
+            if request.deadline <= now {
+                finish(request, .failure(.deadline(wasSent: true)))
+            } else {
+                lost(request, reason, on: nil)
+            }
+        }
         return next
     }
 

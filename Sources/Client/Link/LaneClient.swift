@@ -154,7 +154,8 @@ public final class LaneClient {
     func failed(_ request: PendingRequest, _ error: StreamError, on link: ClientLink) {
         guard request.handler != nil else { return }
         if error.code == .resumeUnknown, let hold = request.hold {
-            return finish(request, .failure(.connectionLost("\(hold.reason); the node has not kept the answer")))
+            request.hold = nil
+            return lost(request, "\(hold.reason); the node has not kept the answer", on: link)
         }
         if request.isOverdue, error.code == .cancelled {
             var late = error
@@ -185,10 +186,10 @@ public final class LaneClient {
 
     /// A request lost its connection. Before anything of the answer came it is asked again with its idempotency key, elsewhere:
     /// the cluster never runs one key twice.
-    func lost(_ request: PendingRequest, _ reason: String, on link: ClientLink) {
+    func lost(_ request: PendingRequest, _ reason: String, on link: ClientLink?) {
         guard request.handler != nil else { return }
         request.wasLost = true
-        request.avoid = link.serial
+        if let link { request.avoid = link.serial }
         if request.isOverdue { return finish(request, .failure(.deadline(wasSent: true))) }
         if interrupt(request, reason) { return }
         guard !request.hasBegun, repeats(request, after: .zero) else {

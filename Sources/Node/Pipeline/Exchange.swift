@@ -191,6 +191,8 @@ final class Exchange: @unchecked Sendable {
         sentAt = gateway.lane.now
         outcome = nil
         attemptCount += 1
+        // What was paid for can be continued, also while its first word is waited for.
+        if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
         self.target?.begin()
         call.start(&json)
     }
@@ -378,8 +380,8 @@ extension Exchange: AnswerSink {
         if firstDeltaAt == nil {
             firstDeltaAt = gateway.lane.now
             releaseBody()
-            if head.flags.contains(.stream) {
-                resumption = gateway.resumptions.offer(self)
+            // The answer may be between two connections.
+            if head.flags.contains(.stream), session.channel.machine.isOpen(stream: stream) {
                 session.sendAccepted(self)
             }
         }

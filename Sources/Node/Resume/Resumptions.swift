@@ -43,7 +43,7 @@ final class Resumptions {
     /// Requests that run while the connection that asked does not have them any more.
     var apart: [Exchange] { all.values.compactMap { $0.isApart ? $0.exchange : nil } }
 
-    /// Begins to keep the answer of a request that wants it; nil when it does not, or there is no room.
+    /// Begins to keep the answer of a request that wants it, and tells its client; nil when it does not, or there is no room.
     ///
     /// A client whose window is larger than what is kept is not promised anything: what it has not confirmed might not fit.
     func offer(_ exchange: Exchange) -> Resumption? {
@@ -54,6 +54,7 @@ final class Resumptions {
         let high = Host.randomSeed() >> 8 | UInt64(lane.index) << 56
         let id = Identifier128(high: high, low: Host.randomSeed())
         let resumption = Resumption(exchange, id: id, key: grant.record.id, registry: self)
+        guard exchange.session.promise(resumption.grant, for: exchange.stream) else { return nil }
         all[id] = resumption
         return resumption
     }
@@ -78,17 +79,24 @@ final class Resumptions {
     /// An answer took or gave back memory; false when it must do with less. Those that are over go first, the oldest of them.
     func counted(_ change: Int, for resumption: Resumption) -> Bool {
         memory += change
-        guard change > 0 else { return memory <= memoryLimit }
-        while memory > memoryLimit, let oldest = over.first?.resumption {
-            over.removeFirst()
-            oldest.isListed = false
-            // One that is being continued is in use again.
-            guard oldest.isOver else { continue }
-            givenUp.add()
-            forget(oldest)
-            oldest.drop()
+        guard change > 0, memory > memoryLimit else { return memory <= memoryLimit }
+        // Some more than needed, so that the list is not moved for each one.
+        var count = 0
+        while count < over.count, memory > memoryLimit - memoryLimit / 16 {
+            if over[count].resumption.isOver { givenUp.add() }
+            end(over[count].resumption)
+            count += 1
         }
+        over.removeFirst(count)
         return memory <= memoryLimit
+    }
+
+    /// Its time among those that are over is up. One that is being continued is in use again, and comes back.
+    private func end(_ resumption: Resumption) {
+        resumption.isListed = false
+        guard resumption.isOver else { return }
+        forget(resumption)
+        resumption.drop()
     }
 
     /// There is no memory to keep an answer: its connection goes on without.
@@ -115,12 +123,7 @@ final class Resumptions {
         overTimer = nil
         let due = over.prefix { $0.due <= lane.now }
         over.removeFirst(due.count)
-        for (_, resumption) in due {
-            resumption.isListed = false
-            guard resumption.isOver else { continue }
-            forget(resumption)
-            resumption.drop()
-        }
+        for (_, resumption) in due { end(resumption) }
         guard let next = over.first else { return }
         // Together rather than one by one.
         overTimer = lane.schedule(at: max(next.due, lane.now + .milliseconds(100))) { [unowned self] in lookAtOver() }

@@ -1,8 +1,17 @@
 // What a connection does for streams that outlive connections: takes over those of others, and gives up its own.
+import Net
 import Policy
 import Wire
 
 extension Session {
+    /// Tells by what an answer can be continued; false when its client is gone already.
+    func promise(_ grant: ResumeGrant, for stream: UInt32) -> Bool {
+        guard channel.isOpen, channel.machine.isOpen(stream: stream) else { return false }
+        channel.machine.sendAccepted(stream: stream, Accepted(resumption: grant))
+        channel.wake()
+        return true
+    }
+
     /// A client wants to continue a stream here.
     func resume(_ stream: UInt32, _ message: Resume) {
         let place = Resumptions.lane(of: message.id)

@@ -214,8 +214,7 @@ final class Session: @unchecked Sendable {
             Accepted(
                 provider: provider, flags: exchange.attemptCount > 1 ? .fallback : [],
                 attempt: UInt8(clamping: exchange.attemptCount),
-                queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0),
-                resumption: exchange.resumption?.grant))
+                queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0)))
     }
 
     /// Where the budgets stand; told when it changes.
