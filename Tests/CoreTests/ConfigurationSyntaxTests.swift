@@ -108,6 +108,17 @@ import Testing
         #expect(throws: ValueProblem.self) { () throws in _ = try ConfigurationValue.count(text) }
     }
 
+    @Test func sizesHaveOneWayToBeWritten() throws {
+        let range = 512...1 << 30
+        for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("1MiB", 1 << 20), ("1GiB", 1 << 30)] {
+            #expect(try ConfigurationValue.bytes(text, in: range) == bytes)
+        }
+        for text in ["", "64", "64KB", "64 KiB", "-1KiB", "1.5MiB", "511B", "2GiB", "9223372036854775807GiB", "KiB"] {
+            let message = "expected a size from 512B to 1GiB, such as 64KiB or 1MiB, found '\(text)'"
+            #expect(throws: ValueProblem(message)) { () throws in _ = try ConfigurationValue.bytes(text, in: range) }
+        }
+    }
+
     @Test func `money is read exactly`() throws {
         #expect(try ConfigurationValue.money("$0.000001").amount == 1)
         #expect(try ConfigurationValue.money("$500").amount == 500_000_000)

@@ -10,6 +10,9 @@ final class StreamSearch {
     private var left: Int
     private var tried = 0
     private var link: ClientLink?
+    /// Connections to other nodes, kept until the search is over: a balancer that sends clients to the node with the fewest
+    /// connections would otherwise choose the same one again and again.
+    private var misses: [ClientLink] = []
     private var timer: LaneTimer?
     private var isStopped = false
 
@@ -58,7 +61,7 @@ final class StreamSearch {
             // It takes no new requests, and ends with those that it has now.
             client.retire(ready)
         } else {
-            ready.close()
+            misses.append(ready)
         }
         if client.interrupted.isEmpty { client.search = nil } else { again() }
     }
@@ -74,5 +77,7 @@ final class StreamSearch {
         isStopped = true
         timer?.cancel()
         link?.close()
+        for miss in misses { miss.close() }
+        misses = []
     }
 }
