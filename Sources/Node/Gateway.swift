@@ -32,6 +32,7 @@ final class Gateway: @unchecked Sendable {
     private var latestTargets: (route: String, found: [LaneTarget])?
     /// Attempts beyond the first.
     var retries = RetryBudget()
+    private let retryFloor: SharedRetryFloor
     /// Queues before providers; each lives as long as the lane, for requests that it admitted may outlive a snapshot.
     private(set) var admissions: [String: Admission] = [:]
     private var sessionNumber: UInt64 = 0
@@ -51,8 +52,10 @@ final class Gateway: @unchecked Sendable {
     private(set) var isDrained = false
 
     init(
-        lane: Lane, settings: NodeSettings, redis: Redis, writer: LineWriter, spool: Spool?, snapshot: ActiveSnapshot
+        lane: Lane, settings: NodeSettings, redis: Redis, writer: LineWriter, spool: Spool?, snapshot: ActiveSnapshot,
+        retryFloor: SharedRetryFloor
     ) {
+        self.retryFloor = retryFloor
         self.spool = spool
         self.lane = lane
         self.settings = settings
@@ -258,6 +261,9 @@ final class Gateway: @unchecked Sendable {
             return (name, target.inFlight, connections.open, connections.idle, connections.made, connections.reused)
         }
     }
+
+    /// True when an attempt beyond a request's first may be made; it is counted.
+    func mayTryAgain() -> Bool { retries.take() || retryFloor.take(at: lane.now) }
 
     // MARK: - Leaving
 

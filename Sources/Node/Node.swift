@@ -55,12 +55,14 @@ final class Node: @unchecked Sendable {
         lanes = try Lane.start(count: settings.lanes, name: "lane")
         let state = settings.path(settings.configuration.stateDirectory)
         try FileAccess.makeFolder(state)
+        let retryFloor = SharedRetryFloor()
         gateways = try lanes.map { [writer] lane in
             let redis = plan.open(on: lane, seed: Host.randomSeed())
             let file = "\(state)/node-\(settings.index).lane-\(lane.index).spool"
             let spool = try Spool(path: file, size: Node.spoolSize)
             return Gateway(
-                lane: lane, settings: settings, redis: redis, writer: writer, spool: spool, snapshot: empty)
+                lane: lane, settings: settings, redis: redis, writer: writer, spool: spool, snapshot: empty,
+                retryFloor: retryFloor)
         }
         lastBeat = lanes[0].now
     }

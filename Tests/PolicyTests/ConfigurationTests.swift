@@ -95,6 +95,18 @@ import Testing
         ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol weight 0", "no target with a weight above 0"),
         ("target = sim/gpt-6-sol weight 100", "", "needs at least one 'target'"),
         ("target = sim/gpt-6-sol weight 100", "target = sim", "expected 'provider/model'"),
+        ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol team acme/x", "team 'acme/x' does not exist"),
+        ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol team acme", "expected 'team ORG/TEAM'"),
+        ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol priority low", "expected a class (interactive,"),
+        ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol user me", "'feature NAME' or 'priority CLASS'"),
+        (
+            "target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol feature a feature a",
+            "at most 16 conditions, each once"
+        ),
+        (
+            "target = sim/gpt-6-sol weight 100", "affinity = 8\ntarget = sim/gpt-6-sol",
+            "expected a number from 64 to 65536"
+        ),
         ("key-limit = 32 concurrent", "key-limit = 32 concurrent\nkey-limit = 8 concurrent", "two limits on"),
         ("key-limit = 32 concurrent", "key-limit = 0 concurrent", "outside of 1"),
         (

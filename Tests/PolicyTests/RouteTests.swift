@@ -99,21 +99,99 @@ import Testing
     @Test func `further attempts are a tenth of the requests, and few in quiet times`() {
         var budget = RetryBudget()
         var taken = 0
-        for number in 0..<100_000 {
+        for _ in 0..<100_000 {
             budget.noteRequest()
-            if budget.take(at: RouteTests.at(Double(number) / 10_000)) { taken += 1 }
+            if budget.take() { taken += 1 }
         }
-        #expect((9_900...10_020).contains(taken), "\(taken)")
-        var quiet = RetryBudget()
-        #expect((0..<10).filter { _ in quiet.take(at: RouteTests.at(100)) }.count == 3)
-        #expect((0..<10).filter { _ in quiet.take(at: RouteTests.at(101)) }.count == 1)
-        #expect((0..<10).filter { _ in quiet.take(at: RouteTests.at(160)) }.count == 3)
+        #expect(taken == 10_000)
+        for _ in 0..<100_000 { budget.noteRequest() }
+        #expect((0..<200).filter { _ in budget.take() }.count == 100, "more is not saved")
+        var due: Int64 = 0
+        func count(at second: Double) -> Int {
+            (0..<10).filter { _ in
+                guard let next = RetryFloor.next(after: due, at: RouteTests.at(second)) else { return false }
+                due = next
+                return true
+            }.count
+        }
+        #expect(count(at: 100) == 3 && count(at: 100.5) == 0 && count(at: 101) == 1)
+        #expect(count(at: 160) == 3, "after a long quiet no more than at first")
+    }
+
+    private static func share(of route: RouteRecord, without: Int? = nil, _ prefixes: Int = 20_000) -> [Int?] {
+        var chance = Chance(seed: 6)
+        return (0..<prefixes).map { number in
+            let bytes = Array("the beginning of prompt \(number)".utf8)
+            return route.pick(
+                &chance, at: at(0), near: PromptPrefix.number(of: bytes.span.raw, length: 64, org: "acme"),
+                health: { _ in TargetHealth() }, isAllowed: { $0 != without })
+        }
+    }
+
+    @Test func `prompts that begin alike choose alike, by weight; a target that goes takes only its own along`() {
+        let route = RouteTests.route([(70, 1), (20, 1), (10, 1)])
+        let first = RouteTests.share(of: route)
+        #expect(first == RouteTests.share(of: route))
+        for (place, share) in [0.7, 0.2, 0.1].enumerated() {
+            let found = Double(first.count { $0 == place }) / 20_000
+            #expect(abs(found - share) < 0.02, "\(place): \(found)")
+        }
+        let fewer = RouteTests.share(of: route, without: 1)
+        #expect(zip(first, fewer).allSatisfy { $0 == 1 || $0 == $1 } && !fewer.contains(1))
+    }
+
+    @Test func `a prompt's number depends on its beginning and its org alone`() {
+        let long = Array(String(repeating: "0123456789", count: 30).utf8)
+        func number(_ bytes: [UInt8], _ length: Int, _ org: String = "acme") -> UInt64 {
+            PromptPrefix.number(of: bytes.span.raw, length: length, org: org)
+        }
+        #expect(number(long, 100) == number(Array(long[..<100]), 100))
+        #expect(number(long, 100) == number(Array(long[..<100]) + [1], 100))
+        #expect(number(long, 100) != number(long, 101) && number(long, 100) != number(long, 100, "other"))
+        #expect(number([], 64) == number([], 64) && number([0], 64) != number([], 64))
+        for place in 0..<100 {
+            var changed = long
+            changed[place] ^= 1
+            #expect(number(changed, 100) != number(long, 100), "\(place)")
+        }
+    }
+
+    @Test func `a preferred target that is busy gives way, within a quarter more than its share`() {
+        let route = RouteTests.route([(50, 1), (50, 1)])
+        var health = [TargetHealth(), TargetHealth()]
+        var chance = Chance(seed: 7)
+        for number in 0..<1_000 {
+            let place = route.pick(
+                &chance, at: RouteTests.at(0), near: 42, health: { health[$0] }, isAllowed: { _ in true })
+            guard let place else { return #expect(Bool(false), "there is always one with room") }
+            health[place].begin()
+            let most = max(health[0].inFlight, health[1].inFlight)
+            #expect(most <= max(8, Int((1.25 * Double(number + 1) / 2).rounded(.up))), "\(number): \(most)")
+        }
+        #expect(abs(health[0].inFlight - health[1].inFlight) >= 240, "and it is preferred")
+    }
+
+    @Test func `conditions of one kind are alternatives, of several kinds all must hold`() {
+        let target = RouteTarget(
+            provider: "p", model: "m", weight: 1,
+            conditions: [.team("acme/a"), .team("acme/b"), .feature("chat"), .priority(.batch)])
+        #expect(target.serves(team: "acme/b", feature: "chat", priority: .batch))
+        #expect(!target.serves(team: "acme/c", feature: "chat", priority: .batch))
+        #expect(!target.serves(team: "acme/a", feature: "", priority: .batch))
+        #expect(!target.serves(team: "acme/a", feature: "chat", priority: .interactive))
+        let anybody = RouteTarget(provider: "p", model: "m", weight: 1)
+        #expect(anybody.serves(team: "", feature: "", priority: .batch))
     }
 
     @Test func `groups and attempts are published and read back`() {
         var snapshot = ClusterSnapshot()
         var route = RouteTests.route([(90, 1), (10, 2)])
         route.attempts = 5
+        route.affinity = 1_024
+        route.targets.append(
+            RouteTarget(
+                provider: "p9", model: "m", weight: 7, group: 3,
+                conditions: [.team("acme/a"), .feature("chat"), .priority(.background)]))
         (route.firstEventTimeout, route.idleTimeout) = (.milliseconds(700), .seconds(9))
         snapshot.routes["r"] = route
         let (read, problems) = ClusterSnapshot.decode(snapshot.records)

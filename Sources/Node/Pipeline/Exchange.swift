@@ -26,6 +26,8 @@ final class Exchange: @unchecked Sendable {
     private(set) var targetPlace = 0
     private(set) var asked: UInt32 = 0
     var target: LaneTarget? { asked == 0 ? nil : laneTargets[targetPlace] }
+    /// Names the beginning of its prompt, where the route prefers the target that has seen it.
+    private(set) var prefix: UInt64?
     /// Attempts that began.
     private(set) var attemptCount = 0
     /// True while it waits before another attempt.
@@ -130,6 +132,13 @@ final class Exchange: @unchecked Sendable {
             do throws(BodyError) { try request.write(bytes, into: &json) } catch { failure = error }
         }
         if let failure { throw failure }
+    }
+
+    /// Notes how the prompt begins: the same org's requests that begin alike prefer the same target.
+    func notePrefix(_ length: Int) {
+        let org = grant?.record.org ?? ""
+        let start = body.slice
+        prefix = body.withBytes(of: start) { PromptPrefix.number(of: $0, length: length, org: org) }
     }
 
     /// The target that is asked next.

@@ -108,7 +108,7 @@ extension Pipeline {
         if choice == nil, !isBilled, failure.isRetryable, let pause = pause(exchange, failure) {
             choice = (exchange.targetPlace, pause)
         }
-        guard let choice, gateway.retries.take(at: gateway.lane.now) else { return nil }
+        guard let choice, gateway.mayTryAgain() else { return nil }
         return choice
     }
 
@@ -131,16 +131,30 @@ extension Pipeline {
     static func pickTarget(_ exchange: Exchange, _ route: RouteRecord) -> Int? {
         let gateway = exchange.gateway
         let targets = exchange.laneTargets
+        let rules = route.targets
         let prices = exchange.snapshot.cluster.prices
         let reserved = exchange.estimate
         let hasBudget = exchange.grant?.hasBudget == true
-        return route.pick(&gateway.chance, at: gateway.lane.now, health: { targets[$0].health }) { place in
-            guard exchange.asked & (1 << UInt32(place)) == 0, targets[place].isUsable(by: gateway) else { return false }
+        return route.pick(
+            &gateway.chance, at: gateway.lane.now, near: exchange.prefix, health: { targets[$0].health }
+        ) { place in
+            guard exchange.asked & (1 << UInt32(place)) == 0, rules[place].serves(exchange),
+                targets[place].isUsable(by: gateway)
+            else { return false }
             // The first choice is before the reservation, which then counts the dearest target.
             guard let reserved, hasBudget else { return true }
             let tokens = TokenCounts(input: reserved.inputTokens, output: reserved.outputTokens)
             guard let cost = prices[targets[place].model]?.cost(of: tokens) else { return false }
             return cost.amount <= reserved.microUSD
         }
+    }
+}
+
+extension RouteTarget {
+    /// True when its conditions, if any, let it serve this request.
+    func serves(_ exchange: Exchange) -> Bool {
+        conditions.isEmpty
+            || serves(
+                team: exchange.grant?.teamName ?? "", feature: exchange.head.feature, priority: exchange.priorityClass)
     }
 }

@@ -22,8 +22,9 @@ extension Pipeline {
         let gateway = exchange.gateway
         exchange.laneTargets = gateway.laneTargets(of: route, in: exchange.snapshot)
         gateway.retries.noteRequest()
+        if let length = route.affinity { exchange.notePrefix(length) }
         guard let place = pickTarget(exchange, route) else {
-            throw .noRoute("no target of '\(route.name)' has a weight and a provider that this node can use")
+            throw .noRoute("no target of '\(route.name)' serves this request and has a provider that this node can use")
         }
         exchange.choose(place)
         let target = exchange.laneTargets[place]
@@ -49,7 +50,7 @@ extension Pipeline {
         _ exchange: Exchange, _ route: RouteRecord, _ tokens: TokenCounts, atLeast cost: MicroUSD
     ) -> MicroUSD {
         var most = cost
-        for target in route.targets where target.weight > 0 {
+        for target in route.targets where target.weight > 0 && target.serves(exchange) {
             guard let other = exchange.snapshot.cluster.prices[target.model]?.cost(of: tokens) else { continue }
             if other.amount > most.amount { most = other }
         }

@@ -50,13 +50,19 @@ public struct RouteTarget: Sendable, Equatable {
     public let weight: Int
     /// Groups are asked in the order of their numbers, from 1.
     public let group: Int
+    /// Whom it serves; everybody when empty.
+    public let conditions: [TargetCondition]
+    /// Stands for its name where targets are compared by number.
+    let number: UInt64
 
     /// A target of its parts.
-    public init(provider: String, model: String, weight: Int, group: Int = 1) {
+    public init(provider: String, model: String, weight: Int, group: Int = 1, conditions: [TargetCondition] = []) {
         self.provider = provider
         self.model = model
         self.weight = weight
         self.group = group
+        self.conditions = conditions
+        number = PromptPrefix.number(of: "\(provider)/\(model)")
     }
 }
 
@@ -74,6 +80,8 @@ public struct RouteRecord: Sendable, Equatable {
     public var firstEventTimeout: Duration?
     /// Time between two events; nil: as its provider has it. The shorter of the two counts.
     public var idleTimeout: Duration?
+    /// Bytes of the prompt's beginning by which requests prefer the target that has seen it; nil for no preference.
+    public var affinity: Int?
 
     /// A route that nobody can serve yet.
     public init(name: String) { self.name = name }

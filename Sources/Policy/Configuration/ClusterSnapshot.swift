@@ -171,10 +171,13 @@ extension RouteRecord {
             lines.append("first-event-timeout = \(ConfigurationValue.words(firstEventTimeout))")
         }
         if let idleTimeout { lines.append("idle-timeout = \(ConfigurationValue.words(idleTimeout))") }
+        if let affinity { lines.append("affinity = \(affinity)") }
+        for target in targets {
+            let group = target.group == 1 ? "" : " group \(target.group)"
+            let conditions = target.conditions.map { " \($0.text)" }.joined()
+            lines.append("target = \(target.provider)/\(target.model) weight \(target.weight)\(group)\(conditions)")
+        }
         return lines
-            + targets.map {
-                "target = \($0.provider)/\($0.model) weight \($0.weight)" + ($0.group == 1 ? "" : " group \($0.group)")
-            }
     }
 }
 

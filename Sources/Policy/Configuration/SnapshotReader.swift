@@ -113,6 +113,7 @@ struct SnapshotReader {
         let times: ClosedRange<Duration> = .milliseconds(1) ... .seconds(600)
         record.firstEventTimeout = reader.time("first-event-timeout", in: times)
         record.idleTimeout = reader.time("idle-timeout", in: times)
+        record.affinity = reader.number("affinity", in: PromptPrefix.lengths)
         for (target, position) in reader.list("target", SnapshotReader.target) {
             if record.targets.contains(where: { $0.provider == target.provider && $0.model == target.model }) {
                 reader.report("'\(target.provider)/\(target.model)' is named twice", at: position)
@@ -168,8 +169,13 @@ struct SnapshotReader {
 
     /// Reports what sections say of each other and what is not so. Keys of Redis may outlive their team: they are then refused.
     mutating func checkReferences() {
-        for place in targetPlaces where snapshot.providers[place.target.provider] == nil {
-            report("the provider '\(place.target.provider)' does not exist", at: place.position)
+        for place in targetPlaces {
+            if snapshot.providers[place.target.provider] == nil {
+                report("the provider '\(place.target.provider)' does not exist", at: place.position)
+            }
+            for case .team(let team) in place.target.conditions where snapshot.teams[team] == nil {
+                report("the team '\(team)' does not exist", at: place.position)
+            }
         }
         let used = Set(targetPlaces.map(\.target.model))
         for model in snapshot.prices.keys where !used.contains(model) {
@@ -218,20 +224,51 @@ struct SnapshotReader {
         let words = text.split(separator: " ").map(String.init)
         let path = (words.first ?? "").split(separator: "/", maxSplits: 1).map(String.init)
         guard path.count == 2, words.count % 2 == 1 else {
-            throw ValueProblem("expected 'provider/model', with or without 'weight N' and 'group N', found '\(text)'")
+            throw ValueProblem(
+                "expected 'provider/model', and perhaps 'weight N', 'group N', conditions, found '\(text)'")
         }
         // REPORT frames carry `provider/model` in at most 128 bytes.
         guard words[0].utf8.count <= 128 else { throw ValueProblem("expected at most 128 bytes before 'weight'") }
         var (weight, group): (Int?, Int?)
+        var conditions: [TargetCondition] = []
         for place in stride(from: 1, to: words.count, by: 2) {
             switch words[place] {
             case "weight" where weight == nil:
                 weight = try ConfigurationValue.integer(words[place + 1], in: 0...1_000_000)
             case "group" where group == nil:
                 group = try ConfigurationValue.integer(words[place + 1], in: 1...RouteRecord.groupLimit)
-            default: throw ValueProblem("expected 'weight N' or 'group N', each once, found '\(words[place])'")
+            case "team", "feature", "priority":
+                let condition = try SnapshotReader.condition(words[place], words[place + 1])
+                guard !conditions.contains(condition), conditions.count < RouteTarget.conditionLimit else {
+                    throw ValueProblem("at most \(RouteTarget.conditionLimit) conditions, each once")
+                }
+                conditions.append(condition)
+            default:
+                throw ValueProblem(
+                    "expected 'weight N' or 'group N', each once, 'team ORG/TEAM', 'feature NAME' or 'priority CLASS', "
+                        + "found '\(words[place])'")
             }
         }
-        return RouteTarget(provider: path[0], model: path[1], weight: weight ?? 100, group: group ?? 1)
+        return RouteTarget(
+            provider: path[0], model: path[1], weight: weight ?? 100, group: group ?? 1, conditions: conditions)
+    }
+
+    private static func condition(_ kind: String, _ value: String) throws(ValueProblem) -> TargetCondition {
+        switch kind {
+        case "team":
+            guard value.split(separator: "/", omittingEmptySubsequences: false).count == 2 else {
+                throw ValueProblem("expected 'team ORG/TEAM', found 'team \(value)'")
+            }
+            return .team(value)
+        case "feature":
+            guard value.utf8.count <= 64 else { throw ValueProblem("a feature has at most 64 bytes") }
+            return .feature(value)
+        default:
+            guard let priority = PriorityClass.allCases.first(where: { $0.description == value }) else {
+                let known = PriorityClass.allCases.map(\.description).joined(separator: ", ")
+                throw ValueProblem("expected a class (\(known)), found 'priority \(value)'")
+            }
+            return .priority(priority)
+        }
     }
 }

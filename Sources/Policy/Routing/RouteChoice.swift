@@ -13,13 +13,17 @@ extension RouteRecord {
     /// taken. So weights hold, and between two that were drawn the less busy and faster one wins. When every target rests, they
     /// are asked all the same, in the order of their groups: resting prefers others, it does not refuse. `isAllowed` leaves out
     /// what this request may not use, such as a target that it has asked already.
+    ///
+    /// With the number of a prompt's beginning nothing is drawn: the target that most wants such prompts is taken, and the next one while
+    /// it has more than its share of the calls under way.
     public func pick(
-        _ chance: inout Chance, at now: Instant, health: (Int) -> TargetHealth, isAllowed: (Int) -> Bool
+        _ chance: inout Chance, at now: Instant, near prefix: UInt64? = nil, health: (Int) -> TargetHealth,
+        isAllowed: (Int) -> Bool
     ) -> Int? {
         if targets.count == 1 { return targets[0].weight > 0 && isAllowed(0) ? 0 : nil }
         for mayRest in [false, true] {
             for group in 1...RouteRecord.groupLimit {
-                let place = pick(group, &chance, health) { place in
+                let place = pick(group, &chance, prefix, health) { place in
                     isAllowed(place) && (mayRest || health(place).isUsable(at: now))
                 }
                 if let place { return place }
@@ -29,15 +33,38 @@ extension RouteRecord {
     }
 
     private func pick(
-        _ group: Int, _ chance: inout Chance, _ health: (Int) -> TargetHealth, _ fits: (Int) -> Bool
+        _ group: Int, _ chance: inout Chance, _ prefix: UInt64?, _ health: (Int) -> TargetHealth,
+        _ fits: (Int) -> Bool
     ) -> Int? {
         var total = 0
         for place in targets.indices where targets[place].group == group && fits(place) {
             total += targets[place].weight
         }
+        if total > 0, let prefix { return nearest(group, prefix, total, health, fits) }
         guard total > 0, let first = draw(group, total, &chance, fits), let second = draw(group, total, &chance, fits)
         else { return nil }
         return health(second).cost < health(first).cost ? second : first
+    }
+
+    private func nearest(
+        _ group: Int, _ prefix: UInt64, _ total: Int, _ health: (Int) -> TargetHealth, _ fits: (Int) -> Bool
+    ) -> Int? {
+        var running = 1
+        for place in targets.indices where targets[place].group == group && fits(place) {
+            running += health(place).inFlight
+        }
+        var best: (place: Int, score: Double)?
+        for place in targets.indices where targets[place].group == group && fits(place) {
+            let target = targets[place]
+            let share = PromptPrefix.slack * Double(running) * Double(target.weight) / Double(total)
+            // Rounded up, and with slack: there is always a target with room.
+            guard target.weight > 0, health(place).inFlight < max(PromptPrefix.quiet, Int(share.rounded(.up))) else {
+                continue
+            }
+            let score = PromptPrefix.score(prefix, target.number, weight: target.weight)
+            if score > best?.score ?? -1 { best = (place, score) }
+        }
+        return best?.place
     }
 
     private func draw(_ group: Int, _ total: Int, _ chance: inout Chance, _ fits: (Int) -> Bool) -> Int? {
