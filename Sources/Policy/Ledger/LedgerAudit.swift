@@ -43,8 +43,10 @@ public struct LedgerAudit: Sendable {
         let number: UInt8
     }
 
-    /// For how long settlements are compared one by one: a little less than they are remembered, in µs.
-    private static let memory: Int64 = QuotaTimes.standard.recordMilliseconds * 1000 - 60_000_000
+    /// For how long settlements are remembered, in µs.
+    private static let memory: Int64 = QuotaTimes.standard.recordMilliseconds * 1000
+    /// Records of the last minute of that time may still have their settlement or not any more, in µs.
+    private static let margin: Int64 = 60_000_000
 
     /// An audit as of a moment.
     public init(org: String, asOf: Int64, searchedFrom: Int64, isTrimmed: Bool) {
@@ -70,7 +72,8 @@ public struct LedgerAudit: Sendable {
             let place = UsagePlace(record.entry, of: record.tenant)
             recorded[record.atMicroseconds / 3_600_000_000, default: [:]][place, default: UsageSums()].add(record.entry)
         }
-        guard record.atMicroseconds >= asOf - Self.memory else { return }
+        // Every settlement that the search can have found, the oldest among them.
+        guard record.atMicroseconds >= searchedFrom - Self.memory - Self.margin else { return }
         if !attempts.insert(Attempt(id: record.id, number: record.entry.attempt)).inserted {
             doubled.append("\(record.id), attempt \(record.entry.attempt)")
         }
@@ -153,7 +156,9 @@ public struct LedgerAudit: Sendable {
                         found: settlement.use.microUSD))
             }
         }
-        for (id, record) in recent where settled[id] == nil && record.at < searchedFrom && record.use != .none {
+        let (first, last) = (asOf - Self.memory + Self.margin, searchedFrom)
+        for (id, record) in recent where settled[id] == nil && record.use != .none {
+            guard first <= record.at, record.at < last else { continue }
             differing.append(
                 Finding(
                     what: "request \(id): micro-USD in the ledger, but never settled", expected: record.use.microUSD,
