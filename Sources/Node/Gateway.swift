@@ -25,6 +25,8 @@ final class Gateway: @unchecked Sendable {
     private var listener: Listener<ServerConnection>?
     private(set) var sessions: [UInt64: Session] = [:]
     private var targets: [String: UpstreamTarget] = [:]
+    /// Copies of requests under way.
+    var shadows = 0
     /// What routes go to, by `provider/model`, and by route.
     private(set) var laneTargets: [String: LaneTarget] = [:]
     private var routeTargets: [String: [LaneTarget]] = [:]
@@ -158,7 +160,8 @@ final class Gateway: @unchecked Sendable {
         if fresh.cluster.routes != old.cluster.routes {
             routeTargets = [:]
             latestTargets = nil
-            let named = Set(fresh.cluster.routes.values.flatMap(\.targets).map { "\($0.provider)/\($0.model)" })
+            let all = fresh.cluster.routes.values.flatMap { $0.targets + ($0.mirror.map { [$0.target] } ?? []) }
+            let named = Set(all.map { "\($0.provider)/\($0.model)" })
             laneTargets = laneTargets.filter { named.contains($0.key) }
         }
         for (name, target) in targets where fresh.cluster.providers[name] != old.cluster.providers[name] {
@@ -229,15 +232,18 @@ final class Gateway: @unchecked Sendable {
             latestTargets = (route.name, known)
             return known
         }
-        let found = route.targets.map { target in
-            let name = "\(target.provider)/\(target.model)"
-            if let known = laneTargets[name] { return known }
-            let made = LaneTarget(target)
-            laneTargets[name] = made
-            return made
-        }
+        let found = route.targets.map(laneTarget)
         if isCurrent { routeTargets[route.name] = found }
         return found
+    }
+
+    /// A target as this lane knows it.
+    func laneTarget(_ target: RouteTarget) -> LaneTarget {
+        let name = "\(target.provider)/\(target.model)"
+        if let known = laneTargets[name] { return known }
+        let made = LaneTarget(target)
+        laneTargets[name] = made
+        return made
     }
 
     /// The queue before a provider; nil when the snapshot does not know it.

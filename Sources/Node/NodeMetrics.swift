@@ -36,6 +36,7 @@ struct NodeMetrics: Sendable {
     var budgetWarnings = MetricFamily<Counter>(
         "sluice_budget_warnings_total", help: "Thresholds that budgets reached, once a lane and window.",
         labels: ["org", "scope", "percent"], blank: Counter())
+    var mirror = MirrorMetrics()
     var authenticationFailures = Counter()
     var connectionErrors = MetricFamily<Counter>(
         "sluice_connection_errors_total", help: "Connections that ended with an error.", labels: ["code"],
@@ -122,6 +123,7 @@ struct NodeMetrics: Sendable {
         extensions.merge(other.extensions)
         extensionsDenied.merge(other.extensionsDenied)
         budgetWarnings.merge(other.budgetWarnings)
+        mirror.merge(other.mirror)
         authenticationFailures.merge(other.authenticationFailures)
         connectionErrors.merge(other.connectionErrors)
     }
@@ -240,6 +242,7 @@ struct LaneReading: Sendable {
             "sluice_extensions_denied_total", help: "Streams ended because a limit had no room for more.",
             metrics.extensionsDenied)
         page.add(metrics.budgetWarnings)
+        metrics.mirror.write(onto: &page)
         page.add(
             "sluice_authentication_failures_total", help: "Connections refused for their key.",
             metrics.authenticationFailures)

@@ -95,14 +95,15 @@ final class Caller: @unchecked Sendable {
     }
 
     /// Asks, cancels at the first piece, and waits for the outcome; when it cancelled, in microseconds since 1970.
-    func askAndCancel(_ prompt: String) async -> (outcome: Outcome, cancelledAt: Int64) {
+    func askAndCancel(_ prompt: String, model: String = "chat-default") async -> (outcome: Outcome, cancelledAt: Int64)
+    {
         let moment = Mutex(Int64(0))
         let outcome = await withCheckedContinuation { continuation in
             lane.execute { [self] in
                 var body = ChatBodyWriter()
                 body.message(.user, prompt)
                 let head = RequestHead(
-                    idempotencyKey: chance.identifier(), model: "chat-default", timeoutMilliseconds: 20_000)
+                    idempotencyKey: chance.identifier(), model: model, timeoutMilliseconds: 20_000)
                 let listener = Listener(continuation)
                 let request = client?.send(head, body: body.finish().array(), handler: listener)
                 listener.onFirst = { [lane] in

@@ -107,6 +107,16 @@ import Testing
             "target = sim/gpt-6-sol weight 100", "affinity = 8\ntarget = sim/gpt-6-sol",
             "expected a number from 64 to 65536"
         ),
+        (
+            "target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol\nmirror = sim/gpt-6-luna 0%",
+            "a share from 0.01% to 100%"
+        ),
+        (
+            "target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol\nmirror = none/gpt-6-luna 5.25%",
+            "the provider 'none' does not exist"
+        ),
+        ("connect-timeout = 2s", "connect-timeout = 2s\non-cancel = drain", "such as 'drain 1000 tokens 10s'"),
+        ("connect-timeout = 2s", "connect-timeout = 2s\non-cancel = drain 0 tokens 1s", "a number from 1 to 1000000"),
         ("key-limit = 32 concurrent", "key-limit = 32 concurrent\nkey-limit = 8 concurrent", "two limits on"),
         ("key-limit = 32 concurrent", "key-limit = 0 concurrent", "outside of 1"),
         (

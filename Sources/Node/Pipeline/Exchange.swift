@@ -18,6 +18,10 @@ final class Exchange: @unchecked Sendable {
     var isBodyComplete: Bool
     /// Why it must end early: the first reason counts.
     private(set) var stopReason: Refusal?
+    /// How many pieces of a cancelled answer are still read; nil when none are.
+    private var drainRest: Int?
+    /// Its copy, which is compared with it.
+    var shadow: Shadow?
     var grant: KeyGrant?
     var route: RouteRecord?
     /// The route's targets, as this lane knows them.
@@ -98,10 +102,38 @@ final class Exchange: @unchecked Sendable {
 
     /// Ends the request early: closes the provider's connection, wakes whoever waits.
     func stop(_ reason: Refusal) {
-        guard stopReason == nil else { return }
+        // An answer that is only read on for its usage ends with the next reason.
+        guard stopReason == nil else { return endDrain() }
         stopReason = reason
-        call?.cancel()
+        if !drain(reason) { call?.cancel() }
         latch.open()
+    }
+
+    /// Reads an answer on that its client cancelled, within bounds, where its provider bills it anyway; false where it does not.
+    private func drain(_ reason: Refusal) -> Bool {
+        guard call != nil, let target, let record = target.upstream(of: gateway)?.record else { return false }
+        switch reason {
+        case .cancelled, .connectionLost: break
+        default: return false
+        }
+        guard let bounds = record.drain ?? (head.cancelPolicy == .abort ? nil : .usual) else { return false }
+        drainRest = bounds.tokens
+        let deadline = min(gateway.lane.now + bounds.time, receivedAt + timeout)
+        gateway.lane.schedule(at: deadline) { [weak self] in self?.endDrain() }
+        call?.resume()
+        return true
+    }
+
+    private func endDrain() {
+        guard drainRest != nil else { return }
+        drainRest = nil
+        call?.cancel()
+    }
+
+    /// A piece came that nobody wants any more.
+    private func drained() {
+        guard let rest = drainRest else { return }
+        if rest > 1 { drainRest = rest - 1 } else { endDrain() }
     }
 
     /// Throws when the request was stopped meanwhile.
@@ -207,7 +239,7 @@ final class Exchange: @unchecked Sendable {
     }
 
     /// How long the answer may be silent: the shortest of what client, route and provider say counts.
-    private var times: UpstreamTimes {
+    var times: UpstreamTimes {
         var times = UpstreamTimes()
         if let first = route?.firstEventTimeout { times.firstEvent = first }
         if let idle = route?.idleTimeout { times.idle = idle }
@@ -357,7 +389,7 @@ final class Exchange: @unchecked Sendable {
 
 extension Exchange: AnswerSink {
     func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
-        guard begin() else { return }
+        guard begin() else { return drained() }
         let goesOn: Bool
         if let resumption {
             goesOn = resumption.take(choice: choice, kind: kind, bytes)

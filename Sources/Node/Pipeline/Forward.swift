@@ -42,21 +42,35 @@ extension Pipeline {
         guard let target = choice.upstream(of: exchange.gateway) else {
             throw .noRoute("the provider '\(choice.provider)' cannot be used by this node")
         }
+        var json = try rendered(exchange, for: choice, target)
+        exchange.startCall(target, &json)
+        if let mirror = route.mirror, exchange.attemptCount == 1 { Shadow.begin(mirror, of: exchange) }
+        if exchange.attemptCount >= route.attempts { exchange.releaseBody() }
+    }
+
+    /// The request as the target's provider wants it.
+    private static func rendered(
+        _ exchange: Exchange, for target: LaneTarget, _ upstream: UpstreamTarget
+    ) throws(Refusal) -> ByteBuffer {
         // The provider is held to what the reservation assumed, also when the client named no limit.
-        let most = UInt32(clamping: route.maximumOutputTokens)
+        let most = UInt32(clamping: exchange.route?.maximumOutputTokens ?? 0)
         let asked = exchange.head.maxOutputTokens
         let request = OpenAIChatRequest(
-            model: choice.model, isStream: exchange.head.flags.contains(.stream),
+            model: target.model, isStream: exchange.head.flags.contains(.stream),
             maximumOutputTokens: asked == 0 ? most : min(asked, most),
-            usesLegacyLimitField: target.record.usesLegacyLimitField, provider: choice.provider)
+            usesLegacyLimitField: upstream.record.usesLegacyLimitField, provider: target.provider)
         var json = ByteBuffer(capacity: exchange.body.count + 512)
         do throws(BodyError) {
             try exchange.writeRequest(request, into: &json)
         } catch {
             throw .body(error)
         }
-        if exchange.attemptCount + 1 >= route.attempts { exchange.releaseBody() }
-        exchange.startCall(target, &json)
+        return json
+    }
+
+    /// The same for a copy, which fails unheard.
+    static func render(_ exchange: Exchange, for target: LaneTarget, _ upstream: UpstreamTarget) -> ByteBuffer? {
+        do throws(Refusal) { return try rendered(exchange, for: target, upstream) } catch { return nil }
     }
 
     /// What follows the call that ended.

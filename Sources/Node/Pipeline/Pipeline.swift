@@ -32,6 +32,7 @@ enum Pipeline {
         giveBack(exchange, bill)
         settle(exchange, refusal, bill)
         let all = total(exchange, bill)
+        if let shadow = exchange.shadow { tell(shadow, exchange, refusal, bill) }
         exchange.session.finish(exchange, refusal, all)
         log(exchange, refusal, all)
     }

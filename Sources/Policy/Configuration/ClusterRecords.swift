@@ -35,6 +35,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var firstEventTimeout = Duration.seconds(30)
     /// Time between two events.
     public var idleTimeout = Duration.seconds(20)
+    /// How far an answer is read on whose client cancelled; nil: its connection is closed at once.
+    public var drain: DrainBounds?
 
     /// A provider with the defaults of everything but its name.
     public init(name: String) { self.name = name }
@@ -66,6 +68,37 @@ public struct RouteTarget: Sendable, Equatable {
     }
 }
 
+/// A target that gets copies of requests. Nobody hears its answers, and nobody is charged for them.
+public struct RouteMirror: Sendable, Equatable {
+    /// The provider and its model.
+    public let target: RouteTarget
+    /// How many of 10,000 requests are copied.
+    public let share: Int
+
+    /// A mirror of its parts.
+    public init(target: RouteTarget, share: Int) {
+        self.target = target
+        self.share = share
+    }
+}
+
+/// How far an answer is read on after its client cancelled it: for providers that bill the whole of it anyway.
+public struct DrainBounds: Sendable, Equatable {
+    /// Pieces of the answer, about as many tokens.
+    public let tokens: Int
+    /// Time.
+    public let time: Duration
+
+    /// Where a client asks for it and its provider has no bounds of its own.
+    public static let usual = DrainBounds(tokens: 1_000, time: .seconds(10))
+
+    /// Bounds of their parts.
+    public init(tokens: Int, time: Duration) {
+        self.tokens = tokens
+        self.time = time
+    }
+}
+
 /// What a model alias stands for.
 public struct RouteRecord: Sendable, Equatable {
     /// The alias that clients name.
@@ -82,6 +115,8 @@ public struct RouteRecord: Sendable, Equatable {
     public var idleTimeout: Duration?
     /// Bytes of the prompt's beginning by which requests prefer the target that has seen it; nil for no preference.
     public var affinity: Int?
+    /// Where copies of some requests go, for comparison alone; nil for none.
+    public var mirror: RouteMirror?
 
     /// A route that nobody can serve yet.
     public init(name: String) { self.name = name }

@@ -158,6 +158,9 @@ extension ProviderRecord {
         lines.append("connect-timeout = \(ConfigurationValue.words(connectTimeout))")
         lines.append("first-event-timeout = \(ConfigurationValue.words(firstEventTimeout))")
         lines.append("idle-timeout = \(ConfigurationValue.words(idleTimeout))")
+        if let drain {
+            lines.append("on-cancel = drain \(drain.tokens) tokens \(ConfigurationValue.words(drain.time))")
+        }
         return lines
     }
 }
@@ -172,6 +175,7 @@ extension RouteRecord {
         }
         if let idleTimeout { lines.append("idle-timeout = \(ConfigurationValue.words(idleTimeout))") }
         if let affinity { lines.append("affinity = \(affinity)") }
+        if let mirror { lines.append("mirror = \(mirror.text)") }
         for target in targets {
             let group = target.group == 1 ? "" : " group \(target.group)"
             let conditions = target.conditions.map { " \($0.text)" }.joined()

@@ -75,6 +75,7 @@ struct SnapshotReader {
         record.connectTimeout = reader.time("connect-timeout", in: least ... .seconds(60)) ?? record.connectTimeout
         record.firstEventTimeout = reader.time("first-event-timeout", in: least...most) ?? record.firstEventTimeout
         record.idleTimeout = reader.time("idle-timeout", in: least...most) ?? record.idleTimeout
+        record.drain = reader.optional("on-cancel", SnapshotReader.drain) ?? nil
         snapshot.providers[record.name] = record
     }
 
@@ -114,6 +115,7 @@ struct SnapshotReader {
         record.firstEventTimeout = reader.time("first-event-timeout", in: times)
         record.idleTimeout = reader.time("idle-timeout", in: times)
         record.affinity = reader.number("affinity", in: PromptPrefix.lengths)
+        mirror(&reader, &record)
         for (target, position) in reader.list("target", SnapshotReader.target) {
             if record.targets.contains(where: { $0.provider == target.provider && $0.model == target.model }) {
                 reader.report("'\(target.provider)/\(target.model)' is named twice", at: position)
@@ -132,6 +134,14 @@ struct SnapshotReader {
             reader.report("[route \(record.name)] has no target with a weight above 0", at: reader.section.position)
         }
         snapshot.routes[record.name] = record
+    }
+
+    private mutating func mirror(_ reader: inout SectionReader, _ record: inout RouteRecord) {
+        record.mirror = reader.optional("mirror", SnapshotReader.mirror)
+        guard let mirror = record.mirror else { return }
+        targetPlaces.append(
+            ClusterConfiguration.TargetPlace(
+                route: record.name, target: mirror.target, position: reader.position(of: "mirror")))
     }
 
     private mutating func tenant(_ reader: inout SectionReader) {
