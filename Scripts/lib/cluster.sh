@@ -19,7 +19,7 @@ private() {
     local base; base=$(free_ports)
     cp prices.csv "$1/"
     sed -e "s/:7443/:$base/; s/:7400/:$((base + 1))/; s/:7401/:$((base + 2))/; s/:7700/:$((base + 3))/" \
-        -e "s/= 7500/= $((base + 10))/; s/= 7600/= $((base + 20))/" cluster.conf >"$1/cluster.conf"
+        -e "s/:7402/:$((base + 4))/; s/:7403/:$((base + 5))/; s/= 7500/= $((base + 10))/; s/= 7600/= $((base + 20))/" cluster.conf >"$1/cluster.conf"
     use "$1/cluster.conf"
 }
 
@@ -49,11 +49,7 @@ start_cluster() {
             --appendonly yes --maxmemory-policy noeviction --save ''
         await Redis 30 "$state/log/redis.log" redis_answers
     fi
-    if ! is_running coordinator; then
-        for name in listen admin; do free_port "$(setting coordinator.$name)" "the coordinator"; done
-        launch coordinator "$bin/sluice-coordinator" --config "$config" --name "$(setting coordinator.name)"
-        await "the coordinator" 10 "$state/log/coordinator.log" ready "$(setting coordinator.admin)" readyz
-    fi
+    for name in $(setting coordinator.names); do start_coordinator "$name"; done
     if ! is_running provider-sim; then
         free_port "$(simulator)" "the provider simulator"
         launch provider-sim "$bin/sluice-provider-sim" --listen "$(simulator)"
@@ -68,7 +64,22 @@ start_cluster() {
     for n in $(seq "$1"); do start_node "$n"; done
     [ -s "$state/demo.key" ] || (umask 077 && "$bin/sluice" keys create --config "$config" --org acme --team search \
         --label demo --model '*' 2>/dev/null >"$state/demo.key") ||
-        { rm -f "$state/demo.key"; die "no demo key could be made; see $state/log/coordinator.log"; }
+        { rm -f "$state/demo.key"; die "no demo key could be made; see $state/log/coordinator-*.log"; }
+}
+
+# start_coordinator NAME: one of the pair; which one leads they agree upon in Redis.
+start_coordinator() {
+    ! is_running "coordinator-$1" || return 0
+    for what in listen admin; do free_port "$(setting "coordinator.$1.$what")" "coordinator $1"; done
+    launch "coordinator-$1" "$bin/sluice-coordinator" --config "$config" --name "$1"
+    await "coordinator $1" 10 "$state/log/coordinator-$1.log" ready "$(setting "coordinator.$1.admin")" readyz
+}
+
+# leader: who leads; fails when nobody does.
+leader() {
+    for name in $(setting coordinator.names); do
+        curl -s --max-time 1 "http://$(setting "coordinator.$name.admin")/readyz" | grep -q '"leads":true' && echo "$name" && return
+    done; return 1
 }
 
 # start_node N: a node, ready, and known to the balancer.
@@ -89,7 +100,7 @@ end_cluster() {
     local result=0 nodes; nodes=$(running_nodes)
     for n in $nodes; do ask_to_end "node-$n"; done
     for n in $nodes; do await_end "node-$n" "$(drain_time)" || result=1; done
-    for name in haproxy coordinator provider-sim redis; do halt "$name" 10 || result=1; done
+    for name in haproxy $(setting coordinator.names | sed 's/[^ ]*/coordinator-&/g') provider-sim redis; do halt "$name" 10 || result=1; done
     rm -f "$state"/run/*.pid
     return "$result"
 }

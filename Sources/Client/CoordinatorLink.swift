@@ -16,10 +16,13 @@ public final class CoordinatorLink {
     private var channel: Channel<ClientConnection>?
     private var stream: UInt32?
     private var next = 0
+    /// Tries since the last news.
     private var failures = 0
+    private var heardAt = Instant(nanoseconds: 0)
     private var isStopped = false
     private var chance = Chance(seed: Host.randomSeed())
-    private var lastText = ""
+    private var told: Set<String> = []
+    private var isUp = false
 
     /// A link that `start` opens. Coordinators are tried in turn; all callbacks come on the lane.
     public init(
@@ -37,7 +40,13 @@ public final class CoordinatorLink {
         self.onState = onState
     }
 
-    /// Connects, and from then on again after each loss, after 100 ms at first and 5 s at most, shortened by chance.
+    /// A leader sends its whole state every five seconds: one that says nothing for longer than this has stopped, whatever its socket says.
+    public static let patience = Duration.seconds(8)
+    /// Who may speak as a coordinator, alone or with a name behind it.
+    private static let role = "spiffe://sluice/coordinator"
+
+    /// Connects, and from then on again after each loss: at once to the next coordinator; when all were tried in vain after 100 ms at first and
+    /// 2 s at most (5 s where there is one alone), shortened by chance.
     public func start() {
         guard !isStopped, !endpoints.isEmpty else { return }
         let endpoint = endpoints[next % endpoints.count]
@@ -45,7 +54,7 @@ public final class CoordinatorLink {
         let hello = Hello(role: .node, authentication: .certificate, client: "sluice-node")
         let seed = chance.next()
         Connector.connect(
-            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(5),
+            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(3),
             machine: { ClientConnection(hello: hello, at: $0, seed: seed) },
             then: { [self] (result: Result<Channel<ClientConnection>, ConnectFailure>) in
                 switch result {
@@ -70,16 +79,28 @@ public final class CoordinatorLink {
     }
 
     private func take(_ channel: Channel<ClientConnection>, _ endpoint: Endpoint) {
+        let uri = channel.peer.uri ?? ""
+        guard tls == nil || uri == CoordinatorLink.role || uri.hasPrefix(CoordinatorLink.role + "/") else {
+            channel.abort()
+            return lost("\(endpoint): '\(uri)' is no coordinator")
+        }
         self.channel = channel
+        heardAt = lane.now
+        watch(channel)
         var reason = "the connection ended"
         channel.onEvent = { [self] channel, event in
             switch event {
             case .ready:
                 stream = channel.machine.subscribe(subscribe())
+            case .snapshot(_, let snapshot):
                 failures = 0
+                heardAt = lane.now
+                // Only now: a coordinator that does not lead takes subscriptions, too, and says nothing until it does.
                 say(true, "subscribed at \(endpoint)")
-            case .snapshot(_, let snapshot): onSnapshot(snapshot)
-            case .update(_, let update): onUpdate(update)
+                onSnapshot(snapshot)
+            case .update(_, let update):
+                heardAt = lane.now
+                onUpdate(update)
             case .error(_, let error):
                 reason = "\(error.code.name): \(error.text)"
                 channel.close()
@@ -97,19 +118,39 @@ public final class CoordinatorLink {
         channel.wake()
     }
 
+    /// Leaves a coordinator that fell silent.
+    private func watch(_ channel: Channel<ClientConnection>) {
+        lane.schedule(after: .seconds(1)) { [self, weak channel] in
+            guard let channel, self.channel === channel, channel.isOpen else { return }
+            guard lane.now - heardAt >= CoordinatorLink.patience else { return watch(channel) }
+            channel.abort()
+        }
+    }
+
     private func lost(_ text: String) {
         guard !isStopped else { return }
         say(false, text)
-        let longest = min(5_000, 100 << min(6, failures))
         failures += 1
+        guard failures % endpoints.count == 0 else {
+            lane.schedule(after: .zero) { [self] in start() }
+            return
+        }
+        let rounds = failures / endpoints.count - 1
+        let longest = min(endpoints.count > 1 ? 2_000 : 5_000, 100 << min(6, rounds))
         let pause = longest / 2 + Int(chance.below(UInt64(longest / 2)))
         lane.schedule(after: .milliseconds(pause)) { [self] in start() }
     }
 
-    /// The same news is told once.
+    /// The same news is told once, until there is good news.
     private func say(_ isConnected: Bool, _ text: String) {
-        guard text != lastText else { return }
-        lastText = text
+        if isConnected {
+            guard told != [text] else { return }
+            told = [text]
+        } else {
+            if isUp { told = [] }
+            guard told.count < 64, told.insert(text).inserted else { return }
+        }
+        isUp = isConnected
         onState(isConnected, text)
     }
 }

@@ -55,11 +55,19 @@ final class AdminServer {
         case ("GET", "/livez"): return reply(channel, 200, .object([.init("live", .bool(true))]))
         case ("GET", "/readyz"):
             let warnings = JSONValue.array(coordinator.warnings.map { .string($0) })
-            return reply(channel, 200, .object([.init("ready", .bool(true)), .init("warnings", warnings)]))
+            let leads = JSONValue.bool(coordinator.leads)
+            let members: [JSONValue.Member] = [
+                .init("ready", .bool(true)), .init("leads", leads), .init("warnings", warnings),
+            ]
+            return reply(channel, 200, .object(members))
         case ("GET", "/metrics"): return metrics(channel)
         default: break
         }
         guard request.isAllowed else { return problem(channel, 401, "the admin secret is missing or wrong") }
+        if let reason = coordinator.notLeading, request.path != "/v1/status" {
+            // Misdirected: the tool asks the next coordinator of its file.
+            return reply(channel, 421, .object([.init("error", .string(reason)), .init("leads", .bool(false))]))
+        }
         if request.path == "/v1/keys" || request.path.hasPrefix("/v1/keys/"),
             answerKeys(request.method, request.path, request.body, channel)
         {
@@ -117,7 +125,9 @@ final class AdminServer {
         }
         return .object([
             .init("cluster", .string(coordinator.configuration.name)),
-            .init("coordinator", .string(coordinator.own.name)), .init("epoch", .integer(coordinator.epoch)),
+            .init("coordinator", .string(coordinator.own.name)), .init("leads", .bool(coordinator.leads)),
+            .init("leader", coordinator.leaderName.map { .string($0) } ?? .null),
+            .init("epoch", .integer(coordinator.epoch)),
             .init("sequence", .integer(coordinator.sequence)), .init("redis", .bool(coordinator.redisIsReady)),
             .init("keys", .integer(coordinator.allKeys.count)),
             .init("routes", .array(coordinator.published.routes.keys.sorted().map { .string($0) })),
@@ -129,6 +139,9 @@ final class AdminServer {
     private func metrics(_ channel: Channel<HTTPServerConnection>) {
         var page = MetricsPage()
         page.facts("sluice_build", help: "The program.", [("version", Program.version)])
+        page.gauge(
+            "sluice_coordinator_leads", help: "1 while this coordinator leads.",
+            value: .signed(coordinator.leads ? 1 : 0))
         page.gauge("sluice_snapshot_epoch", help: "Epoch published.", value: .unsigned(coordinator.epoch))
         page.gauge("sluice_snapshot_sequence", help: "Sequence published.", value: .unsigned(coordinator.sequence))
         page.gauge(

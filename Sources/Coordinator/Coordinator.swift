@@ -7,11 +7,11 @@ import Store
 import Telemetry
 import Wire
 
-/// Publishes configuration and keys. Advisory: nodes run on without it. Confined to its lane.
+/// Publishes configuration and keys while it leads. Advisory: nodes run on without it. Confined to its lane.
 final class Coordinator: @unchecked Sendable {
     let lane: Lane
     let source: ConfigurationSource
-    private(set) var configuration: ClusterConfiguration
+    var configuration: ClusterConfiguration
     let own: ClusterConfiguration.Coordinator
     let adminSecret: Secret
     let lines = LineWriter()
@@ -20,22 +20,24 @@ final class Coordinator: @unchecked Sendable {
     let keys: KeyRing
     /// The tenants' quota, to look at.
     let quota: QuotaStore
-    private var publication = Publication(epoch: UInt64(Host.wallClockMicroseconds() / 1_000))
+    let leadership: Leadership
+    let handover: Handover
+    var publication = Publication()
     /// Why part of the configuration is not published; nil when all of it is.
-    private(set) var holding: String?
-    /// Where what was published last is kept, so that a broken file at the next start is noticed.
-    private let publishedPath: String
-    private let disk = DispatchQueue(label: "sluice.published")
+    var holding: String?
+    /// True from the moment when everything that a term begins with was read.
+    var isPublishing = false
     private var listener: Listener<ServerConnection>?
     private var admin: AdminServer?
     private var signals: Signals?
-    private var subscribers: [ObjectIdentifier: Subscriber] = [:]
-    private(set) var members = Membership()
-    /// How many nodes there were before this start: they come back one after another, and none may believe to be alone.
-    private var fleetBefore = 0
+    private(set) var subscribers: [ObjectIdentifier: Subscriber] = [:]
+    var members = Membership()
+    /// How many nodes there were before this term: they come back one after another, and none may believe to be alone.
+    var fleetBefore = 0
     /// Each node's part of the capacity of providers.
-    private var capacities = Capacities()
-    private let startedAt: Instant
+    var capacities = Capacities()
+    /// When the term began.
+    var termBeganAt: Instant
 
     private var publishTimer: LaneTimer?
     private var publishedAt = Instant(nanoseconds: 0)
@@ -51,7 +53,7 @@ final class Coordinator: @unchecked Sendable {
         own: ClusterConfiguration.Coordinator
     ) throws {
         self.lane = lane
-        startedAt = lane.now
+        termBeganAt = lane.now
         self.source = source
         self.configuration = configuration
         self.own = own
@@ -67,7 +69,9 @@ final class Coordinator: @unchecked Sendable {
         quota = QuotaStore(redis)
         let folder = source.resolve(configuration.stateDirectory)
         keys = KeyRing(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).keys")
-        publishedPath = "\(folder)/coordinator-\(own.name).published"
+        leadership = Leadership(
+            lane: lane, redis: redis, own: own, isAlone: configuration.coordinators.count == 1)
+        handover = Handover(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).published")
     }
 
     var epoch: UInt64 { publication.epoch }
@@ -81,7 +85,10 @@ final class Coordinator: @unchecked Sendable {
         }
         keys.onChange = { [unowned self] in publishSoon() }
         keys.onProblem = { [unowned self] text in note(.error, "keys", text) }
-        redis.onReady = { [unowned self] _ in keys.refresh() }
+        redis.onReady = { [unowned self] _ in
+            keys.refresh()
+            leadership.hurry()
+        }
         redis.start()
         keys.loadSaved()
         listener = try Listener(
@@ -97,8 +104,7 @@ final class Coordinator: @unchecked Sendable {
         signals = try Signals(lane: lane) { [unowned self] number in
             if number == 1 { reload() } else { stop() }
         }
-        resume()
-        publishChange()
+        campaign()
         tick()
         split()
         note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
@@ -106,7 +112,7 @@ final class Coordinator: @unchecked Sendable {
 
     /// SIGHUP: configuration and certificate are read again; each stays as it is when the new one cannot be used.
     private func reload() {
-        _ = apply()
+        if let notLeading { note(.info, "configuration_not_read", notLeading) } else { _ = apply() }
         do throws(TLSFailure) {
             try tls.reload()
             note(.info, "certificates_reloaded", "new connections use the new certificate")
@@ -115,10 +121,13 @@ final class Coordinator: @unchecked Sendable {
         }
     }
 
+    /// The lease goes back first: the nodes that are sent away find another leader at once.
     private func stop() {
-        note(.info, "stopped", "bye")
-        for subscriber in subscribers.values { subscriber.close() }
-        lane.schedule(after: .milliseconds(100)) { [self] in lane.stop() }
+        leadership.giveBack { [self] in
+            note(.info, "stopped", "bye")
+            for subscriber in subscribers.values { subscriber.close() }
+            lane.schedule(after: .milliseconds(100)) { [self] in lane.stop() }
+        }
     }
 
     // MARK: - Publishing
@@ -129,7 +138,7 @@ final class Coordinator: @unchecked Sendable {
             publishWhole()
             let gone = members.forgetGone(at: lane.now)
             for number in gone { note(.info, "node_forgotten", "node \(number)") }
-            if fleetBefore > 0, lane.now - startedAt > Membership.memory { fleetBefore = 0 }
+            if fleetBefore > 0, lane.now - termBeganAt > Membership.memory { fleetBefore = 0 }
             if !gone.isEmpty { publishSoon() }
             tick()
         }
@@ -138,16 +147,18 @@ final class Coordinator: @unchecked Sendable {
     /// Splits the capacity of providers that have one among the nodes, each second.
     private func split() {
         lane.schedule(after: .seconds(1)) { [self] in
+            defer { split() }
+            guard leads else { return }
             let isChanged = capacities.split(
-                configuration.published.providers, among: members, startedAt: startedAt, fleet: published.fleet,
+                configuration.published.providers, among: members, startedAt: termBeganAt, fleet: published.fleet,
                 at: lane.now)
             if isChanged { publishSoon() }
-            split()
         }
     }
 
     /// Sends the whole state to everybody: the same bytes, made once.
-    private func publishWhole() {
+    func publishWhole() {
+        guard leads else { return }
         let state = publication.snapshot()
         for subscriber in subscribers.values { subscriber.send(state) }
     }
@@ -155,28 +166,12 @@ final class Coordinator: @unchecked Sendable {
     /// The whole state as it travels.
     func snapshot() -> StateBytes { publication.snapshot() }
 
-    /// Compares the file with what was published before the last stop: what `apply` would refuse is not published at a start
-    /// either. The routes of then stay until the operator confirms.
-    private func resume() {
-        guard let bytes = try? FileAccess.read(publishedPath) else { return }
-        let (saved, problems) = ClusterSnapshot.read(String(decoding: bytes, as: UTF8.self), file: publishedPath)
-        fleetBefore = saved.fleet
-        capacities = Capacities(saved.shares)
-        guard problems.isEmpty else {
-            return note(.warning, "published_unreadable", problems.map(\.description).joined(separator: "; "))
-        }
-        guard let problem = configuration.published.follow(saved, confirming: nil) else { return }
-        configuration.published = configuration.published.keepingRoutes(of: saved)
-        holding = "the routes published before are kept: \(problem)"
-        note(.error, "routes_held", problem)
-    }
-
     /// All keys: those of Redis, and those of the file, which win.
     var allKeys: [String: KeyRecord] { keys.records.merging(configuration.published.keys) { _, file in file } }
 
     /// Publishes a change of keys: the first at once, those that follow closely together, at most ten times a second.
     private func publishSoon() {
-        guard publishTimer == nil else { return }
+        guard leads, publishTimer == nil else { return }
         let pause = Coordinator.pause - (lane.now - publishedAt)
         guard pause > .zero else { return publishChange() }
         publishTimer = lane.schedule(after: pause) { [self] in publishChange() }
@@ -187,8 +182,8 @@ final class Coordinator: @unchecked Sendable {
         if publishTimer == nil { then() } else { afterPublishing.append(then) }
     }
 
-    /// Publishes what differs from what was published before, at once.
-    private func publishChange() {
+    /// Publishes what differs from what was published before, at once; `quietly` when the whole state follows.
+    func publishChange(quietly: Bool = false) {
         publishTimer?.cancel()
         publishTimer = nil
         publishedAt = lane.now
@@ -197,6 +192,7 @@ final class Coordinator: @unchecked Sendable {
             afterPublishing = []
             for then in waiting { then() }
         }
+        guard leads else { return }
         var fresh = configuration.published
         fresh.keys = allKeys
         fresh.fleet = max(1, members.nodes.count, fleetBefore)
@@ -210,13 +206,12 @@ final class Coordinator: @unchecked Sendable {
             holding = text
         case .changed(let update, let changed, let removed):
             capacities.published(at: sequence)
-            for subscriber in subscribers.values { subscriber.send(update) }
+            if !quietly { for subscriber in subscribers.values { subscriber.send(update) } }
             // Shares move every second under load: that is no news.
             if isNews { note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed") }
             var saved = fresh
-            saved.keys = [:]
-            let text = Array(saved.text.utf8)
-            disk.async { [publishedPath] in try? FileAccess.writeAtomically(publishedPath, text) }
+            saved.keys = configuration.published.keys
+            handover.save(saved, epoch: epoch)
         }
     }
 
@@ -226,6 +221,7 @@ final class Coordinator: @unchecked Sendable {
     /// and by every node.
     func apply(confirming count: Int? = nil) -> [String] {
         var problems: [String] = []
+        if let notLeading { return ["\(notLeading); that one reads its file"] }
         do throws(ConfigurationSource.Problems) {
             var fresh = try source.read()
             if let problem = fresh.published.follow(published, confirming: count) {
@@ -244,21 +240,28 @@ final class Coordinator: @unchecked Sendable {
 
     // MARK: - Nodes
 
-    /// Takes a node in, and gives it the whole state; false when there is no room for one more.
-    func joined(_ message: Subscribe, _ subscriber: Subscriber, on channel: Channel<ServerConnection>) -> Bool {
+    /// Takes a node in, and gives it the whole state, now or when this coordinator begins to lead; says why not when it must go.
+    func joined(_ message: Subscribe, _ subscriber: Subscriber, on channel: Channel<ServerConnection>) -> StreamError? {
+        guard message.highestEpoch <= LeaseCall.latestEpoch else {
+            note(.error, "node_refused", "\(message.name) says to have seen epoch \(message.highestEpoch)")
+            return StreamError(code: .invalidRequest, text: "no epoch is as high as \(message.highestEpoch)")
+        }
+        if !leads, leadership.isLedElsewhere { return elsewhere }
         let welcome = members.join(message, on: ObjectIdentifier(channel), at: lane.now)
         guard welcome != .full else {
             note(.error, "node_refused", "\(Membership.limit) nodes are connected; \(message.name) found no room")
-            return false
+            return StreamError(code: .overloaded, text: "this coordinator has all the nodes it takes")
         }
         if welcome == .twins {
             note(.error, "node_twins", "two processes run as node \(message.node); the newer is at \(message.address)")
         }
-        // A node that has seen a higher epoch would refuse ours: a new term begins above it, and everybody hears of it at once.
-        if publication.rise(above: message.highestEpoch) { publishWhole() } else { subscriber.send(snapshot()) }
         note(.info, "node_joined", "\(message.name) at \(message.address)")
+        // A node that has seen a higher epoch would refuse ours: a new term begins above it, and everybody hears of it at once.
+        leadership.rise(above: message.highestEpoch)
+        guard leads else { return nil }
+        if epoch >= message.highestEpoch { subscriber.send(snapshot()) }
         if members.nodes.count > published.fleet { publishSoon() }
-        return true
+        return nil
     }
 
     func reported(_ report: Report, by node: UInt32, on channel: Channel<ServerConnection>) {
@@ -286,6 +289,7 @@ final class Coordinator: @unchecked Sendable {
     /// What is not as it should be, though nodes are served.
     var warnings: [String] {
         var warnings = redisIsReady ? [] : ["Redis cannot be reached: keys cannot be changed"]
+        if let notLeading { warnings.append(notLeading) }
         if let holding { warnings.append(holding) }
         for member in members.nodes.values.sorted(by: { $0.number < $1.number }) where member.isConnected {
             guard member.report?.holdsRoutes == true else { continue }

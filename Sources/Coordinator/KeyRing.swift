@@ -59,11 +59,14 @@ final class KeyRing {
     private var damaged: Set<String> = []
     private var isRestoring = false
 
-    /// Reads all keys from Redis. Records are never deleted, so one that is missing there was lost with Redis' memory: it stays valid
+    /// Reads all keys from Redis, and then calls back, also without success.
+    ///
+    /// Records are never deleted, so one that is missing there was lost with Redis' memory: it stays valid
     /// and is written back.
-    func refresh() {
+    func refresh(then: @escaping () -> Void = {}) {
         let before = changes
         directory.list { [self] result in
+            defer { then() }
             guard case .success(let entries) = result, changes == before else { return }
             var fresh: [String: KeyRecord] = [:]
             var unreadable: Set<String> = []

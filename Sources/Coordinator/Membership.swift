@@ -71,6 +71,9 @@ struct Membership {
         return true
     }
 
+    /// Forgets who is not connected: at the beginning of a term, when they may be with another coordinator for all we know.
+    mutating func forgetAbsent() { nodes = nodes.filter(\.value.isConnected) }
+
     /// Forgets who has been gone for longer than `memory`; returns their numbers.
     mutating func forgetGone(at now: Instant) -> [UInt32] {
         let gone = nodes.values.filter { !$0.isConnected && $0.seenAt + Membership.memory <= now }.map(\.number)

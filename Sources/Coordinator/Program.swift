@@ -7,7 +7,7 @@ import Policy
     static let version = "0.1.0"
 
     static let help = """
-        sluice-coordinator: publishes configuration and keys to the nodes of a Sluice cluster
+        sluice-coordinator: publishes configuration and keys to the nodes of a Sluice cluster; of two, one leads
 
         usage: sluice-coordinator [--config FILE] [--name NAME]
 

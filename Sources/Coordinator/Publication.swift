@@ -2,7 +2,7 @@
 import Policy
 import Wire
 
-/// The published state. Each change is one sequence further; a new term begins above every epoch that a node has seen.
+/// The published state. Each change is one sequence further; a term has the epoch that its lease was given with.
 struct Publication {
     /// The term.
     private(set) var epoch: UInt64
@@ -20,7 +20,7 @@ struct Publication {
     /// The most bytes that nodes take in one message of state.
     let sizeLimit: Int
 
-    init(epoch: UInt64, sizeLimit: Int = WireLimits.standard.stateMessageBytes) {
+    init(epoch: UInt64 = 0, sizeLimit: Int = WireLimits.standard.stateMessageBytes) {
         self.epoch = epoch
         self.sizeLimit = sizeLimit
     }
@@ -63,10 +63,10 @@ struct Publication {
         return .changed(StateBytes(update), changed: changed.count, removed: removed.count)
     }
 
-    /// Begins a new term above `seen`; false when this one is above it already.
-    mutating func rise(above seen: UInt64) -> Bool {
-        guard seen > epoch else { return false }
-        epoch = seen + 1
+    /// Begins the term `fresh`; false when this one is as high already.
+    mutating func rise(to fresh: UInt64) -> Bool {
+        guard fresh > epoch else { return false }
+        epoch = fresh
         sequence += 1
         whole = nil
         return true

@@ -35,12 +35,15 @@ final class Subscriber {
             channel.machine.accept(HelloOK(tableVersion: 0), at: now)
         case .subscribe(let stream, let message):
             self.stream = stream
-            node = message.node
-            if !coordinator.joined(message, self, on: channel) {
-                channel.machine.fail(
-                    stream: stream, StreamError(code: .overloaded, text: "this coordinator has all the nodes it takes"))
-                channel.machine.release(stream: stream)
+            // A certificate that names a number is good for that node alone.
+            let number = (channel.peer.uri ?? "").dropFirst(Subscriber.role.count + 1)
+            guard number.isEmpty || number == "\(message.node)" else {
+                coordinator.note(.warning, "node_refused", "the certificate of node \(number) asked as \(message.node)")
+                end(StreamError(code: .forbidden, text: "this certificate is of node \(number)"))
+                break
             }
+            node = message.node
+            if let refusal = coordinator.joined(message, self, on: channel) { end(refusal) }
         case .report(_, let report):
             guard let node else { break }
             coordinator.reported(report, by: node, on: channel)
@@ -66,6 +69,14 @@ final class Subscriber {
     }
 
     private static let backlogLimit = 4 << 20
+
+    /// Ends the subscription with a reason: the node asks elsewhere.
+    func end(_ error: StreamError) {
+        guard let stream, channel.isOpen, channel.machine.isOpen(stream: stream) else { return }
+        channel.machine.fail(stream: stream, error)
+        channel.machine.release(stream: stream)
+        channel.wake()
+    }
 
     func close() { channel.close() }
 }

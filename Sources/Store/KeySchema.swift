@@ -16,6 +16,8 @@ import Policy
 /// | `q:{org}:l` | stream | the ledger: one record an attempt | as `cluster.conf` says, see `LedgerRetention` |
 /// | `q:{org}:u:<hour>` | hash | sums of one hour since 1970 by team, feature, model, provider | the same |
 /// | `meta:{marker-<n>}` | string | a value that is made anew when it is missing: then all was lost | none |
+/// | `coord:{lead}:lease` | hash | which coordinator leads, until when, and its epoch | none: the epoch must never fall |
+/// | `coord:{lead}:kept` | hash | what is published, for the next leader | none |
 /// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: never deleted, and written back by a coordinator when lost |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
@@ -124,6 +126,12 @@ public enum KeySchema {
         }
         return nil
     }
+
+    /// The lease of the leading coordinator.
+    static let lease = Array("coord:{lead}:lease".utf8)
+
+    /// What coordinators keep for each other.
+    static let kept = Array("coord:{lead}:kept".utf8)
 
     /// The hash of API key records.
     static let apiKeys = Array("meta:{keys}:keys".utf8)

@@ -1,10 +1,9 @@
-// One call of the coordinator's admin interface.
+// One call of the admin interface of the coordinator that leads.
 import Core
-import HTTP
 import Net
 import Policy
 
-/// Reaches the coordinator named in cluster.conf.
+/// Reaches the coordinators named in cluster.conf.
 enum AdminCall {
     static let options: Set<String> = ["--config"]
     static let help = """
@@ -17,76 +16,43 @@ enum AdminCall {
         arguments.value("--config") ?? Host.environment("SLUICE_CONFIG") ?? "cluster.conf"
     }
 
-    /// Calls `method path` and hands the answer over; ends the program when there is none.
+    /// Calls `method path` at the coordinator that leads and hands its answer over; ends the program when there is none.
+    ///
+    /// One that does not lead says so with status 421, or with `leads: false`; then the next one of the file is asked.
     static func send(
         _ arguments: Arguments, _ method: String, _ path: String, body: JSONValue? = nil,
         then: @escaping @Sendable (Int, JSONValue) -> Void
     ) throws(UsageProblem) {
         let file = file(arguments)
         let configuration = try ConfigurationFile.read(file)
-        guard let own = configuration.coordinators.first, let endpoint = Endpoint.parse(own.admin) else {
+        var doors: [Door] = []
+        for own in configuration.coordinators {
+            guard let endpoint = Endpoint.parse(own.admin) else { continue }
+            guard let secret = ConfigurationFile.secret(own.adminSecret, beside: file) else {
+                throw UsageProblem(
+                    text: "the admin secret at \(own.adminSecret) cannot be read",
+                    hint: "\(file) names it; run this where the coordinator runs, or copy the secret there")
+            }
+            doors.append(Door(endpoint: endpoint, secret: secret))
+        }
+        guard !doors.isEmpty else {
             throw UsageProblem(
                 text: "\(file) names no coordinator with an admin address",
                 hint: "give its [coordinator] section: admin = HOST:PORT")
         }
-        guard let secret = ConfigurationFile.secret(own.adminSecret, beside: file) else {
-            throw UsageProblem(
-                text: "the admin secret at \(own.adminSecret) cannot be read",
-                hint: "\(file) names it; run this where the coordinator runs, or copy the secret there")
-        }
-        let text = body?.json ?? ""
-        Program.onLane { lane in
-            Connector.connect(
-                on: lane, to: endpoint, tls: nil, timeout: .seconds(5), machine: { _ in HTTPClientConnection() },
-                then: { (result: Result<Channel<HTTPClientConnection>, ConnectFailure>) in
-                    switch result {
-                    case .failure(let failure):
-                        Program.fail(
-                            ExitCode.unavailable, "the coordinator at \(endpoint): \(failure)", hint: hint(file))
-                    case .success(let channel):
-                        channel.machine.send(
-                            head: { output in
-                                output.append("\(method) \(path) HTTP/1.1\r\nHost: \(endpoint)\r\n")
-                                output.append("Authorization: Bearer ")
-                                secret.withBytes { output.append($0) }
-                                output.append("\r\nContent-Type: application/json\r\n")
-                            }, body: { $0.append(text) })
-                        channel.wake()
-                        AdminCall.read(channel, then)
-                    }
-                })
-            lane.schedule(after: .seconds(10)) {
-                Program.fail(
-                    ExitCode.unavailable, "the coordinator at \(endpoint) does not answer", hint: hint(file))
-            }
-        }
+        let text = "\(method) \(path) HTTP/1.1\r\n"
+        let search = LeaderSearch(doors: doors, request: text, body: body?.json ?? "", hint: hint(file), then: then)
+        Program.onLane { lane in search.next(on: lane) }
+    }
+
+    /// A coordinator's admin interface and the secret that opens it.
+    struct Door: Sendable {
+        let endpoint: Endpoint
+        let secret: Secret
     }
 
     private static func hint(_ file: String) -> String {
         "is it running? its address is the one in \(file); name another file with --config"
-    }
-
-    private static func read(
-        _ channel: Channel<HTTPClientConnection>, _ then: @escaping @Sendable (Int, JSONValue) -> Void
-    ) {
-        var status = 0
-        var body: [UInt8] = []
-        channel.onEvent = { channel, event in
-            switch event {
-            case .head(let head): status = head.status
-            case .body(let slice): body += channel.transport.input.array(of: slice)
-            case .end:
-                let value = (try? JSONValue.parse(body)) ?? .null
-                if status == 401 {
-                    Program.fail(
-                        ExitCode.notAllowed, value["error"]?.text ?? "the admin secret was refused",
-                        hint: "the coordinator began with another admin secret than the one read here")
-                }
-                then(status, value)
-            case .failed(let failure): Program.fail(ExitCode.unavailable, "the coordinator's answer: \(failure)")
-            }
-        }
-        channel.onClose = { _, reason in Program.fail(ExitCode.unavailable, "the coordinator: \(reason)") }
     }
 
     /// Ends the program with what the coordinator complained about.

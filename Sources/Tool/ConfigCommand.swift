@@ -11,7 +11,8 @@ enum ConfigCommand {
 
         Prints one setting, for scripts. NAME is one of:
           nodes.listen nodes.base-port nodes.admin-base-port nodes.drain-notice-seconds nodes.drain-limit-seconds
-          balancer.listen redis.address coordinator.name coordinator.listen coordinator.admin cluster.state-directory
+          balancer.listen redis.address cluster.state-directory coordinator.names coordinator.NAME.listen
+          coordinator.NAME.admin
 
         \(AdminCall.help)
         """
@@ -22,16 +23,19 @@ enum ConfigCommand {
             throw UsageProblem(text: "expected: sluice config get NAME")
         }
         let configuration = try ConfigurationFile.read(AdminCall.file(arguments))
-        let coordinator = configuration.coordinators.first
-        let settings: [String: String] = [
+        var settings: [String: String] = [
             "nodes.listen": configuration.nodes.listen, "nodes.base-port": "\(configuration.nodes.basePort)",
             "nodes.admin-base-port": "\(configuration.nodes.adminBasePort)",
             "nodes.drain-notice-seconds": "\(configuration.nodes.drainNotice.milliseconds / 1_000)",
             "nodes.drain-limit-seconds": "\(configuration.nodes.drainLimit.milliseconds / 1_000)",
             "balancer.listen": configuration.balancer ?? "", "redis.address": configuration.redis.address,
-            "coordinator.name": coordinator?.name ?? "", "coordinator.listen": coordinator?.listen ?? "",
-            "coordinator.admin": coordinator?.admin ?? "", "cluster.state-directory": configuration.stateDirectory,
+            "coordinator.names": configuration.coordinators.map(\.name).joined(separator: " "),
+            "cluster.state-directory": configuration.stateDirectory,
         ]
+        for coordinator in configuration.coordinators {
+            settings["coordinator.\(coordinator.name).listen"] = coordinator.listen
+            settings["coordinator.\(coordinator.name).admin"] = coordinator.admin
+        }
         guard let value = settings[arguments.words[1]] else {
             throw UsageProblem(text: "no setting '\(arguments.words[1])'")
         }

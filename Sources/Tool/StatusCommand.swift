@@ -24,7 +24,8 @@ enum StatusCommand {
     private static func text(_ value: JSONValue) -> String {
         let redis = value["redis"]?.bool == true ? "reachable" : "NOT REACHABLE"
         var text = """
-            cluster \(value["cluster"]?.text ?? ""), coordinator \(value["coordinator"]?.text ?? ""), Redis \(redis)
+            cluster \(value["cluster"]?.text ?? ""), coordinator \(value["coordinator"]?.text ?? "") \
+            \(value["leads"]?.bool == true ? "leads" : "stands by"), Redis \(redis)
             configuration \(value["epoch"]?.integer ?? 0).\(value["sequence"]?.integer ?? 0), \
             \(value["keys"]?.integer ?? 0) keys, routes: \
             \((value["routes"]?.elements ?? []).compactMap(\.text).joined(separator: ", "))

@@ -38,11 +38,10 @@ final class ListeningNode: @unchecked Sendable {
             trust: .file(coordinator.path("state/pki/ca.pem")),
             certificate: coordinator.path("state/pki/\(certificate).pem"),
             key: coordinator.path("state/pki/\(certificate).key"), protocols: ["sluice/1"])
-        guard let endpoint = Endpoint.parse("127.0.0.1:\(coordinator.listen)") else {
-            throw CoordinatorFailure(description: "no endpoint")
-        }
+        let ports = [coordinator.listen] + [coordinator.second?.listen].compactMap(\.self)
+        let endpoints = ports.map { Endpoint.host("127.0.0.1", port: $0) }
         let link = CoordinatorLink(
-            lane: lane, endpoints: [endpoint], tls: tls, serverName: nil,
+            lane: lane, endpoints: endpoints, tls: tls, serverName: nil,
             subscribe: {
                 Subscribe(
                     node: number, incarnation: UInt64(number), highestEpoch: highestEpoch, name: "node-\(number)",

@@ -38,14 +38,14 @@ struct PublicationTests {
         #expect(publication.sequence == 2)
     }
 
-    @Test func `a new term begins above what a node has seen, once`() {
+    @Test func `a new term is higher than the one before, and begins once`() {
         var publication = Publication(epoch: 5)
         _ = publication.offer(cluster(1...1))
-        #expect(publication.rise(above: 4) == false)
-        #expect(publication.rise(above: 5) == false)
-        #expect(publication.rise(above: 9) == true)
+        #expect(publication.rise(to: 4) == false)
+        #expect(publication.rise(to: 5) == false)
+        #expect(publication.rise(to: 10) == true)
         #expect((publication.epoch, publication.sequence) == (10, 2))
-        #expect(publication.rise(above: 9) == false)
+        #expect(publication.rise(to: 10) == false)
     }
 
     @Test func `a state larger than nodes take is not published`() {

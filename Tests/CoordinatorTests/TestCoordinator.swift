@@ -1,4 +1,4 @@
-// A real coordinator process with a real Redis, in a folder of its own, and the calls that operators make.
+// A real coordinator process, or two of them, with a real Redis, in a folder of its own, and the calls that operators make.
 import Core
 import Foundation
 
@@ -16,15 +16,18 @@ private enum Children {
     }
 }
 
-/// One coordinator and its Redis; everything ends with `stop`.
+/// One coordinator, or the pair `a` and `b`, and its Redis; everything ends with `stop`.
 final class TestCoordinator: @unchecked Sendable {
     let folder: URL
     let listen: UInt16
     let admin: UInt16
+    /// Where `b` listens; nil when `a` is alone.
+    let second: (listen: UInt16, admin: UInt16)?
     static let secret = "admin-secret-5e1b"
     private var processes: [String: Process] = [:]
 
-    init() throws {
+    init(pair: Bool = false) throws {
+        second = pair ? (TestCoordinator.freePort(), TestCoordinator.freePort()) : nil
         folder = URL(fileURLWithPath: NSTemporaryDirectory()).appending(path: "sluice-\(UUID().uuidString.prefix(8))")
         listen = TestCoordinator.freePort()
         admin = TestCoordinator.freePort()
@@ -41,6 +44,9 @@ final class TestCoordinator: @unchecked Sendable {
         try write("cluster.conf", configuration(routes: 4))
         try startRedis()
         try start()
+        guard pair else { return }
+        try wait("a leader", seconds: 20) { self.leader() == "a" }
+        try start("b")
     }
 
     deinit { stop() }
@@ -62,6 +68,7 @@ final class TestCoordinator: @unchecked Sendable {
             admin-secret = file:state/admin.secret
             certificate = state/pki/coordinator.pem
             key = state/pki/coordinator.key
+            \(secondSection)
             [nodes edge]
             [provider sim]
             kind = openai
@@ -75,9 +82,34 @@ final class TestCoordinator: @unchecked Sendable {
             """
     }
 
+    private var secondSection: String {
+        guard let second else { return "" }
+        return """
+            [coordinator b]
+            listen = 127.0.0.1:\(second.listen)
+            admin = 127.0.0.1:\(second.admin)
+            admin-secret = file:state/admin.secret
+            certificate = state/pki/coordinator.pem
+            key = state/pki/coordinator.key
+            """
+    }
+
+    /// The process of a coordinator, and its log's name.
+    static func name(_ coordinator: String) -> String { coordinator == "a" ? "coordinator" : "coordinator-b" }
+
+    /// Who says to lead; nil while nobody or more than one does.
+    func leader() -> String? {
+        let leading = (second == nil ? ["a"] : ["a", "b"]).filter {
+            http("GET", "/readyz", secret: nil, of: $0).json["leads"]?.bool == true
+        }
+        return leading.count == 1 ? leading[0] : nil
+    }
+
     func write(_ name: String, _ text: String) throws { try Data(text.utf8).write(to: folder.appending(path: name)) }
     func path(_ name: String) -> String { folder.appending(path: name).path }
-    func log() -> String { (try? String(contentsOfFile: path("coordinator.log"), encoding: .utf8)) ?? "" }
+    func log(_ coordinator: String = "a") -> String {
+        (try? String(contentsOfFile: path("\(TestCoordinator.name(coordinator)).log"), encoding: .utf8)) ?? ""
+    }
 
     // MARK: - Processes
 
@@ -86,10 +118,11 @@ final class TestCoordinator: @unchecked Sendable {
             ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
     }
 
-    func start() throws {
+    func start(_ name: String = "a", configuration file: String = "cluster.conf") throws {
         let program = TestCoordinator.products.appending(path: "sluice-coordinator").path
-        try launch("coordinator", program, ["--config", path("cluster.conf")])
-        try wait("the coordinator") { self.http("GET", "/livez", secret: nil).status == 200 }
+        try launch(TestCoordinator.name(name), program, ["--config", path(file), "--name", name])
+        try wait("the coordinator") { self.http("GET", "/livez", secret: nil, of: name).status == 200 }
+        if second == nil { try wait("its lead") { self.leader() == name } }
     }
 
     func startRedis() throws {
@@ -169,8 +202,10 @@ final class TestCoordinator: @unchecked Sendable {
     }
 
     func http(
-        _ method: String, _ path: String, body: String? = nil, secret: String? = TestCoordinator.secret
+        _ method: String, _ path: String, body: String? = nil, secret: String? = TestCoordinator.secret,
+        of coordinator: String = "a"
     ) -> Answer {
+        let admin = coordinator == "a" ? admin : second?.admin ?? 1
         var arguments = ["-s", "-X", method, "--max-time", "5", "-w", "\n%{http_code}", "-H", "Expect:"]
         if let secret { arguments += ["-H", "Authorization: Bearer \(secret)"] }
         if let body {
@@ -182,7 +217,9 @@ final class TestCoordinator: @unchecked Sendable {
         return Answer(status: Int(lines.last ?? "") ?? 0, text: lines.dropLast().joined(separator: "\n"))
     }
 
-    func apply(_ body: String? = nil) -> Answer { http("POST", "/v1/apply", body: body) }
+    func apply(_ body: String? = nil, of coordinator: String = "a") -> Answer {
+        http("POST", "/v1/apply", body: body, of: coordinator)
+    }
 
     private static func freePort() -> UInt16 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -49,7 +49,7 @@ import Testing
             source Scripts/lib/cluster.sh
             private "$WORK"
             trap 'kill $other; strike_cluster' EXIT
-            port=$(setting coordinator.admin | cut -d: -f2)
+            port=$(setting coordinator.a.admin | cut -d: -f2)
             redis-server --port "$port" --save '' --dir "$WORK" >/dev/null &
             other=$!
             await "the other" 5 /dev/null redis-cli -p "$port" ping

@@ -117,6 +117,19 @@ final class SnapshotKeeperTests {
         #expect(keeper.current?.epoch == 6 && keeper.refusal == nil)
     }
 
+    @Test func `a term is remembered over a restart, also when nothing else changed with it`() {
+        take(5, 1, cluster(routes: 4))
+        take(9, 1, cluster(routes: 4))
+        func isSaved() -> Bool { (try? SnapshotStore(path: path).load())??.epoch == 9 }
+        for _ in 0..<2_000 where !isSaved() { Thread.sleep(forTimeInterval: 0.01) }
+        keeper = makeKeeper()
+        keeper.loadSaved()
+        #expect(keeper.highestEpoch == 9)
+        take(8, 7, cluster(routes: 3))
+        #expect(keeper.current?.cluster.routes.count == 4 && keeper.current?.epoch == 9)
+        #expect(keeper.refusal?.contains("epoch 8 is of the past") == true)
+    }
+
     @Test func `a state that cannot be read is refused whole, the next good one is taken`() {
         take(5, 1, cluster(routes: 4))
         var broken = records(cluster(routes: 4))

@@ -130,6 +130,13 @@ final class BlockingRedis {
         return hours
     }
 
+    func lead(_ call: LeaseCall) throws -> LeaseReply {
+        let name = try name(.lead)
+        let reply = try exchange { CoordinationStore.write(call, name, into: &$0) }
+        if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
+        return try CoordinationStore.read(reply)
+    }
+
     /// One field of `INFO`.
     func info(_ section: String, _ field: String) throws -> String? {
         let text = try command("INFO", section).text ?? ""

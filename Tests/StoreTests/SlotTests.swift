@@ -84,9 +84,12 @@ import Testing
             of: reserve, number: 1, requests: 1, covers: reserve.estimate, isLast: true, uses: [use])
         store.settle(part) { _ in }
         KeyDirectory(Redis(connection)).replace(id: "a", expected: [1], record: [2]) { _ in }
+        let lease = LeaseCall(name: "a", incarnation: 1, place: "p", length: 1, seen: 0, wish: .hold)
+        CoordinationStore(Redis(connection)).lead(lease) { _ in }
+        CoordinationStore(Redis(connection)).keep([("x", [1])], epoch: 1) { _ in }
         let calls = recorder.calls(of: connection)
-        #expect(calls.map(\.script) == [.reserve, .reserve, .peek, .settle, .settle, .replace])
-        #expect(calls.map(\.keys.count) == [13, 13, 13, 15, 15, 1])
+        #expect(calls.map(\.script) == [.reserve, .reserve, .peek, .settle, .settle, .replace, .lead, .keep])
+        #expect(calls.map(\.keys.count) == [13, 13, 13, 15, 15, 1, 1, 2])
         for call in calls {
             #expect(Set(call.keys.map { RedisSlot(key: $0) }) == [call.slot], "\(call.script)")
         }

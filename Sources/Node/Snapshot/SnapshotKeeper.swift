@@ -87,7 +87,8 @@ final class SnapshotKeeper: @unchecked Sendable {
                 complain("the key '\(id)' cannot be read and has no rights: \(reason)")
             }
         }
-        let isChanged = current?.cluster != used
+        // A term is remembered as well: after a restart, too, an earlier one is refused.
+        let isChanged = current?.cluster != used || current?.epoch != epoch
         let active = ActiveSnapshot(used, epoch: epoch, sequence: sequence, previous: current)
         current = active
         publish(active)

@@ -10,6 +10,10 @@ public enum RedisScript: Int, CaseIterable, Sendable {
     case replace
     /// Tells how all limits of a request stand, and writes nothing.
     case peek
+    /// Asks for the lease of the leading coordinator.
+    case lead
+    /// Writes what coordinators keep, if the term is the caller's.
+    case keep
 
     /// Its text: the `#!lua` line, what the quota scripts share, its own body.
     public var source: [UInt8] { Self.sources[rawValue] }
@@ -20,6 +24,8 @@ public enum RedisScript: Int, CaseIterable, Sendable {
         case .settle: assemble(PackageResources.settle_lua)
         case .replace: PackageResources.replace_lua
         case .peek: assemble(PackageResources.peek_lua)
+        case .lead: PackageResources.lead_lua
+        case .keep: PackageResources.keep_lua
         }
     }
 
