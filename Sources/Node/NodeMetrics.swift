@@ -37,6 +37,9 @@ struct NodeMetrics: Sendable {
         "sluice_budget_warnings_total", help: "Thresholds that budgets reached, once a lane and window.",
         labels: ["org", "scope", "percent"], blank: Counter())
     var mirror = MirrorMetrics()
+    var hedges = MetricFamily<Counter>(
+        "sluice_hedges_total", help: "Second attempts beside a slow first one: begun, and those that were quicker.",
+        labels: ["route", "count"], blank: Counter())
     var authenticationFailures = Counter()
     var connectionErrors = MetricFamily<Counter>(
         "sluice_connection_errors_total", help: "Connections that ended with an error.", labels: ["code"],
@@ -101,6 +104,11 @@ struct NodeMetrics: Sendable {
         queueWait[place].record(time)
     }
 
+    mutating func hedged(_ route: String, _ count: String) {
+        let place = hedges.series(route, count)
+        hedges[place].add()
+    }
+
     mutating func connectionFailed(_ error: ConnectionError) {
         let place = connectionErrors.series(error.code.name)
         connectionErrors[place].add()
@@ -124,6 +132,7 @@ struct NodeMetrics: Sendable {
         extensionsDenied.merge(other.extensionsDenied)
         budgetWarnings.merge(other.budgetWarnings)
         mirror.merge(other.mirror)
+        hedges.merge(other.hedges)
         authenticationFailures.merge(other.authenticationFailures)
         connectionErrors.merge(other.connectionErrors)
     }
@@ -243,6 +252,7 @@ struct LaneReading: Sendable {
             metrics.extensionsDenied)
         page.add(metrics.budgetWarnings)
         metrics.mirror.write(onto: &page)
+        page.add(metrics.hedges)
         page.add(
             "sluice_authentication_failures_total", help: "Connections refused for their key.",
             metrics.authenticationFailures)

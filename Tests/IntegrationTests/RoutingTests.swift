@@ -21,6 +21,12 @@ import Wire
         [route mirrored]
         mirror = other/gpt-6-sol 100%
         target = sim/gpt-6-luna
+        [team acme/tight]
+        limit = 150 input tokens / minute fixed-window
+        [route hedged]
+        hedge = interactive
+        target = other/gpt-6-luna
+        target = sim/gpt-6-luna group 2
         [provider paid]
         kind = openai
         base-url = http://127.0.0.1:\(base)/v1
@@ -162,6 +168,66 @@ import Wire
                     "paid 1 CANCELLED", "short 3 CANCELLED", "brief 3 CANCELLED",
                 ])
             #expect(records.first?.output == 60, "the provider's own figures")
+        }
+    }
+
+    @Test func `a first token that is late is asked for elsewhere, too; the slower attempt is cancelled and settled`()
+        async throws
+    {
+        try await withSecondProvider(RoutingTests.sections) { cluster, set in
+            let caller = try Caller(cluster, node: 1)
+            func ask(_ prompt: String, _ edit: @escaping @Sendable (inout RequestHead) -> Void = { _ in }) async
+                -> Caller.Outcome
+            {
+                await caller.ask(prompt) {
+                    ($0.model, $0.feature) = ("hedged", "hedged")
+                    edit(&$0)
+                }
+            }
+            // What is usual has to be known first; and each ten requests allow one more attempt.
+            for _ in 0..<60 { #expect(await ask("hi").end != nil) }
+            func records() async throws -> [RawRecord] { try await cluster.ledger().filter { $0.feature == "hedged" } }
+            try await cluster.wait("the first settlements") { try await records().count == 60 }
+            try await set("first-token=4s")
+            for _ in 0..<3 {
+                let outcome = await ask("hi\nsim: tokens=9")
+                let end = try #require(outcome.end, "\(outcome.result)")
+                #expect(end.attempts == 2 && end.outputTokens == 9 && outcome.time < .seconds(4), "\(outcome)")
+            }
+            // Neither what can wait nor what comes whole is asked for twice.
+            #expect(await ask("hi") { $0.priority = .background }.end?.attempts == 1)
+            #expect(await ask("hi") { $0.flags.remove(.stream) }.end?.attempts == 1)
+            // These tokens fit the limit once, not twice.
+            let tight = try Caller(cluster, key: try await cluster.createKey(team: "tight"), node: 1)
+            let once = await tight.ask(String(repeating: "word ", count: 30)) { $0.model = "hedged" }
+            #expect(once.end?.attempts == 1, "\(once.result)")
+            try await cluster.wait("the settlements") { try await records().count == 68 }
+            let hedged = try await records().dropFirst(60)
+            let lost = hedged.filter { $0.outcome == "CANCELLED" }
+            #expect(
+                lost.count == 3 && lost.allSatisfy { $0.provider == "other" && $0.provenance == 4 && $0.output == 0 })
+            #expect(hedged.count { $0.provider == "sim" } == 3, "\(hedged)")
+            #expect(try await cluster.tool(["ledger", "verify"]).status == 0)
+            #expect(await cluster.simulator()["cancelled"]?.integer == 0)
+        }
+    }
+
+    @Test func `while the other attempt runs a failure of one of them is seen by nobody`() async throws {
+        try await withSecondProvider(RoutingTests.sections) { cluster, set in
+            let caller = try Caller(cluster, node: 1)
+            for _ in 0..<60 { #expect(await caller.ask("hi") { $0.model = "hedged" }.end != nil) }
+            // The first attempt fails while the second, slower one is under way.
+            try await set("first-token=600ms error=500")
+            let slow = await caller.ask("hi\nsim: first-token=1500ms") { $0.model = "hedged" }
+            #expect(slow.end != nil, "\(slow.result)")
+            // The second fails; the first answers in its time.
+            try await set("first-token=600ms error=none")
+            _ = try await cluster.run([
+                "/usr/bin/curl", "-sf", "-d", "error=500", "http://127.0.0.1:\(cluster.at("sim"))/sim/faults",
+            ])
+            let first = await caller.ask("hi") { $0.model = "hedged" }
+            #expect(first.end?.attempts == 2, "\(first.result)")
+            try await cluster.wait("the holds to be given back") { try await cluster.held("q:{acme}").requests == 0 }
         }
     }
 }

@@ -171,6 +171,25 @@ import Testing
         #expect(abs(health[0].inFlight - health[1].inFlight) >= 240, "and it is preferred")
     }
 
+    @Test func `late is what 19 of 20 first tokens are not, also when they change`() {
+        var chance = Chance(seed: 8)
+        var slow = SlowFirstToken()
+        for _ in 0..<19 { slow.observe(.milliseconds(100)) }
+        #expect(slow.time == nil, "too little is known")
+        for scale in [100.0, 900, 60] {
+            var late = 0
+            for number in 0..<20_000 {
+                // Between one and nine times as long, the long ones rare.
+                let time = Duration.nanoseconds(Int64(scale * 1e6 / (1 - 0.9 * chance.unit())))
+                if number >= 10_000, let known = slow.time, time > known { late += 1 }
+                slow.observe(time)
+            }
+            #expect((300...800).contains(late), "\(scale) ms: \(late) of 10,000")
+        }
+        for _ in 0..<3_000 { slow.observe(.microseconds(1)) }
+        #expect(slow.time == SlowFirstToken.shortest)
+    }
+
     @Test func `conditions of one kind are alternatives, of several kinds all must hold`() {
         let target = RouteTarget(
             provider: "p", model: "m", weight: 1,
@@ -188,6 +207,7 @@ import Testing
         var route = RouteTests.route([(90, 1), (10, 2)])
         route.attempts = 5
         route.affinity = 1_024
+        route.isHedged = true
         route.mirror = RouteMirror(target: RouteTarget(provider: "p1", model: "a/b", weight: 0), share: 205)
         var provider = ProviderRecord(name: "p1")
         provider.baseURL = "https://p1.example/v1"

@@ -34,6 +34,11 @@ final class Exchange: @unchecked Sendable {
     private(set) var prefix: UInt64?
     /// Attempts that began.
     private(set) var attemptCount = 0
+    /// The number of the attempt whose answer is taken.
+    private(set) var leading = 0
+    /// The attempt beside it, where the route hedges.
+    private var other: OtherAttempt?
+    private var hedgeTimer: LaneTimer?
     /// True while it waits before another attempt.
     private(set) var isPausing = false
     /// What its target charges, as of its admission: a new price list changes nothing for a running request.
@@ -105,6 +110,7 @@ final class Exchange: @unchecked Sendable {
         // An answer that is only read on for its usage ends with the next reason.
         guard stopReason == nil else { return endDrain() }
         stopReason = reason
+        other?.call?.cancel()
         if !drain(reason) { call?.cancel() }
         latch.open()
     }
@@ -131,7 +137,7 @@ final class Exchange: @unchecked Sendable {
     }
 
     /// A piece came that nobody wants any more.
-    private func drained() {
+    func drained() {
         guard let rest = drainRest else { return }
         if rest > 1 { drainRest = rest - 1 } else { endDrain() }
     }
@@ -223,15 +229,16 @@ final class Exchange: @unchecked Sendable {
 
     /// Sends the request in `json` to the target; deltas go to the session, and at the end `outcome` is there.
     func startCall(_ target: UpstreamTarget, _ json: inout ByteBuffer) {
+        attemptCount += 1
+        leading = attemptCount
+        let number = leading
         let call = UpstreamCall(target, isStream: head.flags.contains(.stream), times: times, sink: self) { [self] in
-            ended($0)
-            self.call = nil
-            latch.open()
+            attemptEnded(number, $0)
         }
         self.call = call
         sentAt = gateway.lane.now
         outcome = nil
-        attemptCount += 1
+        if route?.isHedged == true { armHedge() }
         // What was paid for can be continued, also while its first word is waited for.
         if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
         self.target?.begin()
@@ -246,6 +253,77 @@ final class Exchange: @unchecked Sendable {
         let asked = head.timeToFirstTokenMilliseconds
         if asked != 0 { times.firstEvent = min(times.firstEvent, .milliseconds(Int64(asked))) }
         return times
+    }
+
+    // MARK: - Two attempts at once
+
+    /// An interactive stream is asked for elsewhere, too, when its first token is later than those of the target usually are.
+    private func armHedge() {
+        guard attemptCount == 1, priorityClass == .interactive, head.flags.contains(.stream),
+            let delay = target?.slowFirstToken.time
+        else { return }
+        hedgeTimer = gateway.lane.schedule(after: delay) { [unowned self] in Pipeline.hedge(self) }
+    }
+
+    /// True while a second attempt beside the first makes sense.
+    var mayHedge: Bool {
+        call != nil && outcome == nil && firstDeltaAt == nil && stopReason == nil && attemptCount == 1
+            && (route?.attempts ?? 0) > 1 && body.count > 0 && !gateway.isDrained
+    }
+
+    /// A second attempt is sent.
+    func beginOther(_ attempt: OtherAttempt) {
+        attemptCount += 1
+        asked |= 1 << UInt32(attempt.place)
+        other = attempt
+    }
+
+    /// True when the attempt of this number is the one whose answer is taken; the first piece of an answer decides.
+    func leads(_ number: Int) -> Bool {
+        if number == leading { return true }
+        guard let other, other.number == number, firstDeltaAt == nil, stopReason == nil else { return false }
+        gateway.metrics.hedged(alias, "won")
+        change(places: other)
+        other.call?.cancel()
+        return true
+    }
+
+    /// The other attempt leads from now on.
+    private func change(places other: OtherAttempt) {
+        swap(&leading, &other.number)
+        swap(&targetPlace, &other.place)
+        swap(&price, &other.price)
+        swap(&admission, &other.admission)
+        swap(&sentAt, &other.sentAt)
+        swap(&call, &other.call)
+    }
+
+    /// The first piece is there: nothing is asked again, and nobody else.
+    func answerBegins() {
+        firstDeltaAt = gateway.lane.now
+        hedgeTimer?.cancel()
+        other?.call?.cancel()
+        releaseBody()
+    }
+
+    /// What the attempt that did not lead may cost.
+    func keepOther(_ entry: LedgerEntry) { earlier.append(entry) }
+
+    /// An attempt has ended. Where the leading one failed before its answer began, the other may still succeed.
+    func attemptEnded(_ number: Int, _ outcome: UpstreamOutcome) {
+        if let other {
+            if number == leading, outcome.failure != nil, !outcome.hasContent, stopReason == nil {
+                change(places: other)
+            }
+            if number == other.number {
+                self.other = nil
+                return Pipeline.otherEnded(other, self, outcome)
+            }
+        }
+        ended(outcome)
+        call = nil
+        other?.call?.cancel()
+        latch.open()
     }
 
     private func ended(_ outcome: UpstreamOutcome) {
@@ -383,49 +461,7 @@ final class Exchange: @unchecked Sendable {
     func finish() {
         deadlineTimer?.cancel()
         deadlineTimer = nil
+        hedgeTimer?.cancel()
         call = nil
-    }
-}
-
-extension Exchange: AnswerSink {
-    func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
-        guard begin() else { return drained() }
-        let goesOn: Bool
-        if let resumption {
-            goesOn = resumption.take(choice: choice, kind: kind, bytes)
-        } else {
-            goesOn = session.channel.machine.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes)
-            session.channel.wake()
-        }
-        if !goesOn { pause() }
-        if let step = watch?.pass(bytes.byteCount), step != .goOn { Pipeline.extend(self, step) }
-    }
-
-    func answerEvent(_ event: StreamEvent) {
-        guard begin() else { return }
-        let goesOn: Bool
-        if let resumption {
-            goesOn = resumption.take(event)
-        } else {
-            goesOn = session.channel.machine.sendEvent(stream: stream, event)
-            session.channel.wake()
-        }
-        if !goesOn { pause() }
-    }
-
-    /// Notes the first sign of the answer. False when nobody listens any more.
-    private func begin() -> Bool {
-        guard stopReason == nil, resumption != nil || session.channel.machine.isOpen(stream: stream) else {
-            return false
-        }
-        if firstDeltaAt == nil {
-            firstDeltaAt = gateway.lane.now
-            releaseBody()
-            // The answer may be between two connections.
-            if head.flags.contains(.stream), session.channel.machine.isOpen(stream: stream) {
-                session.sendAccepted(self)
-            }
-        }
-        return true
     }
 }

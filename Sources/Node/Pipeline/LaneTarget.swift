@@ -9,6 +9,8 @@ final class LaneTarget {
     let provider: String
     let model: String
     var health = TargetHealth()
+    /// When a first token is late.
+    private(set) var slowFirstToken = SlowFirstToken()
     /// Attempts that began, and those that failed.
     private(set) var attempts: Int64 = 0
     private(set) var failures: Int64 = 0
@@ -65,7 +67,10 @@ final class LaneTarget {
 
     /// An attempt that began has ended.
     func end(_ outcome: UpstreamOutcome, firstToken: Duration?, at now: Instant, _ chance: inout Chance) {
-        if let firstToken { health.observe(firstToken: firstToken) }
+        if let firstToken {
+            health.observe(firstToken: firstToken)
+            slowFirstToken.observe(firstToken)
+        }
         guard let failure = outcome.failure else {
             if outcome.end.usage == nil { unaccounted += 1 }
             return health.end(.well, at: now, &chance)
@@ -73,6 +78,9 @@ final class LaneTarget {
         if failure.kind != .cancelled { failures += 1 }
         health.end(LaneTarget.verdict(failure), at: now, &chance)
     }
+
+    /// An attempt was given up after this time, because another was quicker.
+    func wasTooSlow(_ time: Duration) { slowFirstToken.observe(time) }
 
     private static func verdict(_ failure: ProviderFailure) -> TargetHealth.Verdict {
         switch failure.kind {

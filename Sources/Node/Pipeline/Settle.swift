@@ -33,8 +33,13 @@ struct Bill {
 extension Pipeline {
     /// The provider's figures where it gave them; else what was counted on the way, or what was reserved.
     static func bill(_ exchange: Exchange) -> Bill {
+        exchange.outcome.map { bill(of: $0, exchange, price: exchange.price) } ?? Bill()
+    }
+
+    /// The same for one of its attempts.
+    static func bill(of outcome: UpstreamOutcome, _ exchange: Exchange, price: ModelPrice?) -> Bill {
         var bill = Bill()
-        guard let outcome = exchange.outcome, outcome.wasSent else { return bill }
+        guard outcome.wasSent else { return bill }
         let reserved = exchange.estimate
         bill.usage.inputTokens = reserved?.inputTokens ?? 0
         if let usage = outcome.end.usage {
@@ -51,7 +56,7 @@ extension Pipeline {
         } else {
             return Bill()
         }
-        bill.cost = exchange.price?.cost(of: bill.tokens) ?? .zero
+        bill.cost = price?.cost(of: bill.tokens) ?? .zero
         return bill
     }
 
@@ -109,7 +114,7 @@ extension Pipeline {
         let first = exchange.firstDeltaAt.map { UInt32(clamping: ($0 - arrival).milliseconds) } ?? 0
         let failure = exchange.outcome?.failure
         return LedgerEntry(
-            attempt: UInt8(clamping: exchange.attemptCount), provider: target.provider, model: target.model,
+            attempt: UInt8(clamping: exchange.leading), provider: target.provider, model: target.model,
             tokens: bill.tokens, microUSD: bill.cost.amount, priceVersion: exchange.snapshot.priceVersion,
             provenance: provenance, firstTokenMilliseconds: first,
             durationMilliseconds: UInt32(clamping: (exchange.gateway.lane.now - arrival).milliseconds),

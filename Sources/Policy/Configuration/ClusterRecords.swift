@@ -115,6 +115,8 @@ public struct RouteRecord: Sendable, Equatable {
     public var idleTimeout: Duration?
     /// Bytes of the prompt's beginning by which requests prefer the target that has seen it; nil for no preference.
     public var affinity: Int?
+    /// True when interactive streams whose first token is late are asked for a second time, elsewhere.
+    public var isHedged = false
     /// Where copies of some requests go, for comparison alone; nil for none.
     public var mirror: RouteMirror?
 

@@ -175,6 +175,7 @@ extension RouteRecord {
         }
         if let idleTimeout { lines.append("idle-timeout = \(ConfigurationValue.words(idleTimeout))") }
         if let affinity { lines.append("affinity = \(affinity)") }
+        if isHedged { lines.append("hedge = interactive") }
         if let mirror { lines.append("mirror = \(mirror.text)") }
         for target in targets {
             let group = target.group == 1 ? "" : " group \(target.group)"

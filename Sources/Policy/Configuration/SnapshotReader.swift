@@ -115,6 +115,7 @@ struct SnapshotReader {
         record.firstEventTimeout = reader.time("first-event-timeout", in: times)
         record.idleTimeout = reader.time("idle-timeout", in: times)
         record.affinity = reader.number("affinity", in: PromptPrefix.lengths)
+        record.isHedged = reader.choice("hedge", of: ["off", "interactive"]) == "interactive"
         mirror(&reader, &record)
         for (target, position) in reader.list("target", SnapshotReader.target) {
             if record.targets.contains(where: { $0.provider == target.provider && $0.model == target.model }) {

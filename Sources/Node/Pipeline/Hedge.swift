@@ -1,0 +1,113 @@
+// A second attempt beside one whose first token is late: whichever begins its answer first is kept, the other is cancelled and settled.
+import Core
+import Net
+import Policy
+import Providers
+import Store
+import Wire
+
+/// The attempt that does not lead: the later one of two, then the one that lost.
+final class OtherAttempt {
+    var number: Int
+    var place: Int
+    var price: ModelPrice?
+    var admission: Admission?
+    var sentAt: Instant?
+    var call: UpstreamCall?
+
+    init(number: Int, place: Int, price: ModelPrice?, admission: Admission, sentAt: Instant) {
+        (self.number, self.place, self.price) = (number, place, price)
+        (self.admission, self.sentAt) = (admission, sentAt)
+    }
+}
+
+/// What the second attempt says: its first piece makes it the leading one.
+private final class HedgeSink: AnswerSink {
+    private let exchange: Exchange
+    private let number: Int
+
+    init(_ exchange: Exchange, number: Int) { (self.exchange, self.number) = (exchange, number) }
+
+    func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
+        if exchange.leads(number) { exchange.answerDelta(choice: choice, kind: kind, bytes) }
+    }
+
+    func answerEvent(_ event: StreamEvent) { if exchange.leads(number) { exchange.answerEvent(event) } }
+}
+
+extension Pipeline {
+    /// The first token is late: another target is asked as well, where one can be, quota covers both and the retry budget has one left.
+    static func hedge(_ exchange: Exchange) {
+        guard exchange.mayHedge, let route = exchange.route, pickTarget(exchange, route) != nil,
+            let answer = exchange.estimate, let reservation = exchange.reservation, exchange.gateway.mayTryAgain()
+        else { return }
+        let both = QuotaUse(
+            inputTokens: 2 * answer.inputTokens, outputTokens: 2 * answer.outputTokens, microUSD: 2 * answer.microUSD)
+        if var lease = exchange.lease {
+            exchange.lease = nil
+            let hasRoom = exchange.gateway.leases.grow(&lease, to: both)
+            exchange.lease = lease
+            // A block without room is not left for the sake of speed.
+            if hasRoom { begin(exchange, route) }
+            return
+        }
+        exchange.gateway.quota.extend(ExtendCall(of: reservation, to: both)) { result in
+            if case .success(.granted) = result, exchange.mayHedge { begin(exchange, route) }
+        }
+    }
+
+    private static func begin(_ exchange: Exchange, _ route: RouteRecord) {
+        let gateway = exchange.gateway
+        guard let place = pickTarget(exchange, route), let grant = exchange.grant, let use = exchange.estimate else {
+            return
+        }
+        let target = exchange.laneTargets[place]
+        guard let upstream = target.upstream(of: gateway), let admission = target.admission(of: gateway) else { return }
+        // Where others wait it would only wait, too.
+        let request = QueueRequest(
+            priority: exchange.priorityClass, team: grant.teamName, weight: grant.weight,
+            cost: QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens),
+            bytes: 0, waitLimit: .milliseconds(1))
+        switch admission.arrive(request, exchange) {
+        case .runs: break
+        case .waits(let ticket, _, _): return admission.leave(ticket)
+        case .refused: return
+        }
+        guard var json = render(exchange, for: target, upstream) else {
+            return admission.finished(exchange.priorityClass, team: grant.teamName, surplus: 0)
+        }
+        let other = OtherAttempt(
+            number: exchange.attemptCount + 1, place: place, price: target.price(in: exchange.snapshot),
+            admission: admission, sentAt: gateway.lane.now)
+        exchange.beginOther(other)
+        gateway.metrics.hedged(exchange.alias, "begun")
+        let number = other.number
+        let call = UpstreamCall(
+            upstream, isStream: true, times: exchange.times, sink: HedgeSink(exchange, number: number)
+        ) { outcome in exchange.attemptEnded(number, outcome) }
+        other.call = call
+        target.begin()
+        call.start(&json)
+    }
+
+    /// The attempt that does not lead has ended: its place is free, and what it may cost is kept for the ledger.
+    static func otherEnded(_ other: OtherAttempt, _ exchange: Exchange, _ outcome: UpstreamOutcome) {
+        let gateway = exchange.gateway
+        let target = exchange.laneTargets[other.place]
+        target.end(outcome, firstToken: nil, at: gateway.lane.now, &gateway.chance)
+        if outcome.failure?.kind == .cancelled, let sent = other.sentAt { target.wasTooSlow(gateway.lane.now - sent) }
+        if let admission = other.admission, let grant = exchange.grant {
+            if outcome.failure?.kind == .rateLimited { admission.throttled() }
+            admission.finished(exchange.priorityClass, team: grant.teamName, surplus: 0)
+        }
+        let bill = bill(of: outcome, exchange, price: other.price)
+        guard let provenance = bill.provenance else { return }
+        exchange.keepOther(
+            LedgerEntry(
+                attempt: UInt8(clamping: other.number), provider: target.provider, model: target.model,
+                tokens: bill.tokens, microUSD: bill.cost.amount, priceVersion: exchange.snapshot.priceVersion,
+                provenance: provenance,
+                durationMilliseconds: UInt32(clamping: (gateway.lane.now - exchange.receivedAt).milliseconds),
+                outcome: outcome.failure.map { Refusal.upstream($0).outcome } ?? "OK"))
+    }
+}
