@@ -23,14 +23,17 @@ struct ClientFuzzer: ~Copyable {
     init(_ choices: Input) {
         self.choices = choices
         isNode = self.choices.below(3) == 0
-        let hello = isNode ? Hello(role: .node, authentication: .certificate) : Hello(apiKey: [65])
+        let hello =
+            isNode
+            ? Hello(role: .node, authentication: .certificate)
+            : Hello(apiKey: [65], capabilities: .supported)
         let isManual = self.choices.below(2) == 0
         client = ClientConnection(hello: hello, at: now, seed: 5, responseCredit: isManual ? .manual : .automatic)
     }
 
     mutating func run() {
         if choices.below(8) > 0 {
-            var answer: [UInt8] = [1, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 6]
+            var answer: [UInt8] = [1, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, isNode ? 6 : 7]
             answer +=
                 [UInt8](repeating: 0, count: 12) + [0, 0, 0, 9] + [0x3F, 0xF8, 4, 0] + [UInt8](repeating: 0, count: 8)
             frame(2, 0, 0, answer)
@@ -69,6 +72,14 @@ struct ClientFuzzer: ~Copyable {
             return
         }
         guard client.isUsable else { return }
+        if last % 4 == 3 {
+            let id = Identifier128(high: 1, low: 2)
+            guard let stream = client.resume(id, received: 40, consumed: 39, at: now) else { return }
+            precondition(stream == last + 1 && client.progress(stream: stream)?.received == 40)
+            last = stream
+            open[stream] = 0
+            return
+        }
         let head = RequestHead(idempotencyKey: Identifier128(high: 1, low: 2), model: "m")
         let body = [UInt8](repeating: 1, count: min(choices.below(40_000), client.maximumBodyBytes))
         if let stream = client.request(head, body: body.span.raw, at: now) {

@@ -27,6 +27,7 @@ struct ServerFuzzer: ~Copyable {
         self.choices = choices
         var limits = WireLimits()
         limits.openStreams = 1 + self.choices.below(20)
+        limits.refusedResumes = limits.openStreams % 3
         isNode = self.choices.below(4) == 0
         server = ServerConnection(limits: limits, at: now, seed: 5)
     }
@@ -53,7 +54,9 @@ struct ServerFuzzer: ~Copyable {
     mutating func hello() {
         let key = Array("slk_a_b".utf8)
         var client = ClientConnection(
-            hello: isNode ? Hello(role: .node, authentication: .certificate) : Hello(apiKey: key), at: now, seed: 1)
+            hello: isNode
+                ? Hello(role: .node, authentication: .certificate)
+                : Hello(apiKey: key, capabilities: .supported), at: now, seed: 1)
         client.transmit(into: &input, at: now)
         receive()
     }
@@ -96,6 +99,7 @@ struct ServerFuzzer: ~Copyable {
             return frame(0x30, 0, nextStream, 40)
         }
         let body = choices.run(choices.below(200))
+        if body.count % 7 == 3 { return resume(body) }
         let declared = body.count + (choices.below(3) == 0 ? choices.below(40_000) : 0)
         // Keys and trace 40, times 8, output 4; operation, priority, cache, cancel; model 1; streaming.
         var payload = [UInt8](repeating: 1, count: 40) + [UInt8](repeating: 0, count: 12)
@@ -107,6 +111,16 @@ struct ServerFuzzer: ~Copyable {
         payload += [0] + body
         let length = payload.count
         var frame: [UInt8] = [UInt8(length >> 8), UInt8(length & 0xFF), 0x10, declared > body.count ? 1 : 0]
+        for shift in [24, 16, 8, 0] as [UInt32] { frame.append(UInt8(truncatingIfNeeded: nextStream >> shift)) }
+        feed(frame + payload)
+    }
+
+    /// A RESUME from a place that the choices name, most often with a credit that fits.
+    mutating func resume(_ bytes: [UInt8]) {
+        let place = UInt8(bytes.count)
+        var payload = [UInt8](repeating: 7, count: 16) + [0, place, bytes[0], bytes[1]]
+        payload += place == 17 ? [0, 0, 0, 0] : [0, place, bytes[0], bytes[1]]
+        var frame: [UInt8] = [0, 24, 0x13, 0]
         for shift in [24, 16, 8, 0] as [UInt32] { frame.append(UInt8(truncatingIfNeeded: nextStream >> shift)) }
         feed(frame + payload)
     }
@@ -155,7 +169,7 @@ struct ServerFuzzer: ~Copyable {
             nextStream = stream + 1
             open.append(stream)
             unreleased.append(stream)
-        case .subscribe(let stream, _):
+        case .resume(let stream, _), .subscribe(let stream, _):
             nextStream = stream + 1
             open.append(stream)
             unreleased.append(stream)
@@ -174,6 +188,10 @@ struct ServerFuzzer: ~Copyable {
     mutating func delta(_ stream: UInt32) {
         guard server.bufferedBytes(stream: stream) < 100_000 else { return }
         let bytes = [UInt8](repeating: 65, count: choices.below(9000))
+        if bytes.count % 5 == 0, (1...4096).contains(bytes.count) {
+            server.sendKept(stream: stream, bytes.count % 2 == 0 ? .delta : .event, payload: bytes.span.raw)
+            return
+        }
         server.sendDelta(stream: stream, choice: 0, kind: .text, bytes: bytes.span.raw)
     }
 
@@ -182,7 +200,8 @@ struct ServerFuzzer: ~Copyable {
         if isEnd {
             server.end(stream: stream, End())
         } else {
-            server.fail(stream: stream, StreamError(code: .overloaded, text: "x"))
+            server.fail(
+                stream: stream, StreamError(code: stream % 3 == 0 ? .resumeUnknown : .overloaded, text: "x"))
         }
     }
 

@@ -157,4 +157,13 @@ import Wire
         try await server.wait("CANCEL behind RESUME") { $0.resumes.count == 1 && $0.cancels == [.unwanted] }
         await client.close()
     }
+
+    @Test func aClientThatIsClosedSaysSo() async throws {
+        let server = try ScriptedServer(limits: Self.limits, onRequest: { Self.begin($0, "x") })
+        let client = try SluiceClient(try options(server) { $0.continuesStreams = true })
+        let stream = try await client.chat(ask())
+        await client.close()
+        guard case .connectionLost? = await events(stream).failure else { throw TestFailure(description: "not lost") }
+        try await server.wait("nobody comes back") { $0.cancels == [.shutdown] }
+    }
 }

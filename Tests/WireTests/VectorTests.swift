@@ -50,7 +50,12 @@ import Testing
         for block in blocks {
             let name = block["name"] ?? "?"
             let bytes = try Self.unhex(block["hex"])
-            let pair = block["state"] == "new" ? Pair() : Pair.open(hello: Self.hello(block["state"]))
+            let pair =
+                switch block["state"] {
+                case "new": Pair()
+                case "resume": ResumeTests.pair()
+                default: Pair.open(hello: Self.hello(block["state"]))
+                }
             if block["state"] == "request" {
                 pair.ask()
                 pair.run()

@@ -97,6 +97,11 @@ final class ClientLink {
         channel.wake()
     }
 
+    /// Tells the node that nobody will come back for what it keeps.
+    func giveUpKept() {
+        for (stream, request) in requests where request.hold != nil { cancel(stream, .shutdown) }
+    }
+
     func consumed(_ stream: UInt32, _ bytes: Int) {
         guard !isClosed else { return }
         channel.machine.consumed(stream: stream, bytes: bytes)

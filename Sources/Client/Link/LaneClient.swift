@@ -336,6 +336,7 @@ public final class LaneClient {
         guard !isClosed else { return }
         isClosed = true
         sweepTimer?.cancel()
+        for link in slots.compactMap(\.link) + retired { link.giveUpKept() }
         for slot in slots { slot.stop() }
         for link in retired { link.close() }
         closeInterrupted()
