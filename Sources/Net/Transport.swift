@@ -345,9 +345,12 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
             if isBorrowed { swap(&output, &lane.outputScratch) }
             let isFull = outputBacklog >= Transport.highMark
             if !isFull { owner?.transportWillFlush() }
+            // An owner stops at about so much. When the socket takes all of it at once, nothing else would ask for the rest.
+            let mayHaveMore = output.count >= Transport.lowMark
             push()
             // The owner was passed over while the backlog was high; now it has room.
-            if isFull, state == .open, outputBacklog < Transport.highMark { wake() }
+            let hasRoom = isFull ? outputBacklog < Transport.highMark : mayHaveMore && outputBacklog == 0
+            if hasRoom, state == .open { wake() }
             if output.isEmpty {
                 if isBorrowed, lane.outputScratch.allocatedBytes == 0 { swap(&output, &lane.outputScratch) }
                 output.releaseIfEmpty()

@@ -103,4 +103,17 @@ import Testing
             }
         }
     }
+
+    @Test func `many long answers over one connection come whole and in time`() async throws {
+        try await withCluster { cluster in
+            let prompt = "long\nsim: tokens=20000 chunk=50"
+            let caller = try Caller(cluster, node: 1)
+            let wanted = await caller.ask(prompt, timeout: .seconds(60)).text
+            #expect(wanted.utf8.count > 100_000)
+            // More than the socket takes at once waits in the node, and no new piece wakes it: the last ones must go by themselves.
+            let outcomes = await caller.ask(40, prompt, timeout: .seconds(60))
+            let whole = outcomes.count { $0.text == wanted && $0.end != nil }
+            #expect(whole == 40, "\(outcomes.map(\.text.utf8.count))")
+        }
+    }
 }

@@ -239,6 +239,40 @@ import Wire
         }
     }
 
+    @Test func `when memory is short the oldest answers go, and no connection notices`() async throws {
+        let settings = "lanes = 1\nresume-memory = 1MiB\nresume-buffer = 64KiB"
+        try await withCluster(org: "limit = 64 concurrent", nodes: settings) { cluster in
+            let prompt = "long\nsim: tokens=20000 chunk=50"
+            let wanted = try await Self.whole(prompt, cluster)
+            // Answers that are over: what their clients have not confirmed is kept a while, 32 KiB and more of each.
+            let caller = try Caller(cluster, node: 1, continuesStreams: true)
+            let outcomes = await caller.ask(40, prompt, timeout: .seconds(60))
+            let whole = outcomes.count { $0.text == wanted }
+            #expect(whole == 40)
+            let kept = try await cluster.metric("sluice_resume_kept_bytes", node: 1)
+            #expect(kept > 0 && kept <= 1_048_576, "\(kept)")
+            #expect(try await cluster.metric("sluice_resumes_given_up_total", node: 1) > 0)
+            // Answers that run, and whose clients confirm nothing: a window of each is kept, until there is no room for it.
+            let reader = try await RawConnection(cluster, credit: .manual)
+            for number in 0..<30 as Range<UInt64> { await reader.ask(prompt, id: Self.id(number)) }
+            try await cluster.wait("a window of each") { reader.now.bytes.count > 30 * 60_000 }
+            let most = try await cluster.metric("sluice_resume_kept_bytes", node: 1)
+            #expect(most <= 1_048_576, "\(most)")
+            _ = await reader.cut()
+            // Those that cannot be continued end with their connection, the others wait.
+            try await cluster.wait("who was given up ends") {
+                let running = try await cluster.metric("sluice_requests_under_way", node: 1)
+                let away = try await cluster.metric("sluice_resumable_away", node: 1)
+                return running == away && away > 0 && away < 30
+            }
+            try await cluster.wait("the others, too, when nobody comes", seconds: 30) {
+                try await cluster.metric("sluice_requests_under_way", node: 1) == 0
+            }
+            #expect(try await cluster.metric("sluice_resume_kept_bytes", node: 1) == 0)
+            try await Self.settled(cluster, requests: 30)
+        }
+    }
+
     @Test func `behind a balancer the library finds the node, and its reader notices nothing`() async throws {
         try await withCluster(org: "limit = 64 concurrent", nodes: "lanes = 2") { cluster in
             let prompt = "far\nsim: tokens=300 pace=20ms"
