@@ -73,36 +73,16 @@ final class AdminServer {
         {
             return
         }
+        if request.path == "/v1/apply" || request.path == "/v1/config" || request.path.hasPrefix("/v1/config/"),
+            answerConfiguration(request.method, request.path, request.body, channel)
+        {
+            return
+        }
         switch (request.method, request.path) {
         case ("GET", "/v1/status"): reply(channel, 200, status)
         case ("POST", "/v1/explain"): explain(request.body, channel)
-        case ("POST", "/v1/apply"): apply(request.body, channel)
         default: problem(channel, 404, "no \(request.method) \(request.path) here")
         }
-    }
-
-    private func apply(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
-        var confirmed: Int?
-        if !body.isEmpty {
-            guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4)) else {
-                return problem(channel, 400, "the body is not JSON")
-            }
-            if let given = value["confirm_routes"] {
-                guard let count = given.integer, (0...1_000_000).contains(count) else {
-                    return problem(channel, 400, "confirm_routes is a number of routes")
-                }
-                confirmed = Int(count)
-            }
-        }
-        let problems = coordinator.apply(confirming: confirmed)
-        guard problems.isEmpty else {
-            return reply(channel, 422, .object([.init("problems", .array(problems.map { .string($0) }))]))
-        }
-        reply(
-            channel, 200,
-            .object([
-                .init("epoch", .integer(coordinator.epoch)), .init("sequence", .integer(coordinator.sequence)),
-            ]))
     }
 
     private var status: JSONValue {
@@ -127,6 +107,7 @@ final class AdminServer {
             .init("cluster", .string(coordinator.configuration.name)),
             .init("coordinator", .string(coordinator.own.name)), .init("leads", .bool(coordinator.leads)),
             .init("leader", coordinator.leaderName.map { .string($0) } ?? .null),
+            .init("version", coordinator.versions.history?.last.map { .integer($0.number) } ?? .null),
             .init("epoch", .integer(coordinator.epoch)),
             .init("sequence", .integer(coordinator.sequence)), .init("redis", .bool(coordinator.redisIsReady)),
             .init("keys", .integer(coordinator.allKeys.count)),

@@ -18,16 +18,31 @@ struct ConfigurationSource: Sendable {
 
     func resolve(_ text: String) -> String { text.hasPrefix("/") ? text : "\(folder)/\(text)" }
 
-    /// The configuration with the prices of every model that a route uses.
-    func read() throws(Problems) -> ClusterConfiguration {
-        do {
-            return try ClusterConfiguration.load(path) { path throws(ValueProblem) in
-                do {
-                    return try FileAccess.read(path, limit: ConfigurationDocument.sizeLimit)
-                } catch {
-                    throw ValueProblem("\(error)")
-                }
+    /// The configuration with the prices of every model that a route uses, and the texts that it was read from.
+    func read() throws(Problems) -> (ClusterConfiguration, ConfigurationText) {
+        var text = ConfigurationText()
+        let configuration = try load { name throws(ValueProblem) in
+            do {
+                let bytes = try FileAccess.read(name, limit: ConfigurationDocument.sizeLimit)
+                if name == path { text.file = bytes } else { text.prices = bytes }
+                return bytes
+            } catch {
+                throw ValueProblem("\(error)")
             }
+        }
+        return (configuration, text)
+    }
+
+    /// A configuration of before.
+    func parse(_ text: ConfigurationText) throws(Problems) -> ClusterConfiguration {
+        try load { name throws(ValueProblem) in name == path ? text.file : text.prices }
+    }
+
+    private func load(
+        reading read: (String) throws(ValueProblem) -> [UInt8]
+    ) throws(Problems) -> ClusterConfiguration {
+        do {
+            return try ClusterConfiguration.load(path, reading: read)
         } catch {
             throw Problems(list: error.list.map(\.description))
         }

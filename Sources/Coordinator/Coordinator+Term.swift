@@ -9,9 +9,6 @@ extension Coordinator {
     /// True while this coordinator may publish. Whatever goes to nodes asks this first.
     var leads: Bool { isPublishing && leadership.leads }
 
-    /// Another coordinator stands beside this one in the file.
-    var isOneOfSeveral: Bool { configuration.coordinators.count > 1 }
-
     /// Who leads; nil when nobody is known to.
     var leaderName: String? { leads ? own.name : leadership.rival?.name }
 
@@ -48,7 +45,8 @@ extension Coordinator {
         if isPublishing {
             // The same leader under a higher epoch: a node had seen one, or Redis had lost its memory.
             if publication.rise(to: term) { publishWhole() }
-            return republish()
+            republish()
+            return versions.load { [self] _ in recordBeginning() }
         }
         handover.load(mustBeShared: isOneOfSeveral) { [self] found in
             if case .unknown = found {
@@ -57,7 +55,7 @@ extension Coordinator {
                 }
                 return
             }
-            keys.refresh { [self] in lead(with: found) }
+            versions.load { [self] _ in keys.refresh { [self] in lead(with: found) } }
         }
     }
 
@@ -76,6 +74,7 @@ extension Coordinator {
         note(.info, "leads", "epoch \(epoch)")
         publishChange(quietly: true)
         publishWhole()
+        recordBeginning()
         if case .shared = found { return }
         republish()
     }
@@ -99,17 +98,32 @@ extension Coordinator {
         served.fleet = 1
         served.shares = [:]
         if isOneOfSeveral, isShared {
-            // A confirmation is no part of a file.
-            configuration.published.confirmedRouteCount = served.confirmedRouteCount
-            if configuration.published != served {
-                holding =
-                    "the file of coordinator \(own.name) differs from what the cluster runs: sluice apply takes it"
-            }
+            compareFile(with: served)
             configuration.published = served
+        } else if isShared, let last = versions.history?.last, last.digest != fileText.digest,
+            versions.history?.versions.contains(where: { $0.digest == fileText.digest }) == true
+        {
+            // Brought back, or applied from elsewhere: the file is an old one that was not touched since.
+            configuration.published = served
+            holding = "version \(last.number) is in use, and the file is that of an earlier one: sluice apply takes it"
         } else if let problem = configuration.published.follow(served, confirming: nil) {
             configuration.published = configuration.published.keepingRoutes(of: served)
             holding = "the routes published before are kept: \(problem)"
         }
         if let holding { note(.error, "configuration_held", holding) }
+    }
+
+    /// The file may have been changed or copied here since this coordinator began to stand by.
+    private func compareFile(with served: ClusterSnapshot) {
+        do throws(ConfigurationSource.Problems) {
+            let (fresh, text) = try source.read()
+            (configuration, fileText) = (fresh, text)
+            // A confirmation is no part of a file.
+            configuration.published.confirmedRouteCount = served.confirmedRouteCount
+            guard configuration.published != served else { return }
+            holding = "the file of coordinator \(own.name) differs from what the cluster runs: sluice apply takes it"
+        } catch {
+            holding = "the file of coordinator \(own.name) cannot be used: \(error.list.joined(separator: "; "))"
+        }
     }
 }

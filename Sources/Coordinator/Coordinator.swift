@@ -22,6 +22,11 @@ final class Coordinator: @unchecked Sendable {
     let quota: QuotaStore
     let leadership: Leadership
     let handover: Handover
+    let versions: ConfigurationVersions
+    /// The file as it was read last.
+    var fileText: ConfigurationText
+    /// Another coordinator stood beside this one in the file at the start.
+    let isOneOfSeveral: Bool
     var publication = Publication()
     /// Why part of the configuration is not published; nil when all of it is.
     var holding: String?
@@ -49,13 +54,15 @@ final class Coordinator: @unchecked Sendable {
     private static let interval = Duration.seconds(5)
 
     init(
-        lane: Lane, source: ConfigurationSource, configuration: ClusterConfiguration,
+        lane: Lane, source: ConfigurationSource, configuration: ClusterConfiguration, text: ConfigurationText,
         own: ClusterConfiguration.Coordinator
     ) throws {
         self.lane = lane
         termBeganAt = lane.now
         self.source = source
         self.configuration = configuration
+        fileText = text
+        isOneOfSeveral = configuration.coordinators.count > 1
         self.own = own
         guard let secret = source.secret(own.adminSecret) else {
             throw ConfigurationSource.Problems(list: ["the admin secret at \(own.adminSecret) cannot be read"])
@@ -70,7 +77,8 @@ final class Coordinator: @unchecked Sendable {
         let folder = source.resolve(configuration.stateDirectory)
         keys = KeyRing(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).keys")
         leadership = Leadership(
-            lane: lane, redis: redis, own: own, isAlone: configuration.coordinators.count == 1)
+            lane: lane, redis: redis, own: own, isAlone: !isOneOfSeveral)
+        versions = ConfigurationVersions(redis)
         handover = Handover(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).published")
     }
 
@@ -112,7 +120,11 @@ final class Coordinator: @unchecked Sendable {
 
     /// SIGHUP: configuration and certificate are read again; each stays as it is when the new one cannot be used.
     private func reload() {
-        if let notLeading { note(.info, "configuration_not_read", notLeading) } else { _ = apply() }
+        if let notLeading {
+            note(.info, "configuration_not_read", notLeading)
+        } else {
+            apply(ConfigurationChange(who: "SIGHUP", reason: "")) { _ in }
+        }
         do throws(TLSFailure) {
             try tls.reload()
             note(.info, "certificates_reloaded", "new connections use the new certificate")
@@ -215,29 +227,6 @@ final class Coordinator: @unchecked Sendable {
         }
     }
 
-    /// Reads the configuration again; keeps the old one and tells every mistake when there is one.
-    ///
-    /// `count` confirms how many routes are to be left, when most of them are taken away on purpose: it is refused otherwise, here
-    /// and by every node.
-    func apply(confirming count: Int? = nil) -> [String] {
-        var problems: [String] = []
-        if let notLeading { return ["\(notLeading); that one reads its file"] }
-        do throws(ConfigurationSource.Problems) {
-            var fresh = try source.read()
-            if let problem = fresh.published.follow(published, confirming: count) {
-                problems = [problem]
-            } else {
-                configuration = fresh
-                holding = nil
-                publishChange()
-            }
-        } catch {
-            problems = error.list
-        }
-        for problem in problems { note(.error, "configuration_kept", problem) }
-        return problems
-    }
-
     // MARK: - Nodes
 
     /// Takes a node in, and gives it the whole state, now or when this coordinator begins to lead; says why not when it must go.
@@ -291,6 +280,7 @@ final class Coordinator: @unchecked Sendable {
         var warnings = redisIsReady ? [] : ["Redis cannot be reached: keys cannot be changed"]
         if let notLeading { warnings.append(notLeading) }
         if let holding { warnings.append(holding) }
+        if leads, let problem = versions.problem { warnings.append(problem) }
         for member in members.nodes.values.sorted(by: { $0.number < $1.number }) where member.isConnected {
             guard member.report?.holdsRoutes == true else { continue }
             warnings.append("node \(member.number) keeps its routes: see its /readyz")

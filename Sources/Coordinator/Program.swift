@@ -44,12 +44,13 @@ import Policy
     private static func run(_ path: String, _ name: String?) {
         let source = ConfigurationSource(path: path)
         do {
-            let configuration = try source.read()
+            let (configuration, text) = try source.read()
             guard let own = configuration.coordinators.first(where: { name == nil || $0.name == name }) else {
                 fail(64, "\(path) has no [coordinator \(name ?? "")]")
             }
             let lane = try Lane.start(count: 1, name: "lane")[0]
-            let service = try Coordinator(lane: lane, source: source, configuration: configuration, own: own)
+            let service = try Coordinator(
+                lane: lane, source: source, configuration: configuration, text: text, own: own)
             lane.execute {
                 do { try service.start() } catch { fail(69, "\(error)") }
             }

@@ -1,15 +1,24 @@
-// `sluice config`: one setting of a cluster.conf, for scripts.
+// `sluice config`: one setting of a cluster.conf, for scripts; the configurations that the cluster has run.
 import Core
 import Net
 import Policy
 
 enum ConfigCommand {
-    static let command = Command("config", "print one setting of a cluster.conf", help: help, run: run)
+    static let command = Command(
+        "config", "show, compare and bring back configurations; print one setting", help: help, run: run)
 
     static let help = """
         usage: sluice config get NAME [options]
+               sluice config history [--json]
+               sluice config diff [A [B]]
+               sluice config rollback N [--reason TEXT] [--confirm-routes N]
 
-        Prints one setting, for scripts. NAME is one of:
+        history lists the last configurations that were applied: when, by whom, why. diff shows what separates the
+        one in use from the file here, version A from the one in use, or A from B. rollback publishes version N
+        again, as a new version; the file stays as it is.
+
+        \(ApplyCommand.help(of: "why it is brought back"))
+        get prints one setting, for scripts. NAME is one of:
           nodes.listen nodes.base-port nodes.admin-base-port nodes.drain-notice-seconds nodes.drain-limit-seconds
           balancer.listen redis.address cluster.state-directory coordinator.names coordinator.NAME.listen
           coordinator.NAME.admin
@@ -18,10 +27,31 @@ enum ConfigCommand {
         """
 
     static func run(_ words: [String]) throws(UsageProblem) {
-        let arguments = try Arguments(words, valued: AdminCall.options, most: 2)
-        guard arguments.words.count == 2, arguments.words[0] == "get" else {
-            throw UsageProblem(text: "expected: sluice config get NAME")
+        let valued = AdminCall.options.union(ApplyCommand.options)
+        let arguments = try Arguments(words, valued: valued, plain: ["--json"], most: 3)
+        switch (arguments.words.first, arguments.words.count) {
+        case ("get", 2): try get(arguments)
+        case ("history", 1): try ConfigurationVersionsView.history(arguments)
+        case ("diff", 1...3): try ConfigurationVersionsView.diff(arguments)
+        case ("rollback", 2):
+            let number = try version(arguments.words[1])
+            let body = try ApplyCommand.change(arguments)
+            try AdminCall.send(arguments, "POST", "/v1/config/\(number)/rollback", body: body) {
+                ApplyCommand.published($0, $1)
+            }
+        default: throw UsageProblem(text: "expected: sluice config get NAME, history, diff [A [B]] or rollback N")
         }
+    }
+
+    static func version(_ text: String) throws(UsageProblem) -> Int64 {
+        guard let number = Int64(text), number > 0 else {
+            throw UsageProblem(
+                text: "expected the number of a version, found '\(text)'", hint: "see: sluice config history")
+        }
+        return number
+    }
+
+    private static func get(_ arguments: Arguments) throws(UsageProblem) {
         let configuration = try ConfigurationFile.read(AdminCall.file(arguments))
         var settings: [String: String] = [
             "nodes.listen": configuration.nodes.listen, "nodes.base-port": "\(configuration.nodes.basePort)",

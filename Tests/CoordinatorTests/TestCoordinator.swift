@@ -118,8 +118,11 @@ final class TestCoordinator: @unchecked Sendable {
             ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
     }
 
+    /// A built program.
+    static func program(_ name: String) -> String { products.appending(path: name).path }
+
     func start(_ name: String = "a", configuration file: String = "cluster.conf") throws {
-        let program = TestCoordinator.products.appending(path: "sluice-coordinator").path
+        let program = TestCoordinator.program("sluice-coordinator")
         try launch(TestCoordinator.name(name), program, ["--config", path(file), "--name", name])
         try wait("the coordinator") { self.http("GET", "/livez", secret: nil, of: name).status == 200 }
         if second == nil { try wait("its lead") { self.leader() == name } }
