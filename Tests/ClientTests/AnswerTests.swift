@@ -187,4 +187,16 @@ import Wire
         #expect(Set(server.seen.hellos.map(\.instance)).count == 1, "one program, one instance")
         await client.close()
     }
+
+    @Test func anEndThatCrossesTheDeadlinesCancelIsNoWholeAnswer() async throws {
+        let server = try ScriptedServer(answersCancel: false) { $0.text("the first half") }
+        let client = try SluiceClient(try options(server))
+        let stream = try await client.chat(ask(deadline: .milliseconds(300)))
+        let (_, failure) = await events(stream)
+        guard case .refused(let error)? = failure else {
+            throw TestFailure(description: "\(String(describing: failure))")
+        }
+        #expect(error.code == .deadline && error.retry == .unsafe && error.outputTokens == 9)
+        await client.close()
+    }
 }

@@ -100,6 +100,8 @@ package final class ScriptedServer: @unchecked Sendable {
     private let log = Mutex(Seen())
     private var live: [ServedConnection] = []
     private var count = 0
+    /// False: CANCEL crosses the END of the answer.
+    private let answersCancel: Bool
     private let onHello: (ServedConnection, Hello) -> Void
     private let onResume: (ServedConnection, UInt32, Resume) -> Void
     private let onRequest: (ServedRequest) -> Void
@@ -107,7 +109,7 @@ package final class ScriptedServer: @unchecked Sendable {
 
     /// A server that accepts every greeting unless `onHello` says otherwise.
     package init(
-        tls: TLSContext? = nil, limits: WireLimits = .standard,
+        tls: TLSContext? = nil, limits: WireLimits = .standard, answersCancel: Bool = true,
         onHello: @escaping (ServedConnection, Hello) -> Void = { connection, _ in connection.accept() },
         onResume: @escaping (ServedConnection, UInt32, Resume) -> Void = { connection, stream, _ in
             connection.say { $0.fail(stream: stream, StreamError(code: .resumeUnknown)) }
@@ -116,6 +118,7 @@ package final class ScriptedServer: @unchecked Sendable {
     ) throws {
         lane = try Lane.start(count: 1, name: "served")[0]
         self.onHello = onHello
+        self.answersCancel = answersCancel
         self.onResume = onResume
         self.onRequest = onRequest
         let box = Box()
@@ -189,6 +192,10 @@ package final class ScriptedServer: @unchecked Sendable {
             onRequest(ServedRequest(connection: connection, stream: stream, head: head))
         case .cancel(let stream, let reason):
             log.withLock { $0.cancels.append(reason) }
+            guard answersCancel else {
+                connection.say { $0.end(stream: stream, End(outputTokens: 9)) }
+                return
+            }
             ServedRequest(
                 connection: connection, stream: stream,
                 head: RequestHead(idempotencyKey: .init(high: 0, low: 0), model: "x")

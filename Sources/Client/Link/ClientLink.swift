@@ -129,7 +129,8 @@ final class ClientLink {
             request.handler?.accepted(accepted)
         case .end(let stream, let end):
             guard let request = take(stream) else { return }
-            client.finish(request, .success(end))
+            // Behind CANCEL pieces are dropped at both ends: an END that crossed it does not mean a whole answer.
+            client.finish(request, request.isOverdue ? .failure(ClientLink.late(end)) : .success(end))
         case .error(let stream, let error):
             guard let request = take(stream) else { return }
             client.failed(request, error, on: self)
@@ -147,6 +148,15 @@ final class ClientLink {
         case .hint(let hint): client.options.onHint?(hint)
         case .snapshot, .update: break
         }
+    }
+
+    /// What an answer is that ended behind its deadline: what it used is told all the same.
+    private static func late(_ end: End) -> ClientFailure {
+        .refused(
+            StreamError(
+                code: .deadline, flags: [.upstreamStarted, .billed, .partialOutput], inputTokens: end.inputTokens,
+                outputTokens: end.outputTokens, costMicroUSD: end.costMicroUSD, provider: end.provider,
+                text: "the answer ended when the request's time was over"))
     }
 
     private func take(_ stream: UInt32) -> PendingRequest? {
