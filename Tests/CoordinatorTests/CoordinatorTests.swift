@@ -138,6 +138,47 @@ import Wire
         #expect(stranger.news.isEmpty)
     }
 
+    @Test func `a certificate that names a node is good for that node alone, one of a client for none`() throws {
+        try coordinator.certify("seven", uri: "spiffe://sluice/node/7")
+        try coordinator.certify("client", uri: "spiffe://example.org/service")
+        let seven = try ListeningNode(coordinator, number: 7, certificate: "seven")
+        defer { seven.stop() }
+        try coordinator.wait("node 7's state") { !seven.news.isEmpty }
+        let eight = try ListeningNode(coordinator, number: 8, certificate: "seven")
+        defer { eight.stop() }
+        try coordinator.wait("the refusal of node 8") {
+            coordinator.log().contains("the certificate of node 7 asked as 8")
+        }
+        let client = try ListeningNode(coordinator, number: 9, certificate: "client")
+        defer { client.stop() }
+        try coordinator.wait("the refusal of a client") {
+            coordinator.log().contains("'spiffe://example.org/service'")
+        }
+        // What they report is taken from nobody: they are no members.
+        eight.report(Report(node: 8, number: 1, requests: 99))
+        client.report(Report(node: 9, number: 1, requests: 99))
+        Thread.sleep(forTimeInterval: 0.3)
+        let numbers = coordinator.http("GET", "/v1/status").json["nodes"]?.elements?.map { $0["node"]?.integer }
+        #expect(numbers == [7])
+        #expect(eight.news.isEmpty && client.news.isEmpty)
+    }
+
+    @Test func `a node listens to coordinators alone, whoever has their address`() throws {
+        coordinator.signal("coordinator", SIGTERM)
+        try coordinator.certify("seven", uri: "spiffe://sluice/node/7")
+        let own = coordinator.configuration(routes: 4)
+        let forged = own.replacingOccurrences(of: "pki/coordinator.", with: "pki/seven.")
+        try coordinator.write("forged.conf", forged)
+        try coordinator.start(configuration: "forged.conf")
+        let node = try ListeningNode(coordinator)
+        defer { node.stop() }
+        try coordinator.wait("the refusal") { node.lastText.contains("'spiffe://sluice/node/7' is no coordinator") }
+        #expect(node.news.isEmpty)
+        coordinator.signal("coordinator", SIGTERM)
+        try coordinator.start()
+        try coordinator.wait("a first state") { !node.news.isEmpty }
+    }
+
     @Test func `the admin interface asks for its secret, and bodies are bounded`() throws {
         #expect(coordinator.http("GET", "/v1/status", secret: nil).status == 401)
         #expect(coordinator.http("GET", "/v1/status", secret: "wrong").status == 401)

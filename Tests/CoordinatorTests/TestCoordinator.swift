@@ -220,6 +220,27 @@ final class TestCoordinator: @unchecked Sendable {
         return Answer(status: Int(lines.last ?? "") ?? 0, text: lines.dropLast().joined(separator: "\n"))
     }
 
+    /// Makes `state/pki/NAME.pem` and `.key`, signed by the cluster's CA, with this URI.
+    func certify(_ name: String, uri: String) throws {
+        try write(
+            "\(name).ext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1,URI:\(uri)\nextendedKeyUsage=serverAuth,clientAuth\n")
+        let made = try run(
+            "/bin/bash",
+            [
+                "-c",
+                """
+                set -e
+                cd state/pki
+                openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=\(name) -keyout \(name).key \\
+                    -out \(name).csr
+                openssl x509 -req -in \(name).csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \\
+                    -extfile ../../\(name).ext -out \(name).pem
+                """,
+            ])
+        guard made.status == 0 else { throw CoordinatorFailure(description: "no certificate: \(made.output)") }
+    }
+
     func apply(_ body: String? = nil, of coordinator: String = "a") -> Answer {
         http("POST", "/v1/apply", body: body, of: coordinator)
     }
