@@ -78,6 +78,7 @@ final class AdminServer {
         {
             return
         }
+        if request.path == "/v1/breakers", answerBreakers(request.method, request.body, channel) { return }
         switch (request.method, request.path) {
         case ("GET", "/v1/status"): reply(channel, 200, status)
         case ("POST", "/v1/explain"): explain(request.body, channel)

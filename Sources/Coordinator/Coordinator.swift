@@ -20,6 +20,7 @@ final class Coordinator: @unchecked Sendable {
     let keys: KeyRing
     /// The tenants' quota, to look at.
     let quota: QuotaStore
+    let breakers: BreakerStore
     let leadership: Leadership
     let handover: Handover
     let versions: ConfigurationVersions
@@ -74,6 +75,7 @@ final class Coordinator: @unchecked Sendable {
         redis = try RedisPlan(configuration.redis, path: source.resolve, secret: source.secret)
             .open(on: lane, seed: Host.randomSeed())
         quota = QuotaStore(redis)
+        breakers = BreakerStore(redis)
         let folder = source.resolve(configuration.stateDirectory)
         keys = KeyRing(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).keys")
         leadership = Leadership(

@@ -18,6 +18,8 @@ final class Gateway: @unchecked Sendable {
     let safeMode: SafeMode
     private let spool: Spool?
     let servers: Servers
+    /// Set once, when the lane is made.
+    private(set) lazy var breakers = Breakers(self, redis: redis, node: settings.index)
     let resumptions: Resumptions
     /// All lanes of the node by their index, this one among them; each is reached through its lane only.
     var neighbours: [Gateway] = []
@@ -160,6 +162,7 @@ final class Gateway: @unchecked Sendable {
         if fresh.cluster.routes != old.cluster.routes {
             routeTargets = [:]
             latestTargets = nil
+            breakers.targetsChanged()
             let all = fresh.cluster.routes.values.flatMap { $0.targets + ($0.mirror.map { [$0.target] } ?? []) }
             let named = Set(all.map { "\($0.provider)/\($0.model)" })
             laneTargets = laneTargets.filter { named.contains($0.key) }

@@ -73,6 +73,7 @@ final class Node: @unchecked Sendable {
             gateway.lane.execute { [gateways] in
                 gateway.neighbours = gateways
                 gateway.watchRedis()
+                gateway.breakers.start()
                 gateway.redis.start()
                 gateway.recover()
             }

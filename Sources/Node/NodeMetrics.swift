@@ -149,6 +149,7 @@ struct LaneReading: Sendable {
     var settlementBacklog: Int
     /// Settlements and blocks that a stopping node waits for.
     var unsettled: Int
+    var breakers: BreakerReading
     var leases: LeaseReading
     var safe: SafeReading
     var resume: ResumeReading
@@ -171,6 +172,7 @@ struct LaneReading: Sendable {
         requestsUnderWay = gateway.openRequests
         settlementBacklog = gateway.settlementBacklog
         unsettled = gateway.isSettled ? 0 : 1
+        breakers = BreakerReading(gateway.laneTargets.values)
         leases = LeaseReading(gateway.leases)
         safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
         resume = ResumeReading(gateway.resumptions)
@@ -200,6 +202,7 @@ struct LaneReading: Sendable {
         requestsUnderWay += other.requestsUnderWay
         settlementBacklog += other.settlementBacklog
         unsettled += other.unsettled
+        breakers.merge(other.breakers)
         leases.merge(other.leases)
         safe.merge(other.safe)
         resume.merge(other.resume)
@@ -264,6 +267,7 @@ struct LaneReading: Sendable {
         page.add("sluice_settlements_lost_total", help: "Settlements given up.", lost)
         page.gauge(
             "sluice_settlements_waiting", help: "Settlements to be repeated.", value: .signed(Int64(settlementBacklog)))
+        breakers.write(onto: &page)
         leases.write(onto: &page)
         safe.write(onto: &page)
         resume.write(onto: &page)

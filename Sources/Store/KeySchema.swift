@@ -18,6 +18,8 @@ import Policy
 /// | `meta:{marker-<n>}` | string | a value that is made anew when it is missing: then all was lost | none |
 /// | `coord:{lead}:lease` | hash | which coordinator leads, until when, and its epoch | none: the epoch must never fall |
 /// | `coord:{lead}:kept` | hash | what is published, for the next leader; versions of the configuration | none |
+/// | `brk:{breakers}` | string | a number that grows with each change of a breaker | none |
+/// | `brk:{breakers}:<provider>:<model>` | string | the circuit breaker of a target | two hours after its last news or order |
 /// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: never deleted, and written back by a coordinator when lost |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
@@ -132,6 +134,18 @@ public enum KeySchema {
 
     /// What coordinators keep for each other.
     static let kept = Array("coord:{lead}:kept".utf8)
+
+    /// Grows with each change of a circuit breaker. All breakers share its slot, so that one command reads them.
+    static let breakers = Array("brk:{breakers}".utf8)
+
+    /// Appends the key of a target's circuit breaker.
+    static func appendBreaker(_ provider: String, _ model: String, to output: inout ByteBuffer) {
+        output.append(breakers)
+        output.append(UInt8(ascii: ":"))
+        appendName(provider, to: &output)
+        output.append(UInt8(ascii: ":"))
+        appendName(model, to: &output)
+    }
 
     /// The hash of API key records.
     static let apiKeys = Array("meta:{keys}:keys".utf8)

@@ -19,8 +19,8 @@ enum ExitCode {
 
     /// Every command, in the order of the help text. A new one is a file of its own and a line here.
     static let commands: [Command] = [
-        ChatCommand.command, KeysCommand.command, ExplainCommand.command, StatusCommand.command, ApplyCommand.command,
-        UsageCommand.command, LedgerCommand.command, CheckCommand.command, ConfigCommand.command,
+        ChatCommand.command, KeysCommand.command, ExplainCommand.command, StatusCommand.command, BreakerCommand.command,
+        ApplyCommand.command, UsageCommand.command, LedgerCommand.command, CheckCommand.command, ConfigCommand.command,
         BenchCommand.command, DumpCommand.command,
         Command("version", "print the version", help: "usage: sluice version\n") { words throws(UsageProblem) in
             _ = try Arguments(words, most: 0)

@@ -46,8 +46,7 @@ import Testing
         let route = RouteTests.route([(100, 1), (100, 2), (0, 3)])
         var chance = Chance(seed: 3)
         var resting = TargetHealth()
-        resting.begin()
-        resting.end(.throttled(retryAfter: .seconds(5)), at: RouteTests.at(0), &chance)
+        resting.throttled(retryAfter: .seconds(5), at: RouteTests.at(0))
         func pick(_ second: Double, _ health: [TargetHealth], without: Int? = nil) -> Int? {
             route.pick(&chance, at: RouteTests.at(second), health: { health[$0] }, isAllowed: { $0 != without })
         }
@@ -59,37 +58,25 @@ import Testing
         #expect(pick(1, [resting, fresh, fresh], without: 1) == 0)
     }
 
-    @Test func `five failures in a row make a rest, one attempt probes, each failed probe doubles the rest`() {
-        var chance = Chance(seed: 4)
-        var health = TargetHealth()
-        for count in 1...5 {
-            #expect(health.isUsable(at: RouteTests.at(0)), "\(count)")
-            health.begin()
-            health.end(.failed, at: RouteTests.at(0), &chance)
+    @Test func `a target that is spared this request serves it only when there is no other`() {
+        let route = RouteTests.route([(100, 1), (100, 1)])
+        var chance = Chance(seed: 7)
+        for _ in 0..<100 {
+            let place = route.pick(
+                &chance, at: RouteTests.at(0), spared: 0b01, health: { _ in TargetHealth() }, isAllowed: { _ in true })
+            #expect(place == 1)
         }
-        var now = 0.0
-        for rest in [1.0, 2, 4, 8, 16, 32, 60, 60] {
-            #expect(!health.isUsable(at: RouteTests.at(now + rest * 0.79)), "rest \(rest)")
-            now += rest
-            #expect(health.isUsable(at: RouteTests.at(now)), "rest \(rest)")
-            health.begin()
-            #expect(!health.isUsable(at: RouteTests.at(now)), "one probe alone")
-            health.end(.failed, at: RouteTests.at(now), &chance)
-        }
-        health.begin()
-        health.end(.well, at: RouteTests.at(now + 61), &chance)
-        #expect(health.isUsable(at: RouteTests.at(now + 61)))
-        health.begin()
-        health.end(.failed, at: RouteTests.at(now + 61), &chance)
-        #expect(health.isUsable(at: RouteTests.at(now + 61)), "it begins anew")
+        let alone = route.pick(
+            &chance, at: RouteTests.at(0), spared: 0b01, health: { _ in TargetHealth() }, isAllowed: { $0 == 0 })
+        #expect(alone == 0)
     }
 
     @Test func `a longer rest is not cut short by a shorter one`() {
-        var chance = Chance(seed: 5)
         var health = TargetHealth()
         for wait in [10, 1] {
             health.begin()
-            health.end(.throttled(retryAfter: .seconds(wait)), at: RouteTests.at(0), &chance)
+            health.end()
+            health.throttled(retryAfter: .seconds(wait), at: RouteTests.at(0))
         }
         #expect(!health.isUsable(at: RouteTests.at(9)))
         #expect(health.isUsable(at: RouteTests.at(10)))

@@ -137,6 +137,16 @@ final class BlockingRedis {
         return try CoordinationStore.read(reply)
     }
 
+    func breaker(
+        _ call: BreakerCall, on provider: String, _ model: String, jitter: Int64, _ times: BreakerTimes
+    ) throws -> BreakerReply {
+        let name = try name(.breaker)
+        let key = BreakerStore.key(provider, model)
+        let reply = try exchange { BreakerStore.write(call, key: key, jitter: jitter, times, name, into: &$0) }
+        if case .error(let message) = reply { throw RedisServerFailure.failed(message) }
+        return try BreakerStore.read(reply)
+    }
+
     /// One field of `INFO`.
     func info(_ section: String, _ field: String) throws -> String? {
         let text = try command("INFO", section).text ?? ""

@@ -87,9 +87,10 @@ import Testing
         let lease = LeaseCall(name: "a", incarnation: 1, place: "p", length: 1, seen: 0, wish: .hold)
         CoordinationStore(Redis(connection)).lead(lease) { _ in }
         CoordinationStore(Redis(connection)).keep([("x", [1])], epoch: 1) { _ in }
+        BreakerStore(Redis(connection)).run(.admit, on: "s{i}m", "a:b", jitter: 0) { _ in }
         let calls = recorder.calls(of: connection)
-        #expect(calls.map(\.script) == [.reserve, .reserve, .peek, .settle, .settle, .replace, .lead, .keep])
-        #expect(calls.map(\.keys.count) == [13, 13, 13, 15, 15, 1, 1, 2])
+        #expect(calls.map(\.script) == [.reserve, .reserve, .peek, .settle, .settle, .replace, .lead, .keep, .breaker])
+        #expect(calls.map(\.keys.count) == [13, 13, 13, 15, 15, 1, 1, 2, 2])
         for call in calls {
             #expect(Set(call.keys.map { RedisSlot(key: $0) }) == [call.slot], "\(call.script)")
         }

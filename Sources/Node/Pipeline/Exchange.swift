@@ -29,6 +29,8 @@ final class Exchange: @unchecked Sendable {
     /// Which of them is asked, and a bit for each that was.
     private(set) var targetPlace = 0
     private(set) var asked: UInt32 = 0
+    /// Whether the target's circuit breaker let it through as a probe.
+    private(set) var pass = TargetBreaker.Ticket.usual
     var target: LaneTarget? { asked == 0 ? nil : laneTargets[targetPlace] }
     /// Names the beginning of its prompt, where the route prefers the target that has seen it.
     private(set) var prefix: UInt64?
@@ -181,9 +183,18 @@ final class Exchange: @unchecked Sendable {
 
     /// The target that is asked next.
     func choose(_ place: Int) {
+        returnPass()
         targetPlace = place
         asked |= 1 << UInt32(place)
+        pass = laneTargets[place].enter(gateway)
         price = laneTargets[place].price(in: snapshot)
+    }
+
+    /// The request did not go where it was let: another may probe in its place.
+    func returnPass() {
+        guard pass != .usual else { return }
+        target?.breaker.giveBack(pass)
+        pass = .usual
     }
 
     /// The target of another attempt, which begins after a pause.
@@ -330,7 +341,8 @@ final class Exchange: @unchecked Sendable {
         self.outcome = outcome
         var first: Duration?
         if let firstDeltaAt, let sentAt, head.flags.contains(.stream) { first = firstDeltaAt - sentAt }
-        target?.end(outcome, firstToken: first, at: gateway.lane.now, &gateway.chance)
+        target?.end(outcome, pass, firstToken: first, gateway)
+        pass = .usual
     }
 
     /// Waits for the end of the call that `startCall` began.
@@ -459,6 +471,7 @@ final class Exchange: @unchecked Sendable {
 
     /// The last step: nothing wakes the request any more.
     func finish() {
+        if outcome == nil { returnPass() }
         deadlineTimer?.cancel()
         deadlineTimer = nil
         hedgeTimer?.cancel()

@@ -9,6 +9,10 @@ extension Pipeline {
     /// Renders the request, calls the target, waits for the end of the answer. The only phase that tries again.
     static func forward(_ exchange: Exchange) async throws(Refusal) {
         while true {
+            if try detour(exchange) {
+                try await admit(exchange)
+                continue
+            }
             try send(exchange)
             await exchange.callEnded()
             switch try nextStep(exchange) {
@@ -31,6 +35,34 @@ extension Pipeline {
         case again
         /// The target at this place is asked if the reservation can cover the failed attempt as well.
         case againIfCovered(Int)
+    }
+
+    /// The target's circuit breaker opened while the request waited: true when another one is chosen.
+    @inline(never)
+    private static func detour(_ exchange: Exchange) throws(Refusal) -> Bool {
+        guard let target = exchange.target, let route = exchange.route else { return false }
+        switch exchange.pass {
+        case .ownProbe: return false
+        case .sharedProbe(_, let until): if exchange.gateway.lane.now < until { return false }
+        case .usual: guard case .blocked = target.passage(of: exchange.gateway) else { return false }
+        }
+        exchange.returnPass()
+        guard let place = pickTarget(exchange, route) else { throw noTarget(exchange, route) }
+        giveBack(exchange, Bill())
+        exchange.choose(place)
+        return true
+    }
+
+    /// Why no target is left for a request that was not sent.
+    static func noTarget(_ exchange: Exchange, _ route: RouteRecord) -> Refusal {
+        let gateway = exchange.gateway
+        var earliest: Instant?
+        for target in exchange.laneTargets {
+            guard case .blocked(let until) = target.passage(of: gateway) else { continue }
+            earliest = min(earliest ?? until, until)
+        }
+        if let earliest { return .targetsOpen(route.name, retryAfter: earliest - gateway.lane.now) }
+        return .noRoute("no target of '\(route.name)' serves this request and has a provider that this node can use")
     }
 
     /// Renders and sends. Not inlined, for the sake of the waiting frame.
@@ -119,7 +151,9 @@ extension Pipeline {
         else { return nil }
         var choice: (place: Int, pause: Duration)?
         if failure.kind.allowsFallback, let place = pickTarget(exchange, route) { choice = (place, .zero) }
-        if choice == nil, !isBilled, failure.isRetryable, let pause = pause(exchange, failure) {
+        if choice == nil, !isBilled, failure.isRetryable, exchange.target?.isShut(gateway) == false,
+            let pause = pause(exchange, failure)
+        {
             choice = (exchange.targetPlace, pause)
         }
         guard let choice, gateway.mayTryAgain() else { return nil }
@@ -141,6 +175,17 @@ extension Pipeline {
     /// The longest wait for the same target.
     static let longestPause = Duration.seconds(2)
 
+    /// Targets that recovered only now get a part of their requests, where there are others: a bit each for those that are spared this one.
+    private static func spared(_ targets: [LaneTarget], _ gateway: Gateway) -> UInt32 {
+        guard targets.count > 1 else { return 0 }
+        var spared: UInt32 = 0
+        for (place, target) in targets.enumerated() {
+            guard case .sparing(let share) = target.passage(of: gateway) else { continue }
+            if gateway.chance.below(100) >= UInt64(share) { spared |= 1 << UInt32(place) }
+        }
+        return spared
+    }
+
     /// A target that this node can use and this request has not asked, and whose price is known where a budget needs it.
     static func pickTarget(_ exchange: Exchange, _ route: RouteRecord) -> Int? {
         let gateway = exchange.gateway
@@ -150,11 +195,16 @@ extension Pipeline {
         let reserved = exchange.estimate
         let hasBudget = exchange.grant?.hasBudget == true
         return route.pick(
-            &gateway.chance, at: gateway.lane.now, near: exchange.prefix, health: { targets[$0].health }
+            &gateway.chance, at: gateway.lane.now, near: exchange.prefix, spared: spared(targets, gateway),
+            health: { targets[$0].health }
         ) { place in
             guard exchange.asked & (1 << UInt32(place)) == 0, rules[place].serves(exchange),
                 targets[place].isUsable(by: gateway)
             else { return false }
+            guard !targets[place].isShut(gateway) else {
+                targets[place].breaker.want()
+                return false
+            }
             // The first choice is before the reservation, which then counts the dearest target.
             guard let reserved, hasBudget else { return true }
             let tokens = TokenCounts(input: reserved.inputTokens, output: reserved.outputTokens)

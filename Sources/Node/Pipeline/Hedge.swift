@@ -62,7 +62,10 @@ extension Pipeline {
             return
         }
         let target = exchange.laneTargets[place]
-        guard let upstream = target.upstream(of: gateway), let admission = target.admission(of: gateway) else { return }
+        // A target that recovers is looked at by requests that have nowhere else to go.
+        guard target.passage(of: gateway) == .free, exchange.pass == .usual,
+            let upstream = target.upstream(of: gateway), let admission = target.admission(of: gateway)
+        else { return }
         // Where others wait it would only wait, too.
         let request = QueueRequest(
             priority: exchange.priorityClass, team: grant.teamName, weight: grant.weight,
@@ -94,7 +97,7 @@ extension Pipeline {
     static func otherEnded(_ other: OtherAttempt, _ exchange: Exchange, _ outcome: UpstreamOutcome) {
         let gateway = exchange.gateway
         let target = exchange.laneTargets[other.place]
-        target.end(outcome, firstToken: nil, at: gateway.lane.now, &gateway.chance)
+        target.end(outcome, .usual, firstToken: nil, gateway)
         if outcome.failure?.kind == .cancelled, let sent = other.sentAt { target.wasTooSlow(gateway.lane.now - sent) }
         if let admission = other.admission, let grant = exchange.grant {
             if outcome.failure?.kind == .rateLimited { admission.throttled() }

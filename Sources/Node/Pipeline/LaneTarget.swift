@@ -11,6 +11,12 @@ final class LaneTarget {
     var health = TargetHealth()
     /// When a first token is late.
     private(set) var slowFirstToken = SlowFirstToken()
+    var breaker = TargetBreaker()
+    /// True while Redis is asked whether this lane may probe.
+    var isAskingForProbe = false
+    /// Requests that probed, alone or for the cluster; changes to an open breaker that this lane brought about.
+    private(set) var probes: Int64 = 0
+    var opened: Int64 = 0
     /// Attempts that began, and those that failed.
     private(set) var attempts: Int64 = 0
     private(set) var failures: Int64 = 0
@@ -21,6 +27,9 @@ final class LaneTarget {
     private var queue: Admission?
     private var priced: (by: ActiveSnapshot, price: ModelPrice?)?
     private var looksAgainAt = Instant(nanoseconds: .min)
+
+    /// As people and metrics name it.
+    var name: String { "\(provider)/\(model)" }
 
     init(_ target: RouteTarget) {
         provider = target.provider
@@ -59,6 +68,27 @@ final class LaneTarget {
         priced = nil
     }
 
+    // MARK: - Attempts
+
+    /// May a request go there?
+    func passage(of gateway: Gateway) -> TargetBreaker.Passage {
+        guard hasBreaker(gateway) else { return .free }
+        return breaker.passage(at: gateway.lane.now, isAlone: gateway.breakers.isAlone)
+    }
+
+    /// True when no request may go there.
+    func isShut(_ gateway: Gateway) -> Bool { if case .blocked = passage(of: gateway) { true } else { false } }
+
+    /// A request will go there.
+    func enter(_ gateway: Gateway) -> TargetBreaker.Ticket {
+        guard hasBreaker(gateway) else { return .usual }
+        let ticket = breaker.enter(at: gateway.lane.now, isAlone: gateway.breakers.isAlone)
+        if ticket != .usual { probes += 1 }
+        return ticket
+    }
+
+    private func hasBreaker(_ gateway: Gateway) -> Bool { upstream(of: gateway)?.record.hasBreaker ?? true }
+
     /// An attempt goes to its provider.
     func begin() {
         attempts += 1
@@ -66,30 +96,37 @@ final class LaneTarget {
     }
 
     /// An attempt that began has ended.
-    func end(_ outcome: UpstreamOutcome, firstToken: Duration?, at now: Instant, _ chance: inout Chance) {
+    func end(_ outcome: UpstreamOutcome, _ ticket: TargetBreaker.Ticket, firstToken: Duration?, _ gateway: Gateway) {
+        let now = gateway.lane.now
+        health.end()
         if let firstToken {
             health.observe(firstToken: firstToken)
             slowFirstToken.observe(firstToken)
         }
-        guard let failure = outcome.failure else {
-            if outcome.end.usage == nil { unaccounted += 1 }
-            return health.end(.well, at: now, &chance)
+        if outcome.failure == nil, outcome.end.usage == nil { unaccounted += 1 }
+        if let failure = outcome.failure, failure.kind != .cancelled { failures += 1 }
+        switch outcome.failure?.kind {
+        case .rateLimited: health.throttled(retryAfter: outcome.failure?.retryAfter, at: now)
+        // Waiting does not help soon: others are asked for as long as a rest can be.
+        case .quotaExhausted, .authentication, .permissionDenied:
+            health.throttled(retryAfter: outcome.failure?.retryAfter ?? TargetHealth.longestRest, at: now)
+        default: break
         }
-        if failure.kind != .cancelled { failures += 1 }
-        health.end(LaneTarget.verdict(failure), at: now, &chance)
+        guard let sample = LaneTarget.sample(outcome.failure), hasBreaker(gateway) else {
+            return breaker.giveBack(ticket)
+        }
+        gateway.breakers.ended(sample, ticket, on: self)
     }
 
     /// An attempt was given up after this time, because another was quicker.
     func wasTooSlow(_ time: Duration) { slowFirstToken.observe(time) }
 
-    private static func verdict(_ failure: ProviderFailure) -> TargetHealth.Verdict {
-        switch failure.kind {
-        case .rateLimited: .throttled(retryAfter: failure.retryAfter)
-        // Waiting does not help soon: others are asked for as long as a rest can be.
-        case .quotaExhausted, .authentication, .permissionDenied:
-            .throttled(retryAfter: failure.retryAfter ?? TargetHealth.longestRest)
-        case .cancelled: .none
-        default: failure.kind.countsForBreaker ? .failed : .well
+    /// What an end says about the target; nil for nothing: the client went away, or it has too much to do.
+    private static func sample(_ failure: ProviderFailure?) -> FailureWindow.Sample? {
+        switch failure?.kind {
+        case nil: .success
+        case .cancelled, .rateLimited, .quotaExhausted, .authentication, .permissionDenied: nil
+        case .some(let kind): kind.countsForBreaker ? .failure : .success
         }
     }
 }

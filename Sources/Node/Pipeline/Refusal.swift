@@ -18,6 +18,8 @@ indirect enum Refusal: Error {
     case overShare(QuotaDenial)
     case unpriced(String)
     case noRoute(String)
+    /// Every target of the route is closed off by its circuit breaker.
+    case targetsOpen(String, retryAfter: Duration)
     case queueRefused(QueueRefusal, retryAfter: Duration)
     case stateUnavailable
     case draining
@@ -57,6 +59,10 @@ indirect enum Refusal: Error {
         case .unpriced(let model):
             return StreamError(code: .forbidden, text: "'\(model)' has no price, so no budget can be kept")
         case .noRoute(let reason): return StreamError(code: .noRoute, retryAfterMilliseconds: 1_000, text: reason)
+        case .targetsOpen(let route, let retryAfter):
+            return StreamError(
+                code: .noRoute, retryAfterMilliseconds: UInt32(clamping: max(1, retryAfter.milliseconds)),
+                text: "every target of '\(route)' fails; their circuit breakers are open")
         case .queueRefused(let reason, let retryAfter):
             return StreamError(
                 code: .overloaded, retryAfterMilliseconds: UInt32(clamping: max(1, retryAfter.milliseconds)),

@@ -24,7 +24,7 @@ extension Pipeline {
         gateway.retries.noteRequest()
         if let length = route.affinity { exchange.notePrefix(length) }
         guard let place = pickTarget(exchange, route) else {
-            throw .noRoute("no target of '\(route.name)' serves this request and has a provider that this node can use")
+            throw noTarget(exchange, route)
         }
         exchange.choose(place)
         let target = exchange.laneTargets[place]

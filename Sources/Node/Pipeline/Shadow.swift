@@ -49,7 +49,8 @@ final class Shadow: AnswerSink {
         guard gateway.chance.below(10_000) < UInt64(mirror.share) else { return }
         let target = gateway.laneTarget(mirror.target)
         // No more than half of what the provider takes, so that those who are served never wait for a copy.
-        guard exchange.body.count <= bodyLimit, gateway.shadows < limit, let upstream = target.upstream(of: gateway),
+        guard exchange.body.count <= bodyLimit, gateway.shadows < limit, target.passage(of: gateway) == .free,
+            let upstream = target.upstream(of: gateway),
             let admission = target.admission(of: gateway), upstream.inFlight < max(1, admission.capacity / 2)
         else { return gateway.metrics.mirror.skipped(exchange.alias, target) }
         guard var json = Pipeline.render(exchange, for: target, upstream) else { return }
@@ -85,7 +86,7 @@ final class Shadow: AnswerSink {
         timer?.cancel()
         gateway.shadows -= 1
         let first = firstAt.map { $0 - sentAt }
-        target.end(outcome, firstToken: isStream ? first : nil, at: gateway.lane.now, &gateway.chance)
+        target.end(outcome, .usual, firstToken: isStream ? first : nil, gateway)
         var side = ShadowSide(isWhole: outcome.failure == nil, firstToken: first)
         let usage = outcome.end.usage
         side.outputTokens = usage?.outputTokens ?? outcome.end.countedOutputTokens

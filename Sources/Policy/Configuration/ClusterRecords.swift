@@ -29,6 +29,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var concurrency = 1_024...1_024
     /// Calls of all nodes together at once, which the coordinator splits among them; nil: each lane has its own limit only.
     public var capacity: Int?
+    /// False when no circuit breaker keeps requests from it, whatever it does.
+    public var hasBreaker = true
     /// Time to connect, TLS included.
     public var connectTimeout = Duration.seconds(2)
     /// Time from the request to the first event.

@@ -151,6 +151,7 @@ extension ProviderRecord {
         if let apiKey { lines.append("api-key = \(apiKey)") }
         if let ca { lines.append("ca = \(ca)") }
         if usesLegacyLimitField { lines.append("limit-field = max_tokens") }
+        if !hasBreaker { lines.append("breaker = no") }
         if let capacity { lines.append("capacity = \(capacity)") }
         lines.append("max-connections = \(maximumConnections)")
         lines.append("max-concurrency = \(concurrency.upperBound)")

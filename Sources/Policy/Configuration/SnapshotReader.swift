@@ -71,6 +71,7 @@ struct SnapshotReader {
             reader.choice("limit-field", of: ["max_tokens", "max_completion_tokens"]) == "max_tokens"
         record.maximumConnections = reader.number("max-connections", in: 1...65_535) ?? record.maximumConnections
         concurrency(&reader, &record)
+        record.hasBreaker = reader.optional("breaker", ConfigurationValue.flag) ?? true
         let (least, most) = (Duration.milliseconds(1), Duration.seconds(600))
         record.connectTimeout = reader.time("connect-timeout", in: least ... .seconds(60)) ?? record.connectTimeout
         record.firstEventTimeout = reader.time("first-event-timeout", in: least...most) ?? record.firstEventTimeout

@@ -12,19 +12,21 @@ extension RouteRecord {
     /// The first group with a usable target serves: two are drawn by weight, with replacement, and the cheaper of the two is
     /// taken. So weights hold, and between two that were drawn the less busy and faster one wins. When every target rests, they
     /// are asked all the same, in the order of their groups: resting prefers others, it does not refuse. `isAllowed` leaves out
-    /// what this request may not use, such as a target that it has asked already.
+    /// what this request may not use, such as a target that it has asked already; `spared`, a bit a place, is for when there is nothing
+    /// else.
     ///
     /// With the number of a prompt's beginning nothing is drawn: the target that most wants such prompts is taken, and the next one while
     /// it has more than its share of the calls under way.
     public func pick(
-        _ chance: inout Chance, at now: Instant, near prefix: UInt64? = nil, health: (Int) -> TargetHealth,
-        isAllowed: (Int) -> Bool
+        _ chance: inout Chance, at now: Instant, near prefix: UInt64? = nil, spared: UInt32 = 0,
+        health: (Int) -> TargetHealth, isAllowed: (Int) -> Bool
     ) -> Int? {
         if targets.count == 1 { return targets[0].weight > 0 && isAllowed(0) ? 0 : nil }
         for mayRest in [false, true] {
             for group in 1...RouteRecord.groupLimit {
                 let place = pick(group, &chance, prefix, health) { place in
-                    isAllowed(place) && (mayRest || health(place).isUsable(at: now))
+                    isAllowed(place)
+                        && (mayRest || spared & (1 << UInt32(place)) == 0 && health(place).isUsable(at: now))
                 }
                 if let place { return place }
             }

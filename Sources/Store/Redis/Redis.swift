@@ -124,10 +124,13 @@ public final class Redis {
     }
 
     /// True when an org's shared state must not be relied upon: its server has no ready connection, or several timeouts in a row.
-    public func isDegraded(org: String) -> Bool {
+    public func isDegraded(org: String) -> Bool { isDegraded(slot: KeySchema.slot(ofOrg: org)) }
+
+    /// The same for the server that has a slot.
+    func isDegraded(slot: @autoclosure () -> RedisSlot) -> Bool {
         switch shape {
         case .one(let connection, _): connection.isDegraded
-        case .cluster(let cluster): cluster.owner(of: KeySchema.slot(ofOrg: org))?.isDegraded ?? true
+        case .cluster(let cluster): cluster.owner(of: slot())?.isDegraded ?? true
         }
     }
 

@@ -14,6 +14,8 @@ public enum RedisScript: Int, CaseIterable, Sendable {
     case lead
     /// Writes what coordinators keep, if the term is the caller's.
     case keep
+    /// Reads or changes the circuit breaker of a target.
+    case breaker
 
     /// Its text: the `#!lua` line, what the quota scripts share, its own body.
     public var source: [UInt8] { Self.sources[rawValue] }
@@ -26,6 +28,7 @@ public enum RedisScript: Int, CaseIterable, Sendable {
         case .peek: assemble(PackageResources.peek_lua)
         case .lead: PackageResources.lead_lua
         case .keep: PackageResources.keep_lua
+        case .breaker: PackageResources.breaker_lua
         }
     }
 
