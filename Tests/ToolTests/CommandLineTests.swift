@@ -101,6 +101,7 @@ import Testing
         Mistake(words: ["status", "--config", "missing.conf"], says: "there is no file 'missing.conf'"),
         Mistake(words: ["apply", "--confirm-routes", "x"], says: "--confirm-routes takes a number"),
         Mistake(words: ["check", "a", "b"], says: "unexpected word 'b'"),
+        Mistake(words: ["check", "--nodes", "0"], says: "--nodes takes a number from 1 to 1000"),
         Mistake(words: ["check", "missing.conf"], says: "there is no file 'missing.conf'", hint: "name the file"),
         Mistake(words: ["config"], says: "expected: sluice config get NAME"),
         Mistake(words: ["config", "rollback", "last"], says: "the number of a version", hint: "sluice config history"),
@@ -186,6 +187,19 @@ import Testing
         let lines = run.error.split(separator: "\n")
         #expect(lines.contains { $0.hasPrefix("bad.conf:16:1: ") && $0.contains("base-prot") }, "\(run.error)")
         #expect(lines.contains { $0.hasPrefix("bad.conf:27:") && $0.contains("nobody") }, "\(run.error)")
+    }
+
+    @Test func checkTellsWhereTheCapacityOfAProviderIsLessThanItsLanes() async throws {
+        let folder = try ToolFolder()
+        let shared = CommandLineTests.good
+            .replacingOccurrences(of: "kind = openai\n", with: "kind = openai\ncapacity = 8\n")
+            .replacingOccurrences(of: "base-port = 7500\n", with: "base-port = 7500\nlanes = 4\n")
+        try folder.write("cluster.conf", shared)
+        let enough = try await folder.run("check", "--nodes", "2")
+        #expect(enough.status == 0 && enough.error.isEmpty, "\(enough.error)")
+        let small = try await folder.run("check", "--nodes", "3")
+        #expect(small.status == 0 && small.output.hasPrefix("cluster.conf is valid"), "\(small.error)")
+        #expect(small.error.contains("[provider sim] capacity = 8 is less than nodes × lanes, 3 × 4 = 12"))
     }
 
     @Test func configPrintsOneSettingForScripts() async throws {
