@@ -95,6 +95,7 @@ final class AdminServer {
                 .init("version", .string(member.version)), .init("connected", .bool(member.isConnected)),
                 .init("seen_ms_ago", .integer((now - member.seenAt).milliseconds)),
                 .init("draining", .bool(member.report?.isDraining ?? false)),
+                .init("load_percent", .integer(Int(member.report?.load ?? 0) * 100 / 255)),
                 .init("connections", .integer(member.report?.connections ?? 0)),
                 .init("streams", .integer(member.report?.streams ?? 0)),
                 .init("requests", .integer(member.report?.requests ?? 0)),

@@ -13,6 +13,9 @@ public struct ListenerLimits: Sendable {
     public var pendingPerSource = 64
     /// New connections per second, sustained; bursts of twice as many pass.
     public var acceptsPerSecond = 500
+    /// An accepted connection with a descriptor from this one on is closed: the kernel gives the lowest that is free, so as many are
+    /// open. What is left is for connections to others.
+    public var descriptors = Int.max
     /// Time for the TLS handshake.
     public var handshakeTime = Duration.seconds(5)
 
@@ -28,6 +31,8 @@ public struct ListenerCounts: Sendable {
     public var refused: Int64 = 0
     /// Handshakes that failed or took too long.
     public var handshakeFailures: Int64 = 0
+    /// Times that accepting rested for want of descriptors.
+    public var pauses: Int64 = 0
     /// Connections open now.
     public var open = 0
     /// Connections in the handshake now.
@@ -43,6 +48,8 @@ public final class Listener<M: Machine & ~Copyable>: Pollable {
     public let address: SocketAddress
     /// What happened so far.
     public private(set) var counts = ListenerCounts()
+    /// True while nobody is accepted: who comes waits in the kernel's queue, or goes elsewhere.
+    public var isPaused = false { didSet { watchAgain() } }
     private let tls: TLSContext?
     private let limits: ListenerLimits
     private let machine: (Instant) -> M
@@ -83,10 +90,32 @@ public final class Listener<M: Machine & ~Copyable>: Pollable {
     override func ready(_ events: UInt32) {
         // A bounded number a turn, so that a flood leaves time for those who are in.
         for _ in 0..<16 {
-            guard takeAllowance() else { return waitForAllowance() }
-            guard let (accepted, peer) = Socket.accept(from: descriptor) else { return }
-            admit(accepted, from: peer)
+            guard takeAllowance() else { return pause(.milliseconds(20)) }
+            switch Socket.accept(from: descriptor) {
+            case .none: return
+            case .exhausted: return rest()
+            case .connection(let accepted, let peer):
+                guard Int(accepted) < limits.descriptors else {
+                    counts.refused += 1
+                    Glibc.close(accepted)
+                    return rest()
+                }
+                admit(accepted, from: peer)
+            }
         }
+    }
+
+    /// Descriptors are short: without a pause the lane would be told of the waiting connection again and again.
+    private func rest() {
+        counts.pauses += 1
+        pause(.milliseconds(100))
+    }
+
+    private func watchAgain() { watch(isPaused ? 0 : EPOLLIN.rawValue) }
+
+    private func pause(_ time: Duration) {
+        watch(0)
+        lane.schedule(after: time) { [weak self] in self?.watchAgain() }
     }
 
     private func takeAllowance() -> Bool {
@@ -97,11 +126,6 @@ public final class Listener<M: Machine & ~Copyable>: Pollable {
         guard allowance >= 1 else { return false }
         allowance -= 1
         return true
-    }
-
-    private func waitForAllowance() {
-        watch(0)
-        lane.schedule(after: .milliseconds(20)) { [weak self] in self?.watch(EPOLLIN.rawValue) }
     }
 
     private func admit(_ accepted: Int32, from peer: SocketAddress) {

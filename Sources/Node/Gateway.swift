@@ -21,6 +21,7 @@ final class Gateway: @unchecked Sendable {
     /// Set once, when the lane is made.
     private(set) lazy var breakers = Breakers(self, redis: redis, node: settings.index)
     let resumptions: Resumptions
+    let overload: Overload
     /// All lanes of the node by their index, this one among them; each is reached through its lane only.
     var neighbours: [Gateway] = []
     private(set) var snapshot: ActiveSnapshot
@@ -74,6 +75,7 @@ final class Gateway: @unchecked Sendable {
         safeMode = SafeMode(lane: lane, redis: redis, lanes: settings.lanes)
         servers = Servers(lane: lane)
         resumptions = Resumptions(lane: lane, settings.configuration.nodes)
+        overload = Overload(lane: lane, settings.configuration.nodes)
         chance = Chance(seed: Host.randomSeed())
         sessionNumber = UInt64(settings.index) << 48 | UInt64(lane.index) << 40
     }
@@ -83,6 +85,7 @@ final class Gateway: @unchecked Sendable {
     /// Accepts clients on this lane's own listener.
     func listen(tls: TLSContext) throws(SystemFailure) {
         var limits = ListenerLimits()
+        limits.descriptors = settings.acceptedDescriptors
         limits.connections = settings.configuration.nodes.maximumConnections
         var wire = WireLimits.standard
         wire.age = settings.configuration.nodes.maximumAge
@@ -105,8 +108,23 @@ final class Gateway: @unchecked Sendable {
 
     func remove(_ session: Session) { sessions[session.number] = nil }
 
-    /// How many of the client connections that this lane takes are in use, of 255.
-    var load: UInt8 { UInt8(clamping: sessions.count * 255 / max(1, settings.configuration.nodes.maximumConnections)) }
+    /// Measures from now on, and gives up what the rung says.
+    func watchLoad() {
+        overload.onChange = { [unowned self] before in
+            let rung = overload.rung
+            note(rung > before ? .warning : .info, "load_rung", "\(before) before, now \(rung)")
+            if before == .closed || rung == .closed { listener?.isPaused = rung == .closed }
+            // Clients are told when it begins and when it is over, not of each rung between.
+            if before == .calm || rung == .calm { for session in sessions.values { session.tellMode() } }
+        }
+        overload.begin()
+    }
+
+    /// How near this lane is to the limit that binds first: of client connections, lag or memory; of 255.
+    var load: UInt8 {
+        let most = max(1, settings.configuration.nodes.maximumConnections)
+        return max(UInt8(clamping: sessions.count * 255 / most), overload.load)
+    }
 
     /// Requests under way, on all sessions and between them.
     var openRequests: Int { sessions.values.reduce(resumptions.apart.count) { $0 + $1.openRequests } }

@@ -76,6 +76,7 @@ final class Node: @unchecked Sendable {
                 gateway.breakers.start()
                 gateway.redis.start()
                 gateway.recover()
+                gateway.watchLoad()
             }
         }
         let store = SnapshotStore(
@@ -101,6 +102,18 @@ final class Node: @unchecked Sendable {
         life = .serving
         beat()
         gateways[0].note(.info, "started", "listening on \(settings.listen), admin on \(settings.admin)")
+        compareDescriptors()
+    }
+
+    /// Says what the system's limit of descriptors takes away from the configured connections.
+    private func compareDescriptors() {
+        let wanted = settings.lanes * settings.configuration.nodes.maximumConnections
+        guard wanted > settings.acceptedDescriptors else { return }
+        gateways[0].note(
+            .warning, "few_descriptors",
+            "\(settings.lanes) lanes with max-connections = \(settings.configuration.nodes.maximumConnections) want "
+                + "\(wanted) descriptors; of the \(settings.descriptorLimit) that the system allows (LimitNOFILE, "
+                + "ulimit -n) clients get no more than \(settings.acceptedDescriptors)")
     }
 
     /// Opens a lane's listener; a failure ends the process, because a node without its port is of no use.
@@ -176,6 +189,9 @@ final class Node: @unchecked Sendable {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
+        if reading.overload.rung != .calm {
+            warnings.append("too much to do: a lane is on rung \(reading.overload.rung) of the degradation ladder")
+        }
         if !reading.redisIsReady {
             let away = reading.primaries.filter { !$0.isReady }.map(\.address)
             warnings.append(
@@ -238,6 +254,7 @@ final class Node: @unchecked Sendable {
             report.connections = UInt32(clamping: reading.listener.open)
             report.streams = UInt32(clamping: reading.requestsUnderWay)
             report.requests = reading.metrics.duration.total
+            report.load = reading.overload.load
             report.residentBytes = UInt64(max(0, Host.residentBytes()))
             report.targets = reading.queues.map {
                 Report.Target(name: String($0.name.prefix(64)), inFlight: UInt32(clamping: $0.running))

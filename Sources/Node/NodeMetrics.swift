@@ -153,6 +153,7 @@ struct LaneReading: Sendable {
     var leases: LeaseReading
     var safe: SafeReading
     var resume: ResumeReading
+    var overload: OverloadReading
     var settled: Counter
     var lost: Counter
     var longestTurnNanoseconds: Int64
@@ -176,6 +177,7 @@ struct LaneReading: Sendable {
         leases = LeaseReading(gateway.leases)
         safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
         resume = ResumeReading(gateway.resumptions)
+        overload = OverloadReading(gateway.overload, load: gateway.load)
         settled = gateway.settlements.settled
         lost = gateway.settlements.lost
         longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
@@ -196,6 +198,7 @@ struct LaneReading: Sendable {
         RedisPrimary.merge(other.primaries, into: &primaries)
         listener.accepted += other.listener.accepted
         listener.refused += other.listener.refused
+        listener.pauses += other.listener.pauses
         listener.handshakeFailures += other.listener.handshakeFailures
         listener.open += other.listener.open
         listener.pending += other.listener.pending
@@ -206,6 +209,7 @@ struct LaneReading: Sendable {
         leases.merge(other.leases)
         safe.merge(other.safe)
         resume.merge(other.resume)
+        overload.merge(other.overload)
         settled.merge(other.settled)
         lost.merge(other.lost)
         longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
@@ -271,13 +275,8 @@ struct LaneReading: Sendable {
         leases.write(onto: &page)
         safe.write(onto: &page)
         resume.write(onto: &page)
-        page.gauge("sluice_connections", help: "Client connections.", value: .signed(Int64(listener.open)))
-        page.counter(
-            "sluice_connections_accepted_total", help: "Connections accepted.", value: UInt64(listener.accepted))
-        page.counter("sluice_connections_refused_total", help: "Refused by a limit.", value: UInt64(listener.refused))
-        page.counter(
-            "sluice_handshake_failures_total", help: "TLS handshakes that failed.",
-            value: UInt64(listener.handshakeFailures))
+        overload.write(onto: &page)
+        connections(&page)
         page.gauge("sluice_requests_under_way", help: "Requests under way.", value: .signed(Int64(requestsUnderWay)))
         upstream(&page)
         page.gauge(
@@ -293,6 +292,19 @@ struct LaneReading: Sendable {
         page.counter(
             "sluice_log_dropped_bytes_total", help: "Log bytes dropped.", value: UInt64(node.droppedLogBytes))
         return page.finish()
+    }
+
+    private func connections(_ page: inout MetricsPage) {
+        page.gauge("sluice_connections", help: "Client connections.", value: .signed(Int64(listener.open)))
+        page.counter(
+            "sluice_connections_accepted_total", help: "Connections accepted.", value: UInt64(listener.accepted))
+        page.counter("sluice_connections_refused_total", help: "Refused by a limit.", value: UInt64(listener.refused))
+        page.counter(
+            "sluice_accept_pauses_total", help: "Times that accepting rested for want of descriptors.",
+            value: UInt64(listener.pauses))
+        page.counter(
+            "sluice_handshake_failures_total", help: "TLS handshakes that failed.",
+            value: UInt64(listener.handshakeFailures))
     }
 
     private func queues(_ page: inout MetricsPage) {

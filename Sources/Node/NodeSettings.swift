@@ -15,6 +15,10 @@ struct NodeSettings: Sendable {
     let admin: SocketAddress
     let lanes: Int
     let logLevel: LogLevel
+    /// Open descriptors that the system allows this process.
+    let descriptorLimit: Int
+    /// Of these, for clients and what the node opens for itself; the last fifth is for connections to providers.
+    var acceptedDescriptors: Int { descriptorLimit * 8 / 10 }
 
     var requestTimeout: Duration { configuration.nodes.requestTimeout }
     var drainLimit: Duration { configuration.nodes.drainLimit }
@@ -22,7 +26,8 @@ struct NodeSettings: Sendable {
     /// Why a node cannot start with these settings.
     struct Problem: Error { let text: String }
 
-    init(_ options: NodeOptions, _ configuration: ClusterConfiguration) throws(Problem) {
+    init(_ options: NodeOptions, _ configuration: ClusterConfiguration, descriptorLimit: Int) throws(Problem) {
+        self.descriptorLimit = descriptorLimit
         index = options.index
         self.configuration = configuration
         let slash = options.configurationPath.lastIndex(of: "/")

@@ -17,8 +17,7 @@ import Policy
         } catch {
             fail(64, error.text)
         }
-        Host.raiseDescriptorLimit()
-        let settings = read(options)
+        let settings = read(options, descriptorLimit: Host.raiseDescriptorLimit())
         do {
             let node = try Node(settings)
             node.first.execute {
@@ -33,12 +32,12 @@ import Policy
         }
     }
 
-    private static func read(_ options: NodeOptions) -> NodeSettings {
+    private static func read(_ options: NodeOptions, descriptorLimit: Int) -> NodeSettings {
         do {
             let bytes = try FileAccess.read(options.configurationPath, limit: ConfigurationDocument.sizeLimit)
             let configuration = try ClusterConfiguration.parse(
                 String(decoding: bytes, as: UTF8.self), file: options.configurationPath)
-            return try NodeSettings(options, configuration)
+            return try NodeSettings(options, configuration, descriptorLimit: descriptorLimit)
         } catch let problem as NodeSettings.Problem {
             fail(64, problem.text)
         } catch {

@@ -57,6 +57,9 @@ final class Caller: @unchecked Sendable {
         lane.stop()
     }
 
+    /// Closes its connections.
+    func close() { lane.execute { [self] in client?.close() } }
+
     private struct LastWord: @unchecked Sendable { let client: LaneClient? }
 
     /// Connections that are ready now.

@@ -85,6 +85,7 @@ final class TestCluster: @unchecked Sendable {
             base-port = \(at("node"))
             admin-base-port = \(at("nodeAdmin"))
             \(nodes)
+            \(nodes.contains("lag-limit") ? "" : "lag-limit = 10s")
             drain-notice = 2s
             drain-limit = 10s
             [balancer main]
@@ -185,6 +186,16 @@ final class TestCluster: @unchecked Sendable {
         let file = path("\(name).log")
         let child = try await Child.start(command, in: place.folder.path, output: file, error: file)
         lock.withLock { children[name] = child }
+    }
+
+    /// Starts a node that the system gives no more than `limit` descriptors.
+    func launchWithDescriptors(_ limit: Int, node: Int) async throws {
+        let file = path("node-\(node).log")
+        let command = ["/usr/bin/prlimit", "--nofile=\(limit):\(limit)", program("sluice-node")]
+        let child = try await Child.start(
+            command + ["--config", path("cluster.conf"), "--index", "\(node)"], in: place.folder.path, output: file,
+            error: file)
+        lock.withLock { children["node-\(node)"] = child }
     }
 
     func program(_ name: String) -> String { TestCluster.products.appending(path: name).path }

@@ -53,6 +53,8 @@ public class Pollable {
     public private(set) var turns: UInt64 = 0
     /// The longest turn since the last reading, in nanoseconds; tells lane lag.
     public var longestTurnNanoseconds: Int64 = 0
+    /// The same for the one who measures overload, at a cadence of its own.
+    public var longestRecentTurnNanoseconds: Int64 = 0
 
     private let epoll: Int32
     private let inbox: Inbox
@@ -239,6 +241,7 @@ public class Pollable {
             turns &+= 1
             let spent = Host.monotonicNow().nanoseconds - began.nanoseconds
             if spent > longestTurnNanoseconds { longestTurnNanoseconds = spent }
+            if spent > longestRecentTurnNanoseconds { longestRecentTurnNanoseconds = spent }
         }
         close(epoll)
         done.signal()

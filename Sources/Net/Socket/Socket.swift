@@ -65,8 +65,17 @@ enum Socket {
         return SocketAddress.fromKernel(&storage)
     }
 
+    /// What accepting brought.
+    enum Acceptance {
+        case connection(Int32, SocketAddress)
+        /// Nobody waits, or who waited has gone.
+        case none
+        /// The process or the system has no descriptor or memory left; whoever waits still waits.
+        case exhausted
+    }
+
     /// Takes one waiting connection.
-    static func accept(from descriptor: Int32) -> (descriptor: Int32, peer: SocketAddress)? {
+    static func accept(from descriptor: Int32) -> Acceptance {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         // Safe: storage is large enough for every family, and length says so.
@@ -74,7 +83,11 @@ enum Socket {
             unsafe clinux_accept(
                 descriptor, UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), &length)
         }
-        return accepted >= 0 ? (accepted, SocketAddress.fromKernel(&storage)) : nil
+        if accepted >= 0 { return .connection(accepted, SocketAddress.fromKernel(&storage)) }
+        switch clinux_errno() {
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted
+        default: return .none
+        }
     }
 
     /// Settings of every connection: no Nagle delay, dead peers found within 30 s idle or 20 s of unacknowledged bytes.

@@ -44,7 +44,8 @@ extension Pipeline {
     private static func waitLimit(_ exchange: Exchange, _ priority: PriorityClass) -> Duration {
         let nodes = exchange.gateway.settings.configuration.nodes
         let left = exchange.receivedAt + exchange.timeout - exchange.gateway.lane.now
-        let limit = min(nodes.queueWaits[Int(priority.rawValue)], left)
+        var limit = min(nodes.queueWaits[Int(priority.rawValue)], left)
+        if exchange.gateway.overload.rung >= .queuesShort { limit = limit / 4 }
         return priority == .interactive ? min(limit, .nanoseconds(exchange.timeout.nanoseconds / 10)) : limit
     }
 

@@ -54,6 +54,8 @@ final class Exchange: @unchecked Sendable {
     private(set) var isReserved = false
     /// What Redis must know of while it runs.
     var runningReservation: ReserveCall? { isReserved ? reservation : nil }
+    /// Output tokens that it may have, as of its reservation.
+    var mostOutput: Int64 = 0
     /// When quota answered.
     private(set) var reservedAt: Instant?
     private var quotaRefusal: Refusal?

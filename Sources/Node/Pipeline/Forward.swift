@@ -85,11 +85,9 @@ extension Pipeline {
         _ exchange: Exchange, for target: LaneTarget, _ upstream: UpstreamTarget
     ) throws(Refusal) -> ByteBuffer {
         // The provider is held to what the reservation assumed, also when the client named no limit.
-        let most = UInt32(clamping: exchange.route?.maximumOutputTokens ?? 0)
-        let asked = exchange.head.maxOutputTokens
         let request = OpenAIChatRequest(
             model: target.model, isStream: exchange.head.flags.contains(.stream),
-            maximumOutputTokens: asked == 0 ? most : min(asked, most),
+            maximumOutputTokens: UInt32(clamping: exchange.mostOutput),
             usesLegacyLimitField: upstream.record.usesLegacyLimitField, provider: target.provider)
         var json = ByteBuffer(capacity: exchange.body.count + 512)
         do throws(BodyError) {

@@ -4,7 +4,7 @@ import Policy
 import Providers
 import Wire
 
-/// authenticate → reserve → admit → forward → settle → log. Settle and log run on every exit, exactly once.
+/// authenticate → shed → reserve → admit → forward → settle → log. Settle and log run on every exit, exactly once.
 ///
 /// Cache and redaction have their places before reserve.
 enum Pipeline {
@@ -14,6 +14,7 @@ enum Pipeline {
         exchange.startDeadline()
         do throws(Refusal) {
             try authenticate(exchange)
+            try shed(exchange)
             try await reserve(exchange)
             try await admit(exchange)
             try await exchange.wholeBody()

@@ -21,6 +21,8 @@ indirect enum Refusal: Error {
     /// Every target of the route is closed off by its circuit breaker.
     case targetsOpen(String, retryAfter: Duration)
     case queueRefused(QueueRefusal, retryAfter: Duration)
+    /// The lane has too much to do for a request of this class.
+    case shed(LoadRung, retryAfter: Duration)
     case stateUnavailable
     case draining
     case deadline
@@ -67,6 +69,10 @@ indirect enum Refusal: Error {
             return StreamError(
                 code: .overloaded, retryAfterMilliseconds: UInt32(clamping: max(1, retryAfter.milliseconds)),
                 text: Refusal.words(reason))
+        case .shed(let rung, let retryAfter):
+            return StreamError(
+                code: .overloaded, retryAfterMilliseconds: UInt32(clamping: max(1, retryAfter.milliseconds)),
+                text: Refusal.words(rung))
         case .stateUnavailable: return StreamError(code: .stateUnavailable, text: "shared limits cannot be reached")
         case .draining: return StreamError(code: .draining, text: "this node is going away")
         case .deadline: return StreamError(code: .deadline, text: "the request's time is over")
@@ -83,6 +89,14 @@ indirect enum Refusal: Error {
         case .full: "the provider is busy and the queue is full"
         case .teamFull: "the provider is busy and your team's part of the queue is full"
         case .tooLate: "the provider is busy; the turn would come too late"
+        }
+    }
+
+    private static func words(_ rung: LoadRung) -> String {
+        switch rung {
+        case .calm, .batchShed, .queuesShort, .answersShort: "this node has too much to do for batch requests"
+        case .interactiveOnly: "this node has too much to do for any but interactive requests"
+        case .closed: "this node has no memory left for new requests"
         }
     }
 

@@ -30,8 +30,8 @@ extension Pipeline {
         let target = exchange.laneTargets[place]
         let price = exchange.price
         if price == nil, grant.hasBudget { throw .unpriced(target.model) }
-        let asked = Int64(exchange.head.maxOutputTokens)
-        let most = asked == 0 ? route.maximumOutputTokens : min(asked, route.maximumOutputTokens)
+        let most = mostOutput(exchange, route)
+        exchange.mostOutput = most
         let feature = exchange.head.feature
         let input = gateway.estimates.inputTokens(model: target.model, bodyBytes: Int(exchange.head.bodyLength))
         let output = gateway.estimates.outputTokens(model: target.model, feature: feature, limit: most)

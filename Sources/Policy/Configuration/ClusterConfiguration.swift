@@ -97,6 +97,12 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var resumeBuffer = 128 << 10
         /// Memory for all such answers of a lane.
         public var resumeMemory = 64 << 20
+        /// Resident memory of a node at which it serves nobody any more; nil: none.
+        public var memoryLimit: Int?
+        /// How late a lane may be before it serves interactive requests only.
+        public var lagLimit = Duration.milliseconds(100)
+        /// Output tokens of a request while the node has too much to do.
+        public var overloadMaximumOutput = 1_024
         /// The least grave lines that are written: `debug`, `info`, `warning` or `error`.
         public var logLevel = "info"
     }

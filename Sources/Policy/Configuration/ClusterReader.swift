@@ -150,6 +150,10 @@ struct ClusterReader {
         nodes.resumeTime = reader.time("resume-time", in: .zero ... .seconds(600)) ?? nodes.resumeTime
         nodes.resumeBuffer = reader.bytes("resume-buffer", in: 65_536...16 << 20) ?? nodes.resumeBuffer
         nodes.resumeMemory = reader.bytes("resume-memory", in: 1 << 20...16 << 30) ?? nodes.resumeMemory
+        nodes.memoryLimit = reader.bytes("memory-limit", in: 1 << 20...1 << 42)
+        nodes.lagLimit = reader.time("lag-limit", in: .milliseconds(1) ... .seconds(10)) ?? nodes.lagLimit
+        nodes.overloadMaximumOutput =
+            reader.number("overload-max-output", in: 1...1_000_000) ?? nodes.overloadMaximumOutput
         nodes.logLevel = reader.choice("log-level", of: ["debug", "info", "warning", "error"]) ?? nodes.logLevel
         if nodes.basePort == nodes.adminBasePort {
             reader.report(
