@@ -39,8 +39,9 @@ enum StatusCommand {
                 node["connected"]?.bool != true ? "gone" : node["draining"]?.bool == true ? "draining" : "serving"
             let memory = "\((node["resident_bytes"]?.integer ?? 0) >> 20) MiB"
             return [
-                number("node"), state, node["address"]?.text ?? "", "\(number("load_percent")) %",
-                number("connections"), number("streams"), number("requests"), memory, "\(number("epoch")).\(number("sequence"))",
+                number("node"), state, node["address"]?.text ?? "",
+                "\(number("load_percent")) %", number("connections"), number("streams"), number("requests"), memory,
+                "\(number("epoch")).\(number("sequence"))",
             ]
         }
         let heading = [

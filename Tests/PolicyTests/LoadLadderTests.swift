@@ -9,11 +9,13 @@ import Testing
         for _ in 0..<count { _ = ladder.read(lag: .milliseconds(lag), residentBytes: memory) }
     }
 
-    @Test(arguments: [
-        (69, LoadRung.calm), (70, .batchShed), (74, .batchShed), (75, .queuesShort), (79, .queuesShort),
-        (80, .answersShort), (84, .answersShort), (85, .interactiveOnly), (91, .interactiveOnly), (92, .closed),
-        (300, .closed),
-    ])
+    /// Shares of the limit, and what they lead to.
+    static let steps: [(Int64, LoadRung)] = [
+        (69, .calm), (70, .batchShed), (74, .batchShed), (75, .queuesShort), (79, .queuesShort), (80, .answersShort),
+        (84, .answersShort), (85, .interactiveOnly), (91, .interactiveOnly), (92, .closed), (300, .closed),
+    ]
+
+    @Test(arguments: steps)
     func `memory reaches each rung at its share of the limit, at once`(_ memory: Int64, _ rung: LoadRung) {
         var ladder = LoadLadder(memoryLimit: 100, lagLimit: .milliseconds(100))
         #expect(ladder.read(lag: .zero, residentBytes: memory) == (rung != .calm))
