@@ -1,6 +1,7 @@
 // A lane that has too much to do refuses before anything is reserved or read: the refusal itself must be cheap.
 import Core
 import Policy
+import Wire
 
 extension Pipeline {
     /// Refuses what the lane's rung does not serve. The time to come again is spread, so that not all come back at once.
