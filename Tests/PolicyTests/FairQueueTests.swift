@@ -49,17 +49,16 @@ import Testing
     }
 
     @Test func `a team with ten times the demand does not make another wait longer`() {
-        var worst = 0.0
-        for seed in 0..<max(3, Self.seeds / 20) {
-            func wait(_ demand: Double) -> Double {
+        // The waits of all seeds together: the 99th percentile of one of them is fifteen requests, and moves by a third by chance.
+        func waits(_ demand: Double) -> [Duration] {
+            (0..<max(3, Self.seeds / 20)).flatMap { seed in
                 // 8 slots serve about 25 requests a second; the quiet team wants five, the loud one 25 or 250.
                 let teams = [SimulatedTeam(rate: 5), SimulatedTeam(rate: 25 * demand)]
                 var simulation = QueueSimulation(teams, capacity: 8, seconds: 300, seed: seed)
-                return percentile(simulation.run().waits[0], 0.99)
+                return simulation.run().waits[0]
             }
-            worst = max(worst, wait(10) / wait(1))
         }
-        report("wait_beside_10x_demand", worst, 1.2)
+        report("wait_beside_10x_demand", percentile(waits(10), 0.99) / percentile(waits(1), 0.99), 1.2)
     }
 
     @Test func `interactive requests pass a queue full of batches`() {

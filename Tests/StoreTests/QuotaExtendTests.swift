@@ -44,6 +44,36 @@ import Testing
         return contents
     }
 
+    @Test("an extension of an expired hold keeps nothing of how far it swept: script and model agree")
+    func sweepsOfExtensions() throws {
+        let times = QuotaTimes(bucketMicroseconds: 2_000, recordMilliseconds: 60_000)
+        let redis = try BlockingRedis(path: server.socketPath, times: times)
+        var model = QuotaModel(times: times)
+        let limits = [
+            try Limit(scope: .team, unit: .microUSD, amount: 1_000_000, period: .day, algorithm: .fixedWindow)
+        ]
+        func reserve(_ id: UInt64, hold: Int64) throws -> ReserveCall {
+            let call = try call(id, limits, output: 10, money: 1_000, hold: hold)
+            let real = try redis.reserve(call)
+            guard case .granted(let grant) = real else { throw RedisServerFailure.failed("\(real)") }
+            #expect(model.reserve(call, at: grant.atMicroseconds) == real)
+            return call
+        }
+        // A sweep reaches 128 ms at a time: the first hold ends behind what the last kept one reaches.
+        _ = try reserve(1, hold: 150)
+        let second = try reserve(2, hold: 1)
+        usleep(5_000)
+        _ = try reserve(3, hold: 1_000)
+        usleep(90_000)
+        let longer = ExtendCall(of: second, to: QuotaUse(inputTokens: 10, outputTokens: 20, microUSD: 2_000))
+        guard case .granted(let now) = try redis.extend(longer) else {
+            throw RedisServerFailure.failed("the extension was denied")
+        }
+        #expect(model.extend(longer, at: now) == .granted(atMicroseconds: now))
+        usleep(65_000)
+        _ = try reserve(4, hold: 1_000)
+    }
+
     @Test("an extension charges only what it adds, once, and takes no second place or request")
     func chargesTheDifference() throws {
         let limits = [

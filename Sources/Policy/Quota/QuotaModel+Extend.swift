@@ -22,10 +22,12 @@ extension QuotaModel {
                 let old = record.use.amount(of: rule.unit, requests: 1)
                 let cost = use.amount(of: rule.unit, requests: 1) - old
                 guard cost > 0 else { continue }
+                let field = call.limits.limits[index].field
+                let window = account.counters[field]?.start
                 let verdict = account.charge(
-                    rule, field: call.limits.limits[index].field, cost: cost, id: call.id,
-                    known: (old, record.reservedAt), at: now)
-                hasChanged = true
+                    rule, field: field, cost: cost, id: call.id, known: (old, record.reservedAt), at: now)
+                // A budget whose window stands has nothing to write, and then it is not kept how far was swept.
+                if rule.kind != .budget || account.counters[field]?.start != window { hasChanged = true }
                 if let wait = verdict.wait, wait > (worst?.wait ?? -1) {
                     worst = (index, wait, rule.remaining(max(0, verdict.left)))
                 }
