@@ -268,7 +268,9 @@ import Wire
             try await cluster.wait("the others, too, when nobody comes", seconds: 30) {
                 try await cluster.metric("sluice_requests_under_way", node: 1) == 0
             }
-            #expect(try await cluster.metric("sluice_resume_kept_bytes", node: 1) == 0)
+            try await cluster.wait("what was kept to be let go", seconds: 60) {
+                try await cluster.metric("sluice_resume_kept_bytes", node: 1) == 0
+            }
             try await Self.settled(cluster, requests: 30)
         }
     }
