@@ -252,9 +252,11 @@ import Wire
             let kept = try await cluster.metric("sluice_resume_kept_bytes", node: 1)
             #expect(kept > 0 && kept <= 1_048_576, "\(kept)")
             #expect(try await cluster.metric("sluice_resumes_given_up_total", node: 1) > 0)
-            // Answers that run, and whose clients confirm nothing: a window of each is kept, until there is no room for it.
+            // Answers that run, and whose clients confirm nothing: a window of each is kept, until there is no room for it. They are so
+            // long that none of them ends behind its window, whatever the node reads of it ahead.
             let reader = try await RawConnection(cluster, credit: .manual)
-            for number in 0..<30 as Range<UInt64> { await reader.ask(prompt, id: Self.id(number)) }
+            let longer = "longer\nsim: tokens=200000 chunk=50"
+            for number in 0..<30 as Range<UInt64> { await reader.ask(longer, id: Self.id(number)) }
             try await cluster.wait("a window of each") { reader.now.bytes.count > 30 * 60_000 }
             let most = try await cluster.metric("sluice_resume_kept_bytes", node: 1)
             #expect(most <= 1_048_576, "\(most)")
