@@ -14,9 +14,9 @@ use() {
 }
 use "${SLUICE_CONFIG:-cluster.conf}"
 
-# private FOLDER: a cluster of a script's own, like the repository's but on free ports and with its state in FOLDER.
+# private FOLDER: a cluster of a script's own, like the repository's but with its state in FOLDER and on free ports, or thirty from SLUICE_PORTS.
 private() {
-    local base; base=$(free_ports)
+    local base; base=${SLUICE_PORTS:-$(free_ports)}
     cp prices.csv "$1/"
     sed -e "s/:7443/:$base/; s/:7400/:$((base + 1))/; s/:7401/:$((base + 2))/; s/:7700/:$((base + 3))/" \
         -e "s/:7402/:$((base + 4))/; s/:7403/:$((base + 5))/; s/= 7500/= $((base + 10))/; s/= 7600/= $((base + 20))/" cluster.conf >"$1/cluster.conf"

@@ -44,7 +44,8 @@ final class Place: @unchecked Sendable {
 
     /// The guarding socket when all ports from `base` are free.
     private static func claim(_ base: Int) -> Int32? {
-        guard let guardian = bound(base + ports - 1) else { return nil }
+        // It listens, so that scripts see it as well.
+        guard let guardian = bound(base + ports - 1), listen(guardian, 1) == 0 else { return nil }
         for port in base..<base + ports - 1 {
             guard let socket = bound(port) else {
                 close(guardian)

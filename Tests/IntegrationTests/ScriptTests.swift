@@ -9,7 +9,9 @@ import Testing
         let output = place.folder.appending(path: "output-\(UUID().uuidString.prefix(8))").path
         let child = try await Child.start(
             ["/bin/bash", "-c", text], in: TestCluster.root.path, output: output, error: output,
-            environment: ["SLUICE_BIN": TestCluster.products.path, "WORK": place.folder.path])
+            environment: [
+                "SLUICE_BIN": TestCluster.products.path, "WORK": place.folder.path, "SLUICE_PORTS": "\(place.base)",
+            ])
         let status = await child.exit()
         return (status, try String(contentsOfFile: output, encoding: .utf8))
     }

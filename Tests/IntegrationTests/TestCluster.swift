@@ -20,7 +20,8 @@ func withCluster(
             try await cluster.start()
             try await body(cluster)
         } catch {
-            Issue.record(error, "node 1 said: \(cluster.log("node-1").suffix(800))")
+            let words = ["sim", "coordinator", "node-1"].map { "\($0) said: \(cluster.log($0).suffix(800))" }
+            Issue.record(error, "\(words.joined(separator: "\n"))")
         }
         await cluster.stop()
     } catch {
@@ -155,9 +156,14 @@ final class TestCluster: @unchecked Sendable {
         // After the nodes: its first checks find them, and no client's first connection meets a balancer without servers.
         try await launch("haproxy")
         key = try await createKey(team: "search")
-        try await wait("a first answer from both nodes and the balancer", seconds: 60) {
-            for node in [1, 2, nil] where try await self.chat("hi", node: node).status != 0 { return false }
-            return true
+        for node in [1, 2, nil] {
+            var last: Answer?
+            try await wait("a first answer from \(node.map { "node \($0)" } ?? "the balancer")", seconds: 60) {
+                last = try await self.chat("hi", node: node)
+                return last?.status == 0
+            } otherwise: {
+                "\(last?.error ?? "")"
+            }
         }
     }
 
@@ -225,12 +231,14 @@ final class TestCluster: @unchecked Sendable {
     }
 
     /// Waits until the condition holds.
-    func wait(_ what: String, seconds: Double = 20, _ condition: () async throws -> Bool) async throws {
+    func wait(
+        _ what: String, seconds: Double = 20, _ condition: () async throws -> Bool, otherwise: () -> String = { "" }
+    ) async throws {
         let end = ContinuousClock.now + .seconds(seconds)
         repeat {
             if try await condition() { return }
             try await Task.sleep(for: .milliseconds(20))
         } while ContinuousClock.now < end
-        throw ClusterFailure(description: "\(what): not so after \(seconds) s")
+        throw ClusterFailure(description: "\(what): not so after \(seconds) s \(otherwise())")
     }
 }

@@ -198,6 +198,19 @@ import Testing
         await lane.close()
     }
 
+    @Test func aLaneAtRestFollowsAPlannedFailoverWithoutAnError() async throws {
+        let shape = try RedisShape("cluster", nodeTimeout: 15_000)
+        let lane = try await Self.open(shape, timeout: .seconds(20))
+        let first = try shape.owner(of: "{acme}")
+        let successor = try shape.replica(of: first)
+        #expect(try shape.cli(successor, "cluster", "failover") == "OK")
+        try await RedisShape.wait("the lane to follow") {
+            await lane.look { redis in redis.primaries.contains { $0.address == "127.0.0.1:\(successor)" } }
+        }
+        #expect(await lane.look { $0.metrics.errors.value } == 0)
+        await lane.close()
+    }
+
     @Test func aPrimaryThatHangsIsReplacedAndItsReturnChangesNothing() async throws {
         let shape = try RedisShape("cluster")
         let lane = try await Self.open(shape, timeout: .milliseconds(250))

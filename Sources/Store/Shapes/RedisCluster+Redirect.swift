@@ -11,11 +11,16 @@ extension RedisCluster: RedisRedirector {
     func follow(_ message: String, _ pending: RedisConnection.Pending, on connection: RedisConnection) -> Bool {
         guard let endpoint = connection.address else { return false }
         if message.hasPrefix("CLUSTERDOWN") || message.hasPrefix("READONLY") { wantMap() }
-        guard let redirection = Redirection(message, from: endpoint), let call = routed(pending) else { return false }
+        guard let redirection = Redirection(message, from: endpoint) else { return false }
         connection.metrics.redirections.add()
         if case .moved(let slot, let owner) = redirection {
             move(slot, to: owner)
             wantMap()
+        }
+        guard let call = routed(pending) else {
+            // A look at this server itself: it has no answer elsewhere, and nothing is wrong with the server.
+            pending.listener.hear(.failure(StoreError(serverMessage: message)))
+            return true
         }
         switch call.journey.next(redirection, at: network.now, deadline: call.deadline) {
         case .go(let endpoint, let asking):
