@@ -12,7 +12,7 @@ import Policy
 /// | `q:{org}:k:<key>` | hash | counters of an API key | the same |
 /// | `q:{org}:f:<team>/<feature>` | hash | counters of a feature | the same |
 /// | `<one of these>:<field>` | sorted set | log of a sliding window | its period and a minute |
-/// | `q:{org}:r:<id>` | string | one reservation or settlement | 15 min |
+/// | `q:{org}:r:<id>` | string | one reservation or settlement; `r:<claim><id>`: of a try that ran beside it | 15 min |
 /// | `q:{org}:l` | stream | the ledger: one record an attempt | as `cluster.conf` says, see `LedgerRetention` |
 /// | `q:{org}:u:<hour>` | hash | sums of one hour since 1970 by team, feature, model, provider | the same |
 /// | `meta:{marker-<n>}` | string | a value that is made anew when it is missing: then all was lost | none |

@@ -45,6 +45,9 @@ import Testing
             #expect((operations.retries[name] ?? 0) > 10, "\(name): \(operations.retries)")
         }
         #expect(operations.lost > 10, "holds must expire unsettled, too")
+        for name in Operations.tries {
+            #expect((seen[name] ?? 0) > 10, "\(name) came \(seen[name] ?? 0) times: \(seen)")
+        }
         for name in ["room", "after", "released", "never"] {
             #expect((operations.peeks[name] ?? 0) > 10, "\(name): \(operations.peeks)")
         }
@@ -74,8 +77,10 @@ struct Operations {
 
     var chance: SeededChance
     var model: QuotaModel
-    private var open: [ReserveCall] = []
-    private var done: [SettleCall] = []
+    var open: [ReserveCall] = []
+    private(set) var done: [SettleCall] = []
+    /// Tries that were released.
+    private(set) var released: [SettleCall] = []
     /// Blocks with the number of their next part.
     var blocks: [(call: ReserveCall, next: Int64)] = []
     var parts: [PartCall] = []
@@ -175,20 +180,23 @@ struct Operations {
         if chance.below(200) == 0 { usleep(UInt32(chance.below(30_000))) }
         if chance.below(4) == 0, let outcome = try peek(fresh(), on: redis), !outcome.isEqual { return outcome }
         if chance.below(6) == 0 { return try stepOfBlocks(on: redis) }
+        if chance.below(8) == 0, let outcome = try stepOfTries(on: redis) { return outcome }
         switch chance.below(100) {
         case 0..<45: return try reserve(fresh(), on: redis)
         case 45..<50 where !open.isEmpty: return try reserve(open[chance.below(open.count)], on: redis)
         case 50..<53 where !done.isEmpty:
             let old = done[chance.below(done.count)]
             let again = ReserveCall(
-                id: old.id, tenant: old.tenant, estimate: use(), holdMilliseconds: 10, limits: old.limits)
+                id: old.id, claim: old.claim, tenant: old.tenant, estimate: use(), holdMilliseconds: 10,
+                limits: old.limits)
             return try reserve(again, on: redis)
         case 64..<74 where !open.isEmpty: return try extend(open[chance.below(open.count)], on: redis)
         case 74: return try extend(fresh(), on: redis)
         case 75 where !done.isEmpty:
             let old = done[chance.below(done.count)]
             let call = ReserveCall(
-                id: old.id, tenant: old.tenant, estimate: use(), holdMilliseconds: 10, limits: old.limits)
+                id: old.id, claim: old.claim, tenant: old.tenant, estimate: use(), holdMilliseconds: 10,
+                limits: old.limits)
             return try extend(call, on: redis)
         case 53..<58 where !done.isEmpty: return try settle(done[chance.below(done.count)], on: redis)
         case 58..<60: return try settle(settlement(of: fresh()), on: redis)
@@ -203,9 +211,9 @@ struct Operations {
     }
 
     /// Given back, billed by nobody, or with one or more attempts for the ledger.
-    private mutating func settlement(of call: ReserveCall) -> SettleCall {
+    mutating func settlement(of call: ReserveCall) -> SettleCall {
         switch chance.below(8) {
-        case 0: .release(of: call)
+        case 0: [.leftOnBlock(call), .failure(of: call), .release(of: call)][chance.below(3)]
         case 1: SettleCall(of: call, use: use())
         case 2: SettleCall(of: call, attempts: (0..<chance.below(4)).map { attempt(UInt8($0 + 1)) })
         default: SettleCall(of: call, attempts: [attempt(1)])
@@ -275,7 +283,7 @@ struct Operations {
         Outcome(name: "peek", isEqual: isEqual, difference: "script \(real)\nmodel  \(expected)\ncall \(call)")
     }
 
-    private mutating func reserve(_ call: ReserveCall, on redis: BlockingRedis) throws -> Outcome {
+    mutating func reserve(_ call: ReserveCall, on redis: BlockingRedis) throws -> Outcome {
         let real = try redis.reserve(call)
         let expected: ReserveReply
         let name: String
@@ -303,7 +311,7 @@ struct Operations {
             name: name, isEqual: real == expected, difference: "script \(real)\nmodel  \(expected)\ncall \(call)")
     }
 
-    private mutating func extend(_ call: ReserveCall, on redis: BlockingRedis) throws -> Outcome {
+    mutating func extend(_ call: ReserveCall, on redis: BlockingRedis) throws -> Outcome {
         let question = ExtendCall(of: call, to: use())
         let real = try redis.extend(question)
         let (name, now): (String, Int64) =
@@ -318,7 +326,7 @@ struct Operations {
             name: name, isEqual: real == expected, difference: "script \(real)\nmodel  \(expected)\ncall \(question)")
     }
 
-    private mutating func settle(_ call: SettleCall, on redis: BlockingRedis) throws -> Outcome {
+    mutating func settle(_ call: SettleCall, on redis: BlockingRedis) throws -> Outcome {
         let real = try redis.settle(call)
         let (name, record): (String, QuotaRecord) =
             switch real {
@@ -329,6 +337,9 @@ struct Operations {
             }
         let expected = model.settle(call, at: record.atMicroseconds)
         if done.count < 500 { done.append(call) } else { done[chance.below(500)] = call }
+        if call.ending == .released || call.ending == .failed {
+            if released.count < 100 { released.append(call) } else { released[chance.below(100)] = call }
+        }
         return Outcome(
             name: name, isEqual: real == expected, difference: "script \(real)\nmodel  \(expected)\ncall \(call)")
     }

@@ -112,8 +112,9 @@ import Testing
         #expect(spool.liveBytes == 32)
     }
 
-    @Test func `every record comes back as it was`() throws {
-        let limits = try LimitSet(
+    /// One limit of each algorithm and scope.
+    private static func limits() throws -> LimitSet {
+        try LimitSet(
             version: 9,
             limits: [
                 Limit(scope: .org, unit: .requests, amount: 2_000_000), .concurrency(64, scope: .org),
@@ -125,6 +126,10 @@ import Testing
                     algorithm: .tokenBucket, burst: 90_000),
                 Limit(scope: .feature, unit: .outputTokens, amount: 50_000, algorithm: .slidingCounter),
             ])
+    }
+
+    @Test func `every record comes back as it was`() throws {
+        let limits = try Self.limits()
         let tenant = Tenant(org: "acme", team: "a/b", key: "k:1", feature: "größe")
         let entry = LedgerEntry(
             attempt: 2, provider: "sim", model: "m",
@@ -136,7 +141,8 @@ import Testing
         let records: [SpoolRecord] = [
             .settlement(
                 SettleCall(
-                    id: id, tenant: tenant, use: use, countsRequest: true, limits: limits, attempts: [entry, entry]),
+                    id: id, claim: 0x8070_6050, tenant: tenant, use: use, ending: .onBlock, limits: limits,
+                    attempts: [entry, entry]),
                 keptAt: 1_795_000_000_000_000, mayBeBooked: true),
             .block(
                 ReserveCall(
@@ -152,7 +158,8 @@ import Testing
             let back = try #require(SpoolRecord(SpoolEntry(number: 1, kind: record.kind, content: whole)))
             switch (record, back) {
             case (.settlement(let a, let aAt, let aFlag), .settlement(let b, let bAt, let bFlag)):
-                #expect(a.id == b.id && a.tenant == b.tenant && a.use == b.use && a.countsRequest == b.countsRequest)
+                #expect(a.id == b.id && a.tenant == b.tenant && a.use == b.use)
+                #expect(a.claim == b.claim && a.ending == b.ending)
                 #expect(a.attempts == b.attempts && aAt == bAt && aFlag == bFlag)
                 #expect(a.limits.layout.plan == b.limits.layout.plan && a.limits.version == b.limits.version)
             case (.block(let a), .block(let b)):

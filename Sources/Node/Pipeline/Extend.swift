@@ -79,7 +79,7 @@ extension Pipeline {
     ) {
         let gateway = exchange.gateway
         let call = ReserveCall(
-            id: reservation.id, tenant: reservation.tenant, estimate: estimate,
+            id: reservation.id, claim: reservation.claim, tenant: reservation.tenant, estimate: estimate,
             holdMilliseconds: reservation.holdMilliseconds, limits: reservation.limits)
         guard var lease = exchange.lease else { return }
         gateway.leases.leave(&lease)
@@ -90,7 +90,7 @@ extension Pipeline {
             switch result {
             case .success(.granted), .success(.repeated):
                 // It may have ended meanwhile, on its block: then this reservation is given back.
-                guard exchange.lease != nil else { return gateway.settlements.settle(.release(of: call)) {} }
+                guard exchange.lease != nil else { return gateway.settlements.settle(.leftOnBlock(call)) {} }
                 exchange.leaveBlock(call)
             case .success(.denied), .success(.duplicate), .failure: break
             }

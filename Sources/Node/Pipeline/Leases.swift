@@ -220,7 +220,8 @@ final class Leases {
         if block.book.hasFullPart || block.book.isClosed { push(block) }
     }
 
-    private func forget(_ lease: Lease) { if let id = lease.remembered { quota.forget(id, of: lease.tenant) } }
+    /// Its request's id is free again.
+    func forget(_ lease: Lease) { if let id = lease.remembered { quota.forget(id, of: lease.tenant) } }
 
     /// A request has ended. When this returns its settlement survives the process: in the spool, or on its way to Redis.
     func end(_ lease: Lease, _ use: BlockUse) {

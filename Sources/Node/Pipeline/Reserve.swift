@@ -40,7 +40,8 @@ extension Pipeline {
         var cost = price?.cost(of: tokens) ?? .zero
         if route.targets.count > 1, grant.hasBudget { cost = dearest(exchange, route, tokens, atLeast: cost) }
         return ReserveCall(
-            id: exchange.head.idempotencyKey, tenant: grant.tenant(feature: feature),
+            id: exchange.head.idempotencyKey, claim: UInt32(truncatingIfNeeded: gateway.chance.next()),
+            tenant: grant.tenant(feature: feature),
             estimate: QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount),
             holdMilliseconds: exchange.timeout.milliseconds + 60_000, limits: limits)
     }

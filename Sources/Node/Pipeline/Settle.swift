@@ -76,10 +76,15 @@ extension Pipeline {
         guard exchange.isReserved, let reservation = exchange.reservation else {
             return exchange.session.release(exchange.stream)
         }
-        let call =
-            exchange.wasSent
-            ? SettleCall(of: reservation, attempts: attempts(exchange, refusal, bill))
-            : SettleCall.release(of: reservation)
+        let call: SettleCall
+        if exchange.wasSent {
+            let attempts = attempts(exchange, refusal, bill)
+            call =
+                isRepeatable(exchange, refusal, attempts)
+                ? .failure(of: reservation) : SettleCall(of: reservation, attempts: attempts)
+        } else {
+            call = .release(of: reservation)
+        }
         gateway.safeMode.noteSettled(call)
         let (session, stream) = (exchange.session, exchange.stream)
         gateway.settlements.settle(call) { session.release(stream) }
@@ -93,11 +98,24 @@ extension Pipeline {
         let use = QuotaUse(
             inputTokens: all.usage.inputTokens, outputTokens: all.usage.outputTokens, microUSD: all.cost.amount)
         if let limits = exchange.grant?.limits { exchange.gateway.safeMode.noteSpent(use.microUSD, on: limits) }
-        leases.end(
-            lease,
-            BlockUse(
-                id: exchange.head.idempotencyKey, feature: exchange.head.feature, use: use,
-                attempts: attempts(exchange, refusal, bill)))
+        let attempts = attempts(exchange, refusal, bill)
+        var id = exchange.head.idempotencyKey
+        if isRepeatable(exchange, refusal, attempts) {
+            // It counts under an id that nobody asks for; its own is free.
+            id = exchange.gateway.chance.identifier()
+            leases.forget(lease)
+        }
+        leases.end(lease, BlockUse(id: id, feature: exchange.head.feature, use: use, attempts: attempts))
+    }
+
+    /// True when the client is told that it may ask again for what was sent: nothing came of it, and nobody bills it.
+    private static func isRepeatable(
+        _ exchange: Exchange, _ refusal: Refusal?, _ attempts: [LedgerEntry]
+    ) -> Bool {
+        guard attempts.isEmpty, exchange.outcome?.hasContent != true, case .upstream(let failure)? = refusal else {
+            return false
+        }
+        return failure.wireRetry == .safeHere || failure.wireRetry == .safeElsewhere
     }
 
     /// The attempts that a provider may bill.

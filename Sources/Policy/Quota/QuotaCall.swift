@@ -38,8 +38,10 @@ public struct QuotaUse: Hashable, Sendable {
 
 /// May this request run? Asked once, before anything is sent upstream.
 public struct ReserveCall: Sendable {
-    /// The request's idempotency key: the same id never reserves twice.
+    /// The request's idempotency key: the same id never reserves twice, unless it was released between.
     public let id: Identifier128
+    /// Which try of the id this is, by chance: what comes late of one try must not touch another's reservation.
+    public let claim: UInt32
     /// Whom it is counted on.
     public let tenant: Tenant
     /// What it will probably use.
@@ -58,9 +60,11 @@ public struct ReserveCall: Sendable {
 
     /// A question with its hold brought into 1 ms…`maximumHoldMilliseconds`.
     public init(
-        id: Identifier128, tenant: Tenant, estimate: QuotaUse, holdMilliseconds: Int64, limits: LimitSet
+        id: Identifier128, claim: UInt32 = 0, tenant: Tenant, estimate: QuotaUse, holdMilliseconds: Int64,
+        limits: LimitSet
     ) {
         self.id = id
+        self.claim = claim
         self.tenant = tenant
         self.estimate = estimate
         self.holdMilliseconds = min(max(1, holdMilliseconds), Self.maximumHoldMilliseconds)
@@ -75,6 +79,7 @@ public struct ReserveCall: Sendable {
         limits: LimitSet
     ) {
         self.id = id
+        claim = 0
         self.tenant = tenant
         self.estimate = estimate
         self.holdMilliseconds = min(max(1, holdMilliseconds), Self.maximumHoldMilliseconds)
@@ -91,6 +96,8 @@ public struct ReserveCall: Sendable {
 public struct ExtendCall: Sendable {
     /// The id under which it was reserved.
     public let id: Identifier128
+    /// Its try of the id.
+    public let claim: UInt32
     /// Whom it is counted on.
     public let tenant: Tenant
     /// What it will probably use now, all in all: asked twice, it counts once.
@@ -101,6 +108,7 @@ public struct ExtendCall: Sendable {
     /// The question of a reserved request whose whole use will be about `estimate`.
     public init(of call: ReserveCall, to estimate: QuotaUse) {
         id = call.id
+        claim = call.claim
         tenant = call.tenant
         self.estimate = estimate
         limits = call.limits
@@ -109,14 +117,33 @@ public struct ExtendCall: Sendable {
 
 /// What the request really used. Ends its reservation, once.
 public struct SettleCall: Sendable {
+    /// How a reserved request ended.
+    public enum Ending: UInt8, Sendable {
+        /// It runs on a block: this reservation takes nothing, and the id stays taken.
+        case onBlock = 0
+        /// It was sent upstream.
+        case ran = 1
+        /// Nothing was sent upstream: it takes nothing, and another try may reserve the id at once.
+        case released = 2
+        /// It was sent upstream, and nothing came of it that anybody bills: the same, but it is counted as a request.
+        case failed = 3
+
+        /// True when another try may reserve the id at once.
+        var leavesIDFree: Bool { self == .released || self == .failed }
+        /// True when it is counted as a request.
+        var countsRequest: Bool { self == .ran || self == .failed }
+    }
+
     /// The id under which it was reserved.
     public let id: Identifier128
+    /// Its try of the id.
+    public let claim: UInt32
     /// Whom it is counted on.
     public let tenant: Tenant
     /// What it used.
     public let use: QuotaUse
-    /// False when nothing was sent upstream: then the request itself is not counted either.
-    public let countsRequest: Bool
+    /// How it ended.
+    public let ending: Ending
     /// The limits under which it was reserved.
     public let limits: LimitSet
     /// What a provider may bill, for the ledger; `use` is their sum when there are any.
@@ -124,7 +151,7 @@ public struct SettleCall: Sendable {
 
     /// The settlement of a request that used `use`, of which the ledger hears nothing.
     public init(of call: ReserveCall, use: QuotaUse) {
-        self.init(id: call.id, tenant: call.tenant, use: use, countsRequest: true, limits: call.limits)
+        self.init(id: call.id, claim: call.claim, tenant: call.tenant, use: use, ending: .ran, limits: call.limits)
     }
 
     /// The settlement of a request whose attempts a provider may bill: at most `maximumAttempts`, none when all failed before.
@@ -135,7 +162,8 @@ public struct SettleCall: Sendable {
         let use = QuotaUse(
             inputTokens: sums.tokens.input, outputTokens: sums.tokens.output, microUSD: sums.microUSD)
         self.init(
-            id: call.id, tenant: call.tenant, use: use, countsRequest: true, limits: call.limits, attempts: attempts)
+            id: call.id, claim: call.claim, tenant: call.tenant, use: use, ending: .ran, limits: call.limits,
+            attempts: attempts)
     }
 
     /// The most attempts of one request, a bound for its settlement's time in Redis.
@@ -143,19 +171,29 @@ public struct SettleCall: Sendable {
 
     /// The settlement of a request that was reserved under `id`, for example one that was written down before a restart.
     public init(
-        id: Identifier128, tenant: Tenant, use: QuotaUse, countsRequest: Bool, limits: LimitSet,
+        id: Identifier128, claim: UInt32, tenant: Tenant, use: QuotaUse, ending: Ending, limits: LimitSet,
         attempts: [LedgerEntry] = []
     ) {
         self.attempts = attempts
         self.id = id
+        self.claim = claim
         self.tenant = tenant
         self.use = use
-        self.countsRequest = countsRequest
+        self.ending = ending
         self.limits = limits
     }
 
-    /// Gives a reservation back as if it had never been made: nothing was sent upstream.
-    public static func release(of call: ReserveCall) -> SettleCall {
-        SettleCall(id: call.id, tenant: call.tenant, use: .none, countsRequest: false, limits: call.limits)
+    /// Gives a reservation back as if it had never been made: nothing was sent upstream, and the id is free.
+    public static func release(of call: ReserveCall) -> SettleCall { nothing(of: call, .released) }
+
+    /// Gives back what was reserved for a request of which nothing came: it counts as a request, and the id is free.
+    public static func failure(of call: ReserveCall) -> SettleCall { nothing(of: call, .failed) }
+
+    /// Gives back the reservation of a request that runs, or ran, on a block: its id stays taken.
+    public static func leftOnBlock(_ call: ReserveCall) -> SettleCall { nothing(of: call, .onBlock) }
+
+    private static func nothing(of call: ReserveCall, _ ending: Ending) -> SettleCall {
+        SettleCall(
+            id: call.id, claim: call.claim, tenant: call.tenant, use: .none, ending: ending, limits: call.limits)
     }
 }

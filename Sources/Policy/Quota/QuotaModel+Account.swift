@@ -6,10 +6,21 @@ extension QuotaModel {
     struct RecordKey: Hashable, Sendable {
         let org: String
         let id: Identifier128
+        /// Of a try that ran beside another of its id.
+        var claim: UInt32?
     }
 
     struct Record: Sendable {
-        let isSettled: Bool
+        /// What became of the try that the record speaks of.
+        enum State: Sendable {
+            case reserved
+            case settled
+            /// Nothing came of it, and another try may reserve the id.
+            case released
+        }
+
+        let state: State
+        let claim: UInt32
         let reservedAt: Int64
         let use: QuotaUse
         let bucket: Int64

@@ -6,8 +6,11 @@ extension QuotaModel {
     /// May this request use more? See `Sources/Store/Scripts/reserve.lua`.
     public mutating func extend(_ call: ExtendCall, at now: Int64) -> ExtendReply {
         let key = RecordKey(org: call.tenant.org, id: call.id)
-        guard let record = record(key, at: now) else { return .unknown(atMicroseconds: now) }
-        guard !record.isSettled else { return .settled(record.shown(at: now)) }
+        guard let record = record(key, at: now), record.state != .released else {
+            return .unknown(atMicroseconds: now)
+        }
+        guard record.state == .reserved else { return .settled(record.shown(at: now)) }
+        guard record.claim == call.claim else { return .unknown(atMicroseconds: now) }
         let use = call.estimate.raised(to: record.use)
         var changed: [(AccountKey, Account)] = []
         var worst: (index: Int, wait: Int64, left: Int64)?
@@ -49,8 +52,8 @@ extension QuotaModel {
         }
         for (place, account) in changed { accounts[place] = account.extendingLife() }
         records[key] = Record(
-            isSettled: false, reservedAt: record.reservedAt, use: use, bucket: record.bucket, holders: record.holders,
-            expires: now / 1000 + times.recordMilliseconds)
+            state: .reserved, claim: record.claim, reservedAt: record.reservedAt, use: use, bucket: record.bucket,
+            holders: record.holders, expires: now / 1000 + times.recordMilliseconds)
         return .granted(atMicroseconds: now)
     }
 }

@@ -7,7 +7,7 @@ extension QuotaModel {
         let key = RecordKey(org: call.tenant.org, id: call.id)
         let found = record(key, at: now)
         let left = found?.block ?? (0, 0)
-        if let found, found.isSettled || call.number <= left.part { return .repeated(found.shown(at: now)) }
+        if let found, found.state != .reserved || call.number <= left.part { return .repeated(found.shown(at: now)) }
         let rest = found?.use ?? .none
         // With its last request all of its estimate ends: money without a request would be held by nobody.
         let isAll = call.isLast || call.requests >= left.requests
@@ -17,18 +17,18 @@ extension QuotaModel {
         let isLate = end(
             found, requests: requests, covers: covers, real, of: call.id, call.tenant, call.limits, at: now)
         let reservedAt = found?.reservedAt ?? now
-        func kept(_ use: QuotaUse, isSettled: Bool, block: (Int64, Int64)?) -> Record {
+        func kept(_ use: QuotaUse, _ state: Record.State, block: (Int64, Int64)?) -> Record {
             Record(
-                isSettled: isSettled, reservedAt: reservedAt, use: use, bucket: found?.bucket ?? 0,
+                state: state, claim: 0, reservedAt: reservedAt, use: use, bucket: found?.bucket ?? 0,
                 holders: found?.holders ?? [], expires: now / 1000 + times.recordMilliseconds, block: block)
         }
         records[key] =
             call.isLast
-            ? kept(call.use, isSettled: true, block: nil)
-            : kept(rest - covers, isSettled: false, block: (left.requests - requests, call.number))
+            ? kept(call.use, .settled, block: nil)
+            : kept(rest - covers, .reserved, block: (left.requests - requests, call.number))
         for use in call.uses {
             records[RecordKey(org: call.tenant.org, id: use.id)] = Record(
-                isSettled: true, reservedAt: reservedAt, use: use.use, bucket: 0, holders: [],
+                state: .settled, claim: 0, reservedAt: reservedAt, use: use.use, bucket: 0, holders: [],
                 expires: now / 1000 + times.recordMilliseconds)
             let tenant = Tenant(
                 org: call.tenant.org, team: call.tenant.team, key: call.tenant.key, feature: use.feature)

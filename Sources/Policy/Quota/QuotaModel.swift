@@ -21,8 +21,8 @@ public struct QuotaModel: Sendable {
     /// May this request run? See `Sources/Store/Scripts/reserve.lua`.
     public mutating func reserve(_ call: ReserveCall, at now: Int64) -> ReserveReply {
         let key = RecordKey(org: call.tenant.org, id: call.id)
-        if let record = record(key, at: now) {
-            return record.isSettled ? .duplicate(record.shown(at: now)) : .repeated(record.shown(at: now))
+        if let record = record(key, at: now), record.state != .released || record.claim == call.claim {
+            return record.state == .reserved ? .repeated(record.shown(at: now)) : .duplicate(record.shown(at: now))
         }
         let bucket = times.bucket(now: now, holdMilliseconds: call.holdMilliseconds)
         var changed: [(AccountKey, Account)] = []
@@ -58,22 +58,33 @@ public struct QuotaModel: Sendable {
         }
         for (place, account) in changed { accounts[place] = account.extendingLife() }
         records[key] = Record(
-            isSettled: false, reservedAt: now, use: call.estimate, bucket: bucket, holders: holders,
+            state: .reserved, claim: call.claim, reservedAt: now, use: call.estimate, bucket: bucket, holders: holders,
             expires: now / 1000 + times.recordMilliseconds, block: call.isBlock ? (call.requests, 0) : nil)
         return .granted(QuotaGrant(atMicroseconds: now, remaining: remaining))
     }
 
     /// Ends a reservation with what was really used. See `Sources/Store/Scripts/settle.lua`.
     public mutating func settle(_ call: SettleCall, at now: Int64) -> SettleReply {
-        let key = RecordKey(org: call.tenant.org, id: call.id)
-        let found = record(key, at: now)
-        if let found, found.isSettled { return .repeated(found.shown(at: now)) }
-        let real = Real(use: call.use, requests: call.countsRequest ? 1 : 0)
+        var key = RecordKey(org: call.tenant.org, id: call.id)
+        var found = record(key, at: now)
+        if let other = found, other.claim != call.claim {
+            switch (other.state, call.ending) {
+            case (.released, _): found = nil
+            case (_, .ran):
+                // It ran beside the other, which keeps its own reservation.
+                key.claim = call.claim
+                found = record(key, at: now)
+            case (_, .released), (_, .failed), (_, .onBlock): return .repeated(other.shown(at: now))
+            }
+        }
+        if let found, found.state != .reserved { return .repeated(found.shown(at: now)) }
+        let real = Real(use: call.use, requests: call.ending.countsRequest ? 1 : 0)
         let isLate = end(
             found, requests: 1, covers: found?.use ?? .none, real, of: call.id, call.tenant, call.limits, at: now)
         let record = Record(
-            isSettled: true, reservedAt: found?.reservedAt ?? now, use: call.use, bucket: found?.bucket ?? 0,
-            holders: found?.holders ?? [], expires: now / 1000 + times.recordMilliseconds)
+            state: call.ending.leavesIDFree ? .released : .settled, claim: call.claim,
+            reservedAt: found?.reservedAt ?? now, use: call.use, bucket: 0, holders: [],
+            expires: now / 1000 + times.recordMilliseconds)
         records[key] = record
         book(call.attempts, of: call.id, call.tenant, at: now)
         guard found != nil else { return .unknown(record.shown(at: now)) }

@@ -62,8 +62,8 @@ public struct SafeQuota: Sendable {
             spent[identity] = used
         }
         let local = ReserveCall(
-            id: call.id, tenant: call.tenant, estimate: call.estimate, holdMilliseconds: call.holdMilliseconds,
-            limits: share.limits)
+            id: call.id, claim: call.claim, tenant: call.tenant, estimate: call.estimate,
+            holdMilliseconds: call.holdMilliseconds, limits: share.limits)
         guard case .denied(let denial) = model.reserve(local, at: now) else { return .granted }
         return .denied(
             QuotaDenial(
@@ -76,7 +76,8 @@ public struct SafeQuota: Sendable {
     public mutating func settle(_ call: SettleCall, at now: Int64) {
         guard since != nil, let share = shares[ObjectIdentifier(call.limits.layout)] ?? nil else { return }
         let local = SettleCall(
-            id: call.id, tenant: call.tenant, use: call.use, countsRequest: call.countsRequest, limits: share.limits)
+            id: call.id, claim: call.claim, tenant: call.tenant, use: call.use, ending: call.ending,
+            limits: share.limits)
         _ = model.settle(local, at: now)
         model.forget(call.id, of: call.tenant.org)
     }

@@ -73,23 +73,27 @@ struct QuotaCodec: ~Copyable {
         let head = Head(
             use: call.estimate, times: (call.holdMilliseconds * 1000, times.bucketMicroseconds), mark: nil,
             tail: call.isBlock ? [call.requests] : [])
-        write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
+        write(
+            head, id: call.id, claim: call.claim, tenant: call.tenant, limits: call.limits, script: script,
+            into: &output)
     }
 
     /// The command that extends: the script that reserves, told so by one byte more.
     mutating func write(_ call: ExtendCall, script: ScriptName, into output: inout ByteBuffer) {
         let head = Head(use: call.estimate, times: (0, times.bucketMicroseconds), mark: 1)
-        write(head, id: call.id, tenant: call.tenant, limits: call.limits, script: script, into: &output)
+        write(
+            head, id: call.id, claim: call.claim, tenant: call.tenant, limits: call.limits, script: script,
+            into: &output)
     }
 
     /// The command that settles.
     mutating func write(_ call: SettleCall, script: ScriptName, into output: inout ByteBuffer) {
         let head = Head(
             use: call.use, times: (retention.records.milliseconds, retention.maximumRecords),
-            mark: call.countsRequest ? 1 : 0, rollups: retention.rollups.milliseconds)
+            mark: call.ending.rawValue, rollups: retention.rollups.milliseconds)
         write(
-            head, id: call.id, tenant: call.tenant, limits: call.limits, further: 2 * call.attempts.count,
-            script: script, into: &output)
+            head, id: call.id, claim: call.claim, tenant: call.tenant, limits: call.limits,
+            further: 2 * call.attempts.count, script: script, into: &output)
         write(call.attempts, id: call.id, tenant: call.tenant, into: &output)
     }
 
@@ -104,8 +108,8 @@ struct QuotaCodec: ~Copyable {
             ])
         let attempts = call.uses.reduce(0) { $0 + $1.attempts.count }
         write(
-            head, id: call.id, tenant: call.tenant, limits: call.limits, further: call.uses.count + 2 * attempts,
-            script: script, into: &output)
+            head, id: call.id, claim: 0, tenant: call.tenant, limits: call.limits,
+            further: call.uses.count + 2 * attempts, script: script, into: &output)
         for use in call.uses {
             KeySchema.appendRecord(use.id, to: &scratch)
             scratch.append(lowest: 3, of: use.use.inputTokens)
@@ -134,12 +138,13 @@ struct QuotaCodec: ~Copyable {
         let use = call.estimate
         scratch.append(plan(of: call.limits.layout, call.tenant).remember)
         KeySchema.appendRecord(call.id, to: &scratch)
-        // One byte for its kind, and the four numbers.
-        scratch.append(literal: "\r\n$27\r\nR")
+        // One byte for its kind, its four numbers, its claim; the others are zero.
+        scratch.append(literal: "\r\n$31\r\nR")
         scratch.append(lowest: 7, of: grantedAt)
         scratch.append(lowest: 3, of: use.inputTokens)
         scratch.append(lowest: 3, of: use.outputTokens)
         scratch.append(lowest: 6, of: use.microUSD)
+        scratch.append(integer: call.claim)
         scratch.append(lowest: 7, of: 0)
         scratch.append(rememberTail)
         defer { scratch.removeAll() }
@@ -170,7 +175,7 @@ struct QuotaCodec: ~Copyable {
         let use: QuotaUse
         /// Hold and bucket width in µs; when it settles, how long (ms) and how many ledger records are kept.
         let times: (Int64, Int64)
-        /// The last byte of the head: requests to count when it settles, 1 when it extends, absent when it reserves.
+        /// The last byte of the head: how it ended when it settles, 1 when it extends, absent when it reserves.
         let mark: UInt8?
         /// When it settles: how long sums are kept, in ms.
         var rollups: Int64?
@@ -179,7 +184,7 @@ struct QuotaCodec: ~Copyable {
     }
 
     private mutating func write(
-        _ head: Head, id: Identifier128, tenant: Tenant, limits: LimitSet, further: Int = 0,
+        _ head: Head, id: Identifier128, claim: UInt32, tenant: Tenant, limits: LimitSet, further: Int = 0,
         script: ScriptName, into output: inout ByteBuffer
     ) {
         let layout = limits.layout
@@ -201,6 +206,7 @@ struct QuotaCodec: ~Copyable {
         scratch.append(UInt8(layout.groups.count))
         scratch.append(integer: id.high)
         scratch.append(integer: id.low)
+        scratch.append(integer: claim)
         if let mark = head.mark { scratch.append(mark) }
         if let rollups = head.rollups { append(rollups) }
         for number in head.tail { append(number) }
@@ -393,7 +399,7 @@ struct QuotaReplyReader {
 
     /// The settlement that is kept under an id; nil for a reservation, and for what is neither. Its time of answer is not known: 0.
     static func settlement(_ record: [UInt8]) -> QuotaRecord? {
-        guard record.count == 27, record[0] == UInt8(ascii: "S"),
+        guard record.count == 24, record[0] == UInt8(ascii: "S"),
             var reader = try? QuotaReplyReader(.bytes(record))
         else { return nil }
         let reserved = reader.integer(7)

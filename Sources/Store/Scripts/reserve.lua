@@ -6,7 +6,8 @@
 -- KEYS[2 … 1+g]      the hash of each scope that has limits, in the order of the plan
 -- KEYS[2+g …]        the log of each sliding-window limit, in the order of the plan
 -- ARGV[1]            head: six doubles (input tokens, output tokens, micro-USD, hold in µs, bucket width in µs, life of the
---                    record in ms), g (1 byte), request id (16 bytes); one byte more: extend
+--                    record in ms), g (1 byte), request id (16 bytes), claim (4 bytes: which try of the id this is);
+--                    one byte more: extend
 --                    (then hold and bucket width are those of the reservation, and the width says where sweeping stands);
 --                    a double more: a block for so many requests, which parts of settle.lua use up
 -- ARGV[2]            plan: per scope: scope, limits, fields, holds (1 byte each; holds ≠ 0: requests and money are held),
@@ -16,30 +17,36 @@
 -- Reply, doubles:    G now { left }                      granted; left of each limit after it
 --                    D now left wait limit(1)            denied by this limit (from 0); wait in µs, 0 on release, 2^52 never
 --                    R now record[2…20]                  reserved before, not settled; nothing was written
---                    S the same, with the real use       settled before; nothing was written
+--                    S the same, with the real use       settled before, or this try was released; nothing was written
 --                    left is in units of the limit; of a token bucket, µs of its burst
---                    extending: G now, D as above, S as above, U now when no reservation is known
--- Record, big-endian: R or S, reserved at(7), input(3), output(3), micro-USD(6), bucket(6), mask of the scopes that hold(1):
---                    27 bytes, the most that share one allocation with Redis' object. Of a block: B, the same of what is left of
---                    it, requests left(3), number of its last part(4).
+--                    extending: G now, D as above, S as above, U now when this try's reservation is not known
+-- Record, big-endian: R, reserved at(7), input(3), output(3), micro-USD(6), claim(4), bucket(6), mask of the scopes that hold(1).
+--                    Of a block: B, the same of what is left of it, requests left(3), number of its last part(4).
+--                    Settled: S (the last part of a block: C), up to the claim: 24 bytes, which share one allocation with Redis'
+--                    object. Released: F, the same; another try may reserve the id, and the released one cannot come late.
 -- An absent record: the id is new. What had expired before the call is cleared even when the call is denied.
 
-local record, extends = call('GET', KEYS[1]), #ARGV[1] == 66
-if record and not (extends and string.sub(record, 1, 1) == 'R') then
-  return string.sub(record, 1, 1) .. write('<d', now) .. string.sub(record, 2, 20)
+local input, output, micro, hold, width, life, groups, id, claim = read('<ddddddBc16c4', ARGV[1])
+local record, extends = call('GET', KEYS[1]), #ARGV[1] == 70
+if record then
+  local kind, is_mine = string.sub(record, 1, 1), string.sub(record, 21, 24) == claim
+  if kind == 'F' and (extends or not is_mine) or extends and kind == 'R' and not is_mine then
+    record = nil -- of another try: a released one leaves the id free, and a running one is not extended from here
+  elseif not extends or kind ~= 'R' then
+    return (kind == 'F' and 'S' or kind) .. write('<d', now) .. string.sub(record, 2, 20)
+  end
 end
 
-local input, output, micro, hold, width, life, groups, id = read('<ddddddBc16', ARGV[1])
 local reserved, bucket, mask = now, floor((now + hold) / width) + 1, 0
 -- A token bucket counts a block as if all of it were spent at the end of its life: a fortieth of the bucket's burst, at most 2 s.
 -- Then nothing is spent too early.
 local places, ahead = 1, 0
-if #ARGV[1] == 73 then places, ahead = read('<d', ARGV[1], 66), 2000000 end
+if #ARGV[1] == 77 then places, ahead = read('<d', ARGV[1], 70), 2000000 end
 local cost, estimate = {places, input, output, input + output, places, micro}, nil
 if extends then
   if not record then return 'U' .. write('<d', now) end
-  local old_input, old_output, old_micro
-  reserved, old_input, old_output, old_micro, bucket, mask = read('>I7I3I3I6I6B', record, 2)
+  local old_input, old_output, old_micro, _
+  reserved, old_input, old_output, old_micro, _, bucket, mask = read('>I7I3I3I6c4I6B', record, 2)
   input, output, micro = max(input, old_input), max(output, old_output), max(micro, old_micro)
   estimate, places = {1, old_input, old_output, old_input + old_output, 1, old_micro}, 0
   cost = {0, input - old_input, output - old_output, input + output - estimate[4], 0, micro - old_micro}
@@ -238,7 +245,7 @@ for i = 1, #logs do
   end
   call('PEXPIRE', key, lasts)
 end
-local kept = write('>I7I3I3I6I6B', reserved, input, output, micro, bucket, mask)
-call('SET', KEYS[1], #ARGV[1] == 73 and 'B' .. kept .. write('>I3I4', places, 0) or 'R' .. kept, 'PX', life)
+local kept = write('>I7I3I3I6c4I6B', reserved, input, output, micro, claim, bucket, mask)
+call('SET', KEYS[1], #ARGV[1] == 77 and 'B' .. kept .. write('>I3I4', places, 0) or 'R' .. kept, 'PX', life)
 if extends then return 'G' .. write('<d', now) end
 return write('<c1d' .. string.rep('d', index), 'G', now, unpack(left))

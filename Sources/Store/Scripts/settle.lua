@@ -5,8 +5,9 @@
 --
 -- KEYS, ARGV[2 …]    as in reserve.lua
 -- ARGV[1]            head as in reserve.lua with the real use, but instead of hold and bucket width how long (ms) and how many
---                    ledger records are kept; then: requests to count (1 byte): 0 when nothing was sent upstream;
---                    how long sums of an hour are kept (ms, double). Of a part, eight doubles more: its number, requests to count,
+--                    ledger records are kept; then how it ended (1 byte): 1 it ran; 0 it runs on a block, and only this reservation
+--                    ends; 2 nothing was sent upstream; 3 it was sent, but nothing came of it: with 2 and 3 the id is released,
+--                    and another try may reserve it; odd: a request is counted; how long sums of an hour are kept (ms, double). Of a part, eight doubles more: its number, requests to count,
 --                    what of the block it ends: requests, input, output, micro-USD; 1 for the last part, which ends all that is
 --                    left; how many requests are recorded
 -- behind the fields  of a part, for each of its requests: the end of its record's key (22 bytes), input(3), output(3), micro-USD(6);
@@ -16,27 +17,41 @@
 --
 -- Reply:             code now(double) record[2…20]: reserved at(7), input(3), output(3), micro-USD(6), big-endian
 --                    S settled now   L settled now, but its hold had expired before   R settled before; nothing was written
---                    U no record under this id: only the money was booked; reserved at = now
+--                    U no record of this try: only the money was booked; reserved at = now
 --                    Of a part: R when this one or a later one was settled before; the caller sends one at a time.
 --                    With U the parts behind it go on from nothing, and the requests are recorded all the same
+-- Tries:             an end that names another claim than the record's ends nothing that is not its own. One that ran beside another
+--                    is booked as unknown, once: it is recorded beside it, under the claim and the id.
 -- Ledger:            stream entries with one field, d: settled at(7) and the record; trimmed by age or by number in turn, to a node
 --                    Sums of a field: seven doubles: attempts, input, cached, cache-write, output, reasoning tokens, micro-USD
 -- Corrections: a token bucket moves by the difference, never below now; a fixed window and a sliding counter are corrected in the
 -- window of the reservation, and an overrun of an older one is charged to the present one; a log entry takes the real weight.
 
-local record, is_part = call('GET', KEYS[1]), #ARGV[1] > 74
+local input, output, micro, keep, most, life, groups, id, claim, ending = read('<ddddddBc16c4B', ARGV[1])
+local place, is_part = KEYS[1], #ARGV[1] > 78
+local record = call('GET', place)
+if record and not is_part and string.sub(record, 21, 24) ~= claim then
+  if string.sub(record, 1, 1) == 'F' then
+    record = nil
+  elseif ending == 1 then
+    place = string.sub(place, 1, -23) .. string.format('%08x', (read('>I4', claim))) .. string.sub(place, -22)
+    record = call('GET', place)
+  else
+    return 'R' .. write('<d', now) .. string.sub(record, 2, 20)
+  end
+end
 local kind = record and string.sub(record, 1, 1)
-if kind == 'S' or kind == 'C' then return 'R' .. write('<d', now) .. string.sub(record, 2, 20) end
+if kind == 'S' or kind == 'C' or kind == 'F' then return 'R' .. write('<d', now) .. string.sub(record, 2, 20) end
 
-local input, output, micro, keep, most, life, groups, id, requests = read('<ddddddBc16B', ARGV[1])
-local reserved, old_input, old_output, old_micro, bucket, mask = now, 0, 0, 0, 0, 0
-if record then reserved, old_input, old_output, old_micro, bucket, mask = read('>I7I3I3I6I6B', record, 2) end
+local requests = ending % 2
+local reserved, old_input, old_output, old_micro, bucket, mask, _ = now, 0, 0, 0, 0, 0
+if record then reserved, old_input, old_output, old_micro, _, bucket, mask = read('>I7I3I3I6c4I6B', record, 2) end
 local places, recorded, fresh = 1, 0, nil
 if is_part then
   -- What is left of the block is recorded anew; what this part ends of it is corrected below like a reservation.
   local left, last, number, i, o, m, is_last = 0, 0
-  number, requests, places, i, o, m, is_last, recorded = read('<dddddddd', ARGV[1], 75)
-  if kind == 'B' then left, last = read('>I3I4', record, 28) end
+  number, requests, places, i, o, m, is_last, recorded = read('<dddddddd', ARGV[1], 79)
+  if kind == 'B' then left, last = read('>I3I4', record, 32) end
   if number <= last then return 'R' .. write('<d', now) .. string.sub(record, 2, 20) end
   if is_last == 1 or places >= left then
     -- With its last request all of its estimate ends: money without a request would be held by nobody.
@@ -45,8 +60,8 @@ if is_part then
     i, o, m = min(i, old_input), min(o, old_output), min(m, old_micro)
   end
   if is_last == 0 then
-    fresh = write('>c1I7I3I3I6I6BI3I4', 'B', reserved, old_input - i, old_output - o, old_micro - m, bucket, mask,
-      left - places, number)
+    fresh = write('>c1I7I3I3I6c4I6BI3I4', 'B', reserved, old_input - i, old_output - o, old_micro - m, claim, bucket,
+      mask, left - places, number)
   end
   old_input, old_output, old_micro = i, o, m
 end
@@ -175,10 +190,10 @@ for s = 2, groups + 1 do
 end
 
 local kept = write('>I7I3I3I6', reserved, input, output, micro)
-call('SET', KEYS[1], fresh or (is_part and 'C' or 'S') .. kept .. write('>I6B', bucket, mask), 'PX', life)
+call('SET', place, fresh or (is_part and 'C' or ending > 1 and 'F' or 'S') .. kept .. claim, 'PX', life)
 if is_part then
-  -- Each request is remembered under its own id, too.
-  local prefix, stamp, rest = string.sub(KEYS[1], 1, -23), 'S' .. write('>I7', reserved), write('>I6B', 0, 0)
+  -- Each request is remembered under its own id, too; no other end will name it.
+  local prefix, stamp, rest = string.sub(KEYS[1], 1, -23), 'S' .. write('>I7', reserved), write('>I4', 0)
   for i = field, field + recorded - 1 do
     call('SET', prefix .. string.sub(ARGV[i], 1, 22), stamp .. string.sub(ARGV[i], 23) .. rest, 'PX', life)
   end
@@ -187,20 +202,20 @@ end
 
 if ARGV[field] then
   local stream, hour, stamp = KEYS[#KEYS - 1], floor(now / 3600000000), write('>I7', now)
-  local sums, known, place = KEYS[#KEYS] .. hour, nil, nil
+  local sums, known, row = KEYS[#KEYS] .. hour, nil, nil
   local opens, n, p, q, r, s, t, u = false
   for i = field, #ARGV, 2 do
     local bytes, name = ARGV[i], ARGV[i + 1]
     if name ~= known then
-      if known then call('HSET', sums, place, write('<ddddddd', n, p, q, r, s, t, u)) end
-      known, place = name, name
+      if known then call('HSET', sums, row, write('<ddddddd', n, p, q, r, s, t, u)) end
+      known, row = name, name
       local state = call('HGET', sums, name)
       n, p, q, r, s, t, u = 0, 0, 0, 0, 0, 0, 0
       opens = opens or not state
       if not state and call('HLEN', sums) >= 1000 then
         -- Clients name features, so there is a bound; beyond it they share one.
-        place = string.gsub(name, '/[^/]*/', '/*/', 1)
-        state = call('HGET', sums, place)
+        row = string.gsub(name, '/[^/]*/', '/*/', 1)
+        state = call('HGET', sums, row)
       end
       if state then n, p, q, r, s, t, u = read('<ddddddd', state) end
     end
@@ -212,9 +227,9 @@ if ARGV[field] then
       call('XADD', stream, 'MINID', '~', floor(now / 1000) - keep, '*', 'd', stamp .. bytes)
     end
   end
-  call('HSET', sums, place, write('<ddddddd', n, p, q, r, s, t, u))
+  call('HSET', sums, row, write('<ddddddd', n, p, q, r, s, t, u))
   if opens then -- at least once an hour
-    call('PEXPIREAT', sums, (hour + 1) * 3600000 + read('<d', ARGV[1], 67))
+    call('PEXPIREAT', sums, (hour + 1) * 3600000 + read('<d', ARGV[1], 71))
     call('PEXPIREAT', stream, floor(now / 1000) + keep + 7200000)
   end
 end

@@ -15,7 +15,7 @@ public enum SpoolRecord: Sendable {
     /// The kind of its entry.
     public var kind: UInt8 {
         switch self {
-        case .settlement: 1
+        case .settlement: 4  // 1 was one without a claim
         case .block: 2
         case .use: 3
         }
@@ -28,7 +28,8 @@ public enum SpoolRecord: Sendable {
             SpoolBytes.append(call.id, to: &output)
             output.append(integer: keptAt)
             output.append(UInt8(mayBeBooked ? 1 : 0))
-            output.append(UInt8(call.countsRequest ? 1 : 0))
+            output.append(call.ending.rawValue)
+            output.append(integer: call.claim)
             SpoolBytes.append(call.use, to: &output)
             SpoolBytes.append(call.tenant, to: &output)
             SpoolBytes.append(call.limits, to: &output)
@@ -55,17 +56,20 @@ public enum SpoolRecord: Sendable {
     public init?(_ entry: SpoolEntry) {
         var reader = SpoolBytes(entry.content)
         switch entry.kind {
-        case 1:
+        case 4:
             let id = reader.identifier()
             let keptAt = reader.integer()
-            let (mayBeBooked, counts) = (reader.byte() == 1, reader.byte() == 1)
+            let mayBeBooked = reader.byte() == 1
+            guard let ending = SettleCall.Ending(rawValue: reader.byte()) else { return nil }
+            let claim = reader.number(UInt32.self)
             let use = reader.use()
             let tenant = reader.tenant()
             guard let limits = reader.limits() else { return nil }
             let attempts = reader.attempts(of: tenant.org)
             self = .settlement(
                 SettleCall(
-                    id: id, tenant: tenant, use: use, countsRequest: counts, limits: limits, attempts: attempts),
+                    id: id, claim: claim, tenant: tenant, use: use, ending: ending, limits: limits,
+                    attempts: attempts),
                 keptAt: keptAt, mayBeBooked: mayBeBooked)
         case 2:
             let id = reader.identifier()
@@ -162,7 +166,7 @@ private struct SpoolBytes {
         return bytes[position]
     }
 
-    private mutating func number<T: FixedWidthInteger>(_ type: T.Type) -> T {
+    mutating func number<T: FixedWidthInteger>(_ type: T.Type) -> T {
         var value: T = 0
         for _ in 0..<T.bitWidth / 8 { value = value << 8 | T(truncatingIfNeeded: byte()) }
         return value
