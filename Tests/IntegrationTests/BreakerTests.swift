@@ -79,7 +79,7 @@ import Wire
             }
             let page = await cluster.http(cluster.at("nodeAdmin") + 1, "/metrics").body
             #expect(page.contains("sluice_breaker_state") && page.contains("sluice_breaker_opened_total"))
-            #expect(cluster.log("node-2").contains("breaker_changed"))
+            try await cluster.waitForLine(with: "breaker_changed", of: "node-2")
         }
     }
 
@@ -91,7 +91,7 @@ import Wire
             let orders = ["open", "broken/gpt-6-luna", "--for", "10m", "--reason", "maintenance-4711"]
             let ordered = try await cluster.tool(["breaker"] + orders)
             #expect(ordered.status == 0 && ordered.output.contains("open for"), "\(ordered.output)\(ordered.error)")
-            #expect(cluster.log("coordinator").contains("maintenance-4711"))
+            try await cluster.waitForLine(with: "maintenance-4711", of: "coordinator")
             try await cluster.wait("the order on the node", seconds: 5) {
                 await caller.ask("hi") { $0.model = "alone" }.refusal?.code == .noRoute
             }

@@ -67,7 +67,7 @@ import Wire
                 }
                 #expect(outcomes.count { $0.end != nil } == 1, "round \(round): \(outcomes.map(\.result))")
                 #expect(outcomes.count { $0.refusal?.code == .duplicate } == 5)
-                try await cluster.wait("what the provider served") { cluster.log("sim").contains("served \(id.hex) ") }
+                try await cluster.waitForLine(with: "served \(id.hex) ", of: "sim")
                 #expect(cluster.log("sim").components(separatedBy: "served \(id.hex) ").count == 2)
             }
             for load in loads { await load.child.end() }

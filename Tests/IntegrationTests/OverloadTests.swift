@@ -41,7 +41,7 @@ import Wire
             #expect(batch.end != nil, "\(batch.result)")
             let page = await cluster.http(cluster.at("nodeAdmin") + 1, "/metrics").body
             #expect(page.contains(/sluice_shed_total\{[^}]*class="batch"[^}]*\} [1-9]/))
-            #expect(cluster.log("node-1").contains("load_rung"))
+            try await cluster.waitForLine(with: "load_rung", of: "node-1")
         }
     }
 
@@ -81,7 +81,7 @@ import Wire
             try await cluster.kill("node-1")
             try await cluster.launchWithDescriptors(128, node: 1)
             try await cluster.waitReady(1)
-            #expect(cluster.log("node-1").contains("few_descriptors"))
+            try await cluster.waitForLine(with: "few_descriptors", of: "node-1")
             let many = try Caller(cluster, connections: 140, node: 1)
             try await cluster.wait("accepting to rest") {
                 (await self.metric(cluster, "sluice_accept_pauses_total") ?? 0) > 0

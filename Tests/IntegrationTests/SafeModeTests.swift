@@ -116,7 +116,7 @@ import Wire
             _ = try await cluster.redis(["flushall"])
             try await cluster.wait("the running request's hold") { try await cluster.held("q:{acme}").requests == 1 }
             try await cluster.wait("what was settled before") { try await cluster.spent("q:{acme}") >= before }
-            try await cluster.wait("its line in the log") { cluster.log("node-1").contains("redis_changed") }
+            try await cluster.waitForLine(with: "redis_changed", of: "node-1")
             #expect(await running.value.end != nil)
             try await cluster.wait("its settlement") { try await cluster.held("q:{acme}").requests == 0 }
         }

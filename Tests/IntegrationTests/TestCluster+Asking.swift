@@ -74,6 +74,11 @@ extension TestCluster {
         return (Int(lines.last ?? "") ?? 0, lines.dropLast().joined(separator: "\n"))
     }
 
+    /// Waits for a word in a program's log, which is written some milliseconds after what it tells of.
+    func waitForLine(with word: String, of name: String) async throws {
+        try await wait("'\(word)' in the log of \(name)") { log(name).contains(word) }
+    }
+
     /// The simulator's own counts.
     func simulator() async -> JSONValue {
         (try? JSONValue.parse(Array(await http(at("sim"), "/sim/stats").body.utf8))) ?? .null
