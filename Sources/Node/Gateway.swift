@@ -34,7 +34,7 @@ final class Gateway: @unchecked Sendable {
     private(set) var laneTargets: [String: LaneTarget] = [:]
     private var routeTargets: [String: [LaneTarget]] = [:]
     /// Those of the last request's route: mostly also the next one's.
-    private var latestTargets: (route: String, found: [LaneTarget])?
+    private var latestTargets: (route: ActiveRoute, found: [LaneTarget])?
     /// Attempts beyond the first.
     var retries = RetryBudget()
     private let retryFloor: SharedRetryFloor
@@ -42,7 +42,7 @@ final class Gateway: @unchecked Sendable {
     private(set) var admissions: [String: Admission] = [:]
     private var sessionNumber: UInt64 = 0
     /// Learned from answers.
-    var estimates = TokenEstimates()
+    let estimates = TokenEstimates()
     /// Which thresholds of budgets were told.
     var budgets = BudgetWatch()
     var chance: Chance
@@ -246,14 +246,14 @@ final class Gateway: @unchecked Sendable {
     }
 
     /// The targets of a route, in its order. A request of an earlier snapshot finds its own route.
-    func laneTargets(of route: RouteRecord, in snapshot: ActiveSnapshot) -> [LaneTarget] {
+    func laneTargets(of route: ActiveRoute, in snapshot: ActiveSnapshot) -> [LaneTarget] {
         let isCurrent = snapshot === self.snapshot
-        if isCurrent, let latestTargets, latestTargets.route == route.name { return latestTargets.found }
+        if isCurrent, let latestTargets, latestTargets.route === route { return latestTargets.found }
         if isCurrent, let known = routeTargets[route.name] {
-            latestTargets = (route.name, known)
+            latestTargets = (route, known)
             return known
         }
-        let found = route.targets.map(laneTarget)
+        let found = route.record.targets.map(laneTarget)
         if isCurrent { routeTargets[route.name] = found }
         return found
     }

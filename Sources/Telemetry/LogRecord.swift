@@ -84,12 +84,12 @@ public struct LogRecord: ~Copyable {
     /// Fields that were written before, by `prepared`.
     public mutating func fields(_ prepared: [UInt8]) { line.append(prepared) }
 
-    /// Text fields as bytes, for those that many lines share.
-    public static func prepared(_ fields: [(key: StaticString, text: String)]) -> [UInt8] {
+    /// The fields that `write` writes as bytes, for those that many lines share.
+    public static func prepared(_ write: (inout LogRecord) -> Void) -> [UInt8] {
         var nothing = ByteBuffer()
         var record = LogRecord(.info, "", at: 0, into: &nothing)
         let start = record.line.count
-        for field in fields { record.field(field.key, field.text) }
+        write(&record)
         return record.line.bytes.array(start..<record.line.count)
     }
 

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct EstimateTests {
     @Test func `a feature's answers are told apart from its model's, within nine of ten`() {
-        var estimates = TokenEstimates()
+        let estimates = TokenEstimates()
         var chance = Chance(seed: 5)
         for _ in 0..<4_000 {
             let (short, long) = (Int64(chance.below(100)), 1_000 + Int64(chance.below(1_000)))
@@ -24,7 +24,7 @@ import Testing
     }
 
     @Test func `features that clients invent without end cost no more memory, and learn nothing`() {
-        var estimates = TokenEstimates()
+        let estimates = TokenEstimates()
         for number in 0..<(TokenEstimates.placeLimit + 100) {
             estimates.observe(model: "m", feature: "f\(number)", bodyBytes: 4, inputTokens: 1, outputTokens: 1)
         }

@@ -12,7 +12,7 @@ extension Pipeline {
             exchange.grant = grant
             // The key's rights first: who may not name a model does not learn whether there is one.
             let route = exchange.snapshot.route(alias: exchange.head.model, number: exchange.head.modelID)
-            if let refusal = grant.record.refusal(of: exchange.question(model: route?.name ?? exchange.head.model)) {
+            if let refusal = grant.refusal(of: exchange.question(model: route?.name ?? exchange.head.model)) {
                 throw refusal
             }
             exchange.route = route
@@ -47,7 +47,7 @@ extension Exchange {
 
     /// The key's rights changed: a request that they no longer cover ends here; limits count from the next request on.
     func review(_ grant: KeyGrant) {
-        guard let route, let refusal = grant.record.refusal(of: question(model: route.name)) else { return }
+        guard let route, let refusal = grant.refusal(of: question(model: route.name)) else { return }
         stop(.forbidden(refusal))
     }
 }

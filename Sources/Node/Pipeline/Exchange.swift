@@ -23,7 +23,7 @@ final class Exchange: @unchecked Sendable {
     /// Its copy, which is compared with it.
     var shadow: Shadow?
     var grant: KeyGrant?
-    var route: RouteRecord?
+    var route: ActiveRoute?
     /// The route's targets, as this lane knows them.
     var laneTargets: [LaneTarget] = []
     /// Which of them is asked, and a bit for each that was.
@@ -245,13 +245,13 @@ final class Exchange: @unchecked Sendable {
         attemptCount += 1
         leading = attemptCount
         let number = leading
-        let call = UpstreamCall(target, isStream: head.flags.contains(.stream), times: times, sink: self) { [self] in
-            attemptEnded(number, $0)
+        let call = UpstreamCall(target, isStream: head.flags.contains(.stream), times: times, sink: self) {
+            [self] (outcome: consuming UpstreamOutcome) in attemptEnded(number, outcome)
         }
         self.call = call
         sentAt = gateway.lane.now
         outcome = nil
-        if route?.isHedged == true { armHedge() }
+        if route?.record.isHedged == true { armHedge() }
         // What was paid for can be continued, also while its first word is waited for.
         if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
         self.target?.begin()
@@ -261,8 +261,8 @@ final class Exchange: @unchecked Sendable {
     /// How long the answer may be silent: the shortest of what client, route and provider say counts.
     var times: UpstreamTimes {
         var times = UpstreamTimes()
-        if let first = route?.firstEventTimeout { times.firstEvent = first }
-        if let idle = route?.idleTimeout { times.idle = idle }
+        if let first = route?.record.firstEventTimeout { times.firstEvent = first }
+        if let idle = route?.record.idleTimeout { times.idle = idle }
         let asked = head.timeToFirstTokenMilliseconds
         if asked != 0 { times.firstEvent = min(times.firstEvent, .milliseconds(Int64(asked))) }
         return times
@@ -281,7 +281,7 @@ final class Exchange: @unchecked Sendable {
     /// True while a second attempt beside the first makes sense.
     var mayHedge: Bool {
         call != nil && outcome == nil && firstDeltaAt == nil && stopReason == nil && attemptCount == 1
-            && (route?.attempts ?? 0) > 1 && body.count > 0 && !gateway.isDrained
+            && (route?.record.attempts ?? 0) > 1 && body.count > 0 && !gateway.isDrained
     }
 
     /// A second attempt is sent.
@@ -323,7 +323,7 @@ final class Exchange: @unchecked Sendable {
     func keepOther(_ entry: LedgerEntry) { earlier.append(entry) }
 
     /// An attempt has ended. Where the leading one failed before its answer began, the other may still succeed.
-    func attemptEnded(_ number: Int, _ outcome: UpstreamOutcome) {
+    func attemptEnded(_ number: Int, _ outcome: consuming UpstreamOutcome) {
         if let other {
             if number == leading, outcome.failure != nil, !outcome.hasContent, stopReason == nil {
                 change(places: other)
@@ -339,11 +339,11 @@ final class Exchange: @unchecked Sendable {
         latch.open()
     }
 
-    private func ended(_ outcome: UpstreamOutcome) {
-        self.outcome = outcome
+    private func ended(_ outcome: consuming UpstreamOutcome) {
         var first: Duration?
         if let firstDeltaAt, let sentAt, head.flags.contains(.stream) { first = firstDeltaAt - sentAt }
         target?.end(outcome, pass, firstToken: first, gateway)
+        self.outcome = outcome
         pass = .usual
     }
 

@@ -54,7 +54,7 @@ extension Pipeline {
     }
 
     /// Why no target is left for a request that was not sent.
-    static func noTarget(_ exchange: Exchange, _ route: RouteRecord) -> Refusal {
+    static func noTarget(_ exchange: Exchange, _ route: ActiveRoute) -> Refusal {
         let gateway = exchange.gateway
         var earliest: Instant?
         for target in exchange.laneTargets {
@@ -76,8 +76,8 @@ extension Pipeline {
         }
         var json = try rendered(exchange, for: choice, target)
         exchange.startCall(target, &json)
-        if let mirror = route.mirror, exchange.attemptCount == 1 { Shadow.begin(mirror, of: exchange) }
-        if exchange.attemptCount >= route.attempts { exchange.releaseBody() }
+        if let mirror = route.record.mirror, exchange.attemptCount == 1 { Shadow.begin(mirror, of: exchange) }
+        if exchange.attemptCount >= route.record.attempts { exchange.releaseBody() }
     }
 
     /// The request as the target's provider wants it.
@@ -144,7 +144,7 @@ extension Pipeline {
         _ exchange: Exchange, _ failure: ProviderFailure, isBilled: Bool
     ) -> (place: Int, pause: Duration)? {
         let gateway = exchange.gateway
-        guard let route = exchange.route, exchange.attemptCount < route.attempts, exchange.firstDeltaAt == nil,
+        guard let route = exchange.route, exchange.attemptCount < route.record.attempts, exchange.firstDeltaAt == nil,
             exchange.outcome?.hasContent == false, !gateway.isDrained
         else { return nil }
         var choice: (place: Int, pause: Duration)?
@@ -185,14 +185,14 @@ extension Pipeline {
     }
 
     /// A target that this node can use and this request has not asked, and whose price is known where a budget needs it.
-    static func pickTarget(_ exchange: Exchange, _ route: RouteRecord) -> Int? {
+    static func pickTarget(_ exchange: Exchange, _ route: ActiveRoute) -> Int? {
         let gateway = exchange.gateway
         let targets = exchange.laneTargets
-        let rules = route.targets
+        let rules = route.record.targets
         let prices = exchange.snapshot.cluster.prices
         let reserved = exchange.estimate
         let hasBudget = exchange.grant?.hasBudget == true
-        return route.pick(
+        return route.record.pick(
             &gateway.chance, at: gateway.lane.now, near: exchange.prefix, spared: spared(targets, gateway),
             health: { targets[$0].health }
         ) { place in

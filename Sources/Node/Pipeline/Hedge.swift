@@ -56,7 +56,7 @@ extension Pipeline {
         }
     }
 
-    private static func begin(_ exchange: Exchange, _ route: RouteRecord) {
+    private static func begin(_ exchange: Exchange, _ route: ActiveRoute) {
         let gateway = exchange.gateway
         guard let place = pickTarget(exchange, route), let grant = exchange.grant, let use = exchange.estimate else {
             return

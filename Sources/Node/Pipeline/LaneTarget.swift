@@ -3,6 +3,7 @@ import Core
 import Net
 import Policy
 import Providers
+import Telemetry
 
 /// A target of routes. Confined to its lane; routes that name it share it.
 final class LaneTarget {
@@ -24,8 +25,11 @@ final class LaneTarget {
     private(set) var unaccounted: Int64 = 0
     /// The provider, when this node can use it: its API key can be read, its address is one.
     private var provided: UpstreamTarget?
+    /// False where the provider's settings want no circuit breaker.
+    private var hasBreaker = true
     private var queue: Admission?
     private var priced: (by: ActiveSnapshot, price: ModelPrice?)?
+    private var logged: (model: String, fields: [UInt8])?
     private var looksAgainAt = Instant(nanoseconds: .min)
 
     /// As people and metrics name it.
@@ -44,6 +48,7 @@ final class LaneTarget {
         if let provided, !provided.isClosed { return provided }
         guard gateway.lane.now >= looksAgainAt else { return nil }
         provided = gateway.target(provider)
+        hasBreaker = provided?.record.hasBreaker ?? true
         if provided == nil { looksAgainAt = gateway.lane.now + .seconds(5) }
         return provided
     }
@@ -62,6 +67,18 @@ final class LaneTarget {
         return price
     }
 
+    /// Provider and model, as each log line of its requests says them: the model as the answer named it.
+    func logFields(answeredBy answered: String?) -> [UInt8] {
+        let name = answered ?? model
+        if let logged, logged.model == name { return logged.fields }
+        let fields = LogRecord.prepared { line in
+            line.field("gen_ai.provider.name", provider)
+            line.field("gen_ai.response.model", name)
+        }
+        logged = (name, fields)
+        return fields
+    }
+
     /// The provider's settings changed.
     func settingsChanged() {
         (provided, looksAgainAt) = (nil, Instant(nanoseconds: .min))
@@ -72,7 +89,7 @@ final class LaneTarget {
 
     /// May a request go there?
     func passage(of gateway: Gateway) -> TargetBreaker.Passage {
-        guard hasBreaker(gateway) else { return .free }
+        guard hasBreaker else { return .free }
         return breaker.passage(at: gateway.lane.now, isAlone: gateway.breakers.isAlone)
     }
 
@@ -81,13 +98,11 @@ final class LaneTarget {
 
     /// A request will go there.
     func enter(_ gateway: Gateway) -> TargetBreaker.Ticket {
-        guard hasBreaker(gateway) else { return .usual }
+        guard hasBreaker else { return .usual }
         let ticket = breaker.enter(at: gateway.lane.now, isAlone: gateway.breakers.isAlone)
         if ticket != .usual { probes += 1 }
         return ticket
     }
-
-    private func hasBreaker(_ gateway: Gateway) -> Bool { upstream(of: gateway)?.record.hasBreaker ?? true }
 
     /// An attempt goes to its provider.
     func begin() {
@@ -112,7 +127,7 @@ final class LaneTarget {
             health.throttled(retryAfter: outcome.failure?.retryAfter ?? TargetHealth.longestRest, at: now)
         default: break
         }
-        guard let sample = LaneTarget.sample(outcome.failure), hasBreaker(gateway) else {
+        guard let sample = LaneTarget.sample(outcome.failure), hasBreaker else {
             return breaker.giveBack(ticket)
         }
         gateway.breakers.ended(sample, ticket, on: self)

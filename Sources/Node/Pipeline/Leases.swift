@@ -90,8 +90,8 @@ final class Leases {
     private let requestTimeout: Duration
     private var chance: Chance
     private var paths: [PathKey: Path] = [:]
-    /// The last request's path: mostly also the next one's.
-    private var latest: (key: PathKey, path: Path)?
+    /// The last request's path, which is mostly also the next one's: found by the tenant itself where that is the same one.
+    private var latest: (tenant: Tenant, path: Path)?
     /// Blocks with something that Redis has not confirmed.
     private var open: [Block] = []
     private var timer: LaneTimer?
@@ -239,12 +239,14 @@ final class Leases {
 
     private func path(of call: ReserveCall) -> Path {
         let layout = call.limits.layout
+        if let latest, latest.path.limits.layout === layout, latest.tenant.isSame(as: call.tenant) {
+            return latest.path
+        }
         let key = PathKey(
             layout: ObjectIdentifier(layout), key: call.tenant.key,
             feature: layout.groups.last?.scope == .feature ? call.tenant.feature : "")
-        if let latest, latest.key == key { return latest.path }
         if let path = paths[key] {
-            latest = (key, path)
+            latest = (call.tenant, path)
             return path
         }
         latest = nil

@@ -17,19 +17,19 @@ extension Pipeline {
         var record = LogRecord(
             refusal == nil ? .info : .warning, "request", at: gateway.lane.wallClockMicroseconds,
             into: &gateway.lines)
-        record.field("node", gateway.settings.index)
-        record.field("session", exchange.session.number)
+        record.fields(exchange.session.logFields)
         record.field("stream", exchange.stream)
         record.field("request_id", exchange.head.idempotencyKey)
         let trace = exchange.head.traceID
         if trace.high | trace.low != 0 { record.field("trace_id", trace) }
         if let grant = exchange.grant { record.fields(grant.logFields) }
         if !exchange.head.feature.isEmpty { record.field("feature", exchange.head.feature) }
-        record.field("gen_ai.request.model", exchange.alias)
-        if let target = exchange.target {
-            record.field("gen_ai.provider.name", target.provider)
-            record.field("gen_ai.response.model", exchange.outcome?.end.model ?? target.model)
+        if let route = exchange.route {
+            record.fields(route.logField)
+        } else {
+            record.field("gen_ai.request.model", exchange.head.model)
         }
+        if let target = exchange.target { record.fields(target.logFields(answeredBy: exchange.outcome?.end.model)) }
         if let resumption = exchange.resumption { record.field("resumes", resumption.continuations) }
         if exchange.attemptCount > 1 { record.field("attempts", exchange.attemptCount) }
         record.field("outcome", outcome)

@@ -22,7 +22,7 @@ extension Pipeline {
         let gateway = exchange.gateway
         exchange.laneTargets = gateway.laneTargets(of: route, in: exchange.snapshot)
         gateway.retries.noteRequest()
-        if let length = route.affinity { exchange.notePrefix(length) }
+        if let length = route.record.affinity { exchange.notePrefix(length) }
         guard let place = pickTarget(exchange, route) else {
             throw noTarget(exchange, route)
         }
@@ -38,7 +38,7 @@ extension Pipeline {
         if exchange.head.flags.contains(.stream) { exchange.watch = OutputWatch(reserved: output, most: most) }
         let tokens = TokenCounts(input: input, output: output)
         var cost = price?.cost(of: tokens) ?? .zero
-        if route.targets.count > 1, grant.hasBudget { cost = dearest(exchange, route, tokens, atLeast: cost) }
+        if route.record.targets.count > 1, grant.hasBudget { cost = dearest(exchange, route, tokens, atLeast: cost) }
         return ReserveCall(
             id: exchange.head.idempotencyKey, claim: UInt32(truncatingIfNeeded: gateway.chance.next()),
             tenant: grant.tenant(feature: feature),
@@ -48,10 +48,10 @@ extension Pipeline {
 
     /// What the request costs at the dearest target that may come to serve it: the hold covers whichever does.
     private static func dearest(
-        _ exchange: Exchange, _ route: RouteRecord, _ tokens: TokenCounts, atLeast cost: MicroUSD
+        _ exchange: Exchange, _ route: ActiveRoute, _ tokens: TokenCounts, atLeast cost: MicroUSD
     ) -> MicroUSD {
         var most = cost
-        for target in route.targets where target.weight > 0 && target.serves(exchange) {
+        for target in route.record.targets where target.weight > 0 && target.serves(exchange) {
             guard let other = exchange.snapshot.cluster.prices[target.model]?.cost(of: tokens) else { continue }
             if other.amount > most.amount { most = other }
         }

@@ -13,9 +13,9 @@ extension Pipeline {
     }
 
     /// The most output that the request may have: what it asks, within its route and what the lane's rung leaves.
-    static func mostOutput(_ exchange: Exchange, _ route: RouteRecord) -> Int64 {
+    static func mostOutput(_ exchange: Exchange, _ route: ActiveRoute) -> Int64 {
         let asked = Int64(exchange.head.maxOutputTokens)
-        let most = asked == 0 ? route.maximumOutputTokens : min(asked, route.maximumOutputTokens)
+        let most = asked == 0 ? route.record.maximumOutputTokens : min(asked, route.record.maximumOutputTokens)
         let gateway = exchange.gateway
         guard gateway.overload.rung >= .answersShort else { return most }
         return min(most, Int64(gateway.settings.configuration.nodes.overloadMaximumOutput))

@@ -11,6 +11,8 @@ final class Session: @unchecked Sendable {
     let gateway: Gateway
     let channel: Channel<ServerConnection>
     let number: UInt64
+    /// The node and the connection, as each log line of its requests says them.
+    let logFields: [UInt8]
     private var exchanges: [UInt32: Exchange] = [:]
     /// Streams that continue answers of other connections.
     var continuations: [UInt32: Continuation] = [:]
@@ -39,6 +41,11 @@ final class Session: @unchecked Sendable {
         self.gateway = gateway
         self.channel = channel
         self.number = number
+        let node = gateway.settings.index
+        logFields = LogRecord.prepared { line in
+            line.field("node", node)
+            line.field("session", number)
+        }
         channel.onEvent = { [unowned self] channel, event in handle(event) }
         channel.onClose = { [self] _, _ in closed() }
     }
@@ -258,12 +265,12 @@ final class Session: @unchecked Sendable {
         let now = gateway.lane.now
         let provider = exchange.target.flatMap { exchange.snapshot.providerNumbers[$0.provider] } ?? 0
         if let refusal { return .error(error(exchange, refusal.streamError, bill, provider)) }
-        return exchange.outcome.map { outcome in
-            let end = outcome.end
+        // By its parts: whole, it would be copied.
+        return (exchange.outcome?.end.finish).map { finish in
             let first = ((exchange.firstDeltaAt ?? now) - exchange.receivedAt).milliseconds
             return .end(
                 End(
-                    finish: end.finish, usageSource: bill.source ?? .estimated, provider: provider,
+                    finish: finish, usageSource: bill.source ?? .estimated, provider: provider,
                     inputTokens: UInt32(clamping: bill.usage.inputTokens),
                     outputTokens: UInt32(clamping: bill.usage.outputTokens),
                     cachedTokens: UInt32(clamping: bill.usage.cacheReadTokens),
@@ -273,7 +280,7 @@ final class Session: @unchecked Sendable {
                     attempts: UInt16(clamping: exchange.attemptCount),
                     reasoningTokens: UInt32(clamping: bill.usage.reasoningTokens ?? 0),
                     cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
-                    providerFinish: end.finish == .other ? end.finishWord : ""))
+                    providerFinish: finish == .other ? exchange.outcome?.end.finishWord ?? "" : ""))
         }
     }
 

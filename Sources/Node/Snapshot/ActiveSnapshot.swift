@@ -16,6 +16,7 @@ final class ActiveSnapshot: Sendable {
     let providerNumbers: [String: UInt16]
     /// Aliases in the order of HELLO_OK's model table; the number of an alias is its place + 1.
     let aliases: [String]
+    private let routes: [String: ActiveRoute]
 
     /// The snapshot in use next. Grants whose key, org and team stay as they are in `previous` are taken over: a change of one key
     /// costs little among a hundred thousand, and sessions see by identity that nothing changed for them.
@@ -25,6 +26,10 @@ final class ActiveSnapshot: Sendable {
         self.cluster = cluster
         priceVersion = cluster.priceVersion
         aliases = cluster.routes.keys.sorted()
+        routes = cluster.routes.mapValues { record in
+            if let known = previous?.routes[record.name], known.record == record { return known }
+            return ActiveRoute(record)
+        }
         providerNumbers = Dictionary(
             uniqueKeysWithValues: cluster.providers.keys.sorted().enumerated().map { ($1, UInt16(clamping: $0 + 1)) })
         var granting = Granting(cluster, version: epoch &* 1_000_003 &+ sequence, previous: previous)
@@ -44,10 +49,10 @@ final class ActiveSnapshot: Sendable {
     }
 
     /// The route of a request that names it by alias or by number.
-    func route(alias: String, number: UInt16) -> RouteRecord? {
-        if number == 0 { return cluster.routes[alias] }
+    func route(alias: String, number: UInt16) -> ActiveRoute? {
+        if number == 0 { return routes[alias] }
         let place = Int(number) - 1
-        return aliases.indices.contains(place) ? cluster.routes[aliases[place]] : nil
+        return aliases.indices.contains(place) ? routes[aliases[place]] : nil
     }
 }
 

@@ -29,9 +29,16 @@ final class KeyGrant: Sendable {
         tenant = Tenant(org: record.org, team: record.team, key: record.id)
         self.limits = limits
         hashes = record.secrets.map { Hexadecimal.bytes($0.hash) ?? [] }
-        logFields = LogRecord.prepared([("org", record.org), ("team", record.team), ("key", record.id)])
+        logFields = LogRecord.prepared { line in
+            line.field("org", record.org)
+            line.field("team", record.team)
+            line.field("key", record.id)
+        }
         hasBudget = limits?.limits.contains { $0.unit == .microUSD } ?? false
     }
+
+    /// Why its key may not do this; nil when it may.
+    func refusal(of question: KeyQuestion) -> KeyRefusal? { record.refusal(of: question) }
 
     /// On whom a request counts.
     func tenant(feature: String) -> Tenant {

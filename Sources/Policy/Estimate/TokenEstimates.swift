@@ -2,7 +2,9 @@
 import Core
 
 /// Learns, for one lane, how many body bytes make an input token of each model, and how long answers are for each model and feature.
-public struct TokenEstimates: Sendable {
+///
+/// A class, because every request asks it twice, and what it knows is in five collections.
+public final class TokenEstimates {
     private struct Place: Hashable {
         let model: String
         let feature: String
@@ -37,7 +39,7 @@ public struct TokenEstimates: Sendable {
     }
 
     /// Learns from a real answer: its body's bytes and the tokens that the provider counted.
-    public mutating func observe(
+    public func observe(
         model: String, feature: String, bodyBytes: Int, inputTokens: Int64, outputTokens: Int64
     ) {
         let place = Place(model: model, feature: feature)

@@ -5,7 +5,7 @@ public struct LimitSet: Sendable, Hashable {
     /// The version of the configuration it was made from.
     public let version: UInt64
     /// The limits in the order in which they are checked and reported: by scope, then as written.
-    public let limits: [Limit]
+    public var limits: [Limit] { layout.limits }
     /// How the limits are laid out for the scripts.
     public let layout: LimitLayout
 
@@ -17,7 +17,6 @@ public struct LimitSet: Sendable, Hashable {
 
     private init() {
         version = 0
-        limits = []
         layout = LimitLayout(of: [])
     }
 
@@ -35,7 +34,6 @@ public struct LimitSet: Sendable, Hashable {
             }
         }
         self.version = version
-        self.limits = ordered
         layout = LimitLayout(of: ordered)
     }
 
@@ -55,6 +53,8 @@ public struct LimitSet: Sendable, Hashable {
 ///
 /// Field names carry unit, algorithm and period but not the amount: raising a limit keeps its count, changing its period starts anew.
 public final class LimitLayout: Sendable {
+    /// The limits, in order.
+    public let limits: [Limit]
     /// One scope that has limits.
     public struct Group: Sendable {
         /// The scope.
@@ -82,6 +82,7 @@ public final class LimitLayout: Sendable {
     public let fieldCount: Int
 
     init(of limits: [Limit]) {
+        self.limits = limits
         var groups: [Group] = []
         var plan: [UInt8] = []
         rules = limits.map(LimitRule.init)

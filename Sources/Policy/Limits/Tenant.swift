@@ -33,6 +33,9 @@ public struct Tenant: Hashable, Sendable {
         path = Path(org, team, key, feature)
     }
 
+    /// True when it is the very same path, which costs nothing to see; another one may have the same names.
+    public func isSame(as other: Tenant) -> Bool { path === other.path }
+
     /// True when all names are the same.
     public static func == (left: Tenant, right: Tenant) -> Bool {
         left.path === right.path

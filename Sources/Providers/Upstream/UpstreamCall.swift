@@ -37,7 +37,7 @@ public struct UpstreamTimes: Sendable {
 public final class UpstreamCall {
     private let target: UpstreamTarget
     private let sink: any AnswerSink
-    private var onEnd: ((UpstreamOutcome) -> Void)?
+    private var onEnd: ((consuming UpstreamOutcome) -> Void)?
     private var decoder: OpenAIAnswerDecoder
     private let isStream: Bool
     private let times: UpstreamTimes
@@ -73,7 +73,7 @@ public final class UpstreamCall {
     /// A call that `start` sends. `onEnd` is called exactly once, on the lane.
     public init(
         _ target: UpstreamTarget, isStream: Bool, times: UpstreamTimes = UpstreamTimes(), sink: any AnswerSink,
-        onEnd: @escaping (UpstreamOutcome) -> Void
+        onEnd: @escaping (consuming UpstreamOutcome) -> Void
     ) {
         self.target = target
         self.isStream = isStream
@@ -314,6 +314,14 @@ public final class UpstreamCall {
         finish()
     }
 
+    private func ended() -> UpstreamOutcome {
+        var ended = UpstreamOutcome()
+        swap(&ended, &outcome)
+        ended.end = decoder.end
+        ended.hasContent = decoder.hasContent
+        return ended
+    }
+
     private func finish() {
         guard let onEnd else { return }
         self.onEnd = nil
@@ -322,8 +330,6 @@ public final class UpstreamCall {
         if let channel { target.pool.discard(channel) }
         channel = nil
         target.inFlight -= 1
-        outcome.end = decoder.end
-        outcome.hasContent = decoder.hasContent
-        onEnd(outcome)
+        onEnd(ended())
     }
 }

@@ -118,8 +118,10 @@ struct QuotaCodec: ~Copyable {
             flushPart(into: &output)
         }
         for use in call.uses where !use.attempts.isEmpty {
-            let tenant = Tenant(
-                org: call.tenant.org, team: call.tenant.team, key: call.tenant.key, feature: use.feature)
+            var tenant = call.tenant
+            if tenant.feature != use.feature {
+                tenant = Tenant(org: tenant.org, team: tenant.team, key: tenant.key, feature: use.feature)
+            }
             write(use.attempts, id: use.id, tenant: tenant, into: &output)
         }
     }
@@ -155,13 +157,14 @@ struct QuotaCodec: ~Copyable {
     private mutating func write(
         _ attempts: [LedgerEntry], id: Identifier128, tenant: Tenant, into output: inout ByteBuffer
     ) {
-        for entry in attempts {
-            LedgerBytes.append(entry, id: id, tenant: tenant, to: &scratch)
+        // By place: a loop over the elements would copy each.
+        for number in attempts.indices {
+            LedgerBytes.append(attempts[number], id: id, tenant: tenant, to: &scratch)
             flushPart(into: &output)
-            if let place, place.place.isPlace(of: entry, tenant) {
+            if let place, place.place.isPlace(of: attempts[number], tenant) {
                 output.append(place.part)
             } else {
-                let place = UsagePlace(entry, of: tenant)
+                let place = UsagePlace(attempts[number], of: tenant)
                 KeySchema.appendPlace(place, to: &scratch)
                 var part = ByteBuffer()
                 flushPart(into: &part)

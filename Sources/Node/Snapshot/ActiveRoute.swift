@@ -1,0 +1,17 @@
+// A route as its requests use it: shared by all of them, instead of copied for each.
+import Policy
+import Telemetry
+
+/// One route of a snapshot; the same object as in the snapshots before while nothing about it changes.
+final class ActiveRoute: Sendable {
+    let record: RouteRecord
+    /// The field by which each log line of its requests names it.
+    let logField: [UInt8]
+
+    var name: String { record.name }
+
+    init(_ record: RouteRecord) {
+        self.record = record
+        logField = LogRecord.prepared { $0.field("gen_ai.request.model", record.name) }
+    }
+}
