@@ -71,17 +71,20 @@ struct MeasureTests {
             }
             for _ in 0..<50 { try batch() }
             _ = try redis.command("CONFIG", "RESETSTAT")
-            let cpu = try Self.cpu(redis)
-            let batches = 600
-            for _ in 0..<batches { try batch() }
-            let spent = try Self.cpu(redis) - cpu
+            // Whoever shares the machine disturbs: the least of some times is nearest to what Redis needs.
+            var least = Double.infinity
+            for _ in 0..<8 {
+                let cpu = try Self.cpu(redis)
+                for _ in 0..<75 { try batch() }
+                least = min(least, (try Self.cpu(redis) - cpu) * 1e6 / Double(75 * 32))
+            }
             let calls = try redis.info("commandstats", "cmdstat_evalsha") ?? ""
-            let pair = String(format: "%.1f", spent * 1e6 / Double(batches * 32))
+            let pair = String(format: "%.1f", least)
             let name = shape.name + (withLedger ? ", with ledger" : "")
             print(
                 "\(name): \(pair) µs of Redis CPU a pair;"
                     + " \(calls.split(separator: ",").first { $0.hasPrefix("usec_per") } ?? "")")
-            #expect(spent > 0)
+            #expect(least > 0)
         }
     }
 
@@ -99,7 +102,11 @@ struct MeasureTests {
         for serial in 0..<1000 { _ = try redis.reserve(call(UInt64(serial), key: "k")) }
         func used() throws -> Int { Int(try redis.info("memory", "used_memory_dataset") ?? "") ?? 0 }
         let before = try used()
-        for serial in 1000..<21_000 { _ = try redis.reserve(call(UInt64(serial), key: "k")) }
+        for serial in 1000..<21_000 {
+            let call = call(UInt64(serial), key: "k")
+            _ = try redis.reserve(call)
+            _ = try redis.settle(SettleCall(of: call, use: call.estimate))
+        }
         let records = try used() - before
         for serial in 21_000..<26_000 { _ = try redis.reserve(call(UInt64(serial), key: "key-\(serial)")) }
         let both = try used() - before - records

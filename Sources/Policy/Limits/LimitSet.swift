@@ -69,11 +69,23 @@ public final class LimitLayout: Sendable {
         public let fields: [String]
     }
 
+    /// What the end of one request looks at.
+    public struct End: Sendable {
+        /// As `LimitLayout.plan`, also with the scopes of which nothing but what is held matters.
+        public fileprivate(set) var plan: [UInt8] = []
+        /// Names of the hash fields of all scopes, in order.
+        public fileprivate(set) var fields: [String] = []
+        /// As `LimitLayout.logs`.
+        public fileprivate(set) var logs: [(scope: LimitScope, field: String)] = []
+    }
+
     /// The scopes that have limits, in order.
     public let groups: [Group]
     /// The plan as the scripts read it: per scope `scope, limits, fields, holds` (1 byte each), then per limit kind and unit
     /// (1 byte each) and four little-endian doubles (`LimitRule.numbers`).
     public let plan: [UInt8]
+    /// The same for the end of a request that counts as one: without limits on requests and concurrency, of which nothing changes then.
+    public let end: End
     /// The rules with their numbers, in the order of the limits.
     public let rules: [LimitRule]
     /// The logs of sliding windows, in order: each has a key of its own.
@@ -85,6 +97,7 @@ public final class LimitLayout: Sendable {
         self.limits = limits
         var groups: [Group] = []
         var plan: [UInt8] = []
+        var ended = End()
         rules = limits.map(LimitRule.init)
         var start = 0
         while start < limits.count {
@@ -95,18 +108,26 @@ public final class LimitLayout: Sendable {
                 holdsRequests: limits[start..<end].contains { $0.unit == .concurrency },
                 holdsMoney: limits[start..<end].contains { $0.unit == .microUSD },
                 fields: limits[start..<end].flatMap(\.fields))
-            plan += [
-                scope.rawValue, UInt8(end - start), UInt8(group.fields.count),
-                (group.holdsRequests ? 1 : 0) | (group.holdsMoney ? 2 : 0),
-            ]
+            let holds: UInt8 = (group.holdsRequests ? 1 : 0) | (group.holdsMoney ? 2 : 0)
+            plan += [scope.rawValue, UInt8(end - start), UInt8(group.fields.count), holds]
             for rule in rules[start..<end] { rule.append(to: &plan) }
+            let changing = (start..<end).filter { ![.requests, .concurrency].contains(limits[$0].unit) }
+            ended.plan += [scope.rawValue, UInt8(changing.count), UInt8(changing.count), holds]
+            for index in changing { rules[index].append(to: &ended.plan) }
+            ended.fields += changing.flatMap { limits[$0].fields }
+            ended.logs += Self.logs(of: changing.map { limits[$0] })
             groups.append(group)
             start = end
         }
         self.groups = groups
         self.plan = plan
-        logs = limits.filter { $0.unit != .concurrency && $0.algorithm == .slidingWindow }.map { ($0.scope, $0.field) }
+        self.end = ended
+        logs = Self.logs(of: limits)
         fieldCount = groups.reduce(0) { $0 + $1.fields.count }
+    }
+
+    private static func logs(of limits: [Limit]) -> [(scope: LimitScope, field: String)] {
+        limits.filter { $0.unit != .concurrency && $0.algorithm == .slidingWindow }.map { ($0.scope, $0.field) }
     }
 }
 

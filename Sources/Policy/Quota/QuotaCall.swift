@@ -131,7 +131,7 @@ public struct SettleCall: Sendable {
         /// True when another try may reserve the id at once.
         var leavesIDFree: Bool { self == .released || self == .failed }
         /// True when it is counted as a request.
-        var countsRequest: Bool { self == .ran || self == .failed }
+        public var countsRequest: Bool { self == .ran || self == .failed }
     }
 
     /// The id under which it was reserved.

@@ -22,27 +22,25 @@ struct QuotaCodec: ~Copyable {
         let layout: LimitLayout
         /// The tenant of the last call with these limits: almost always the same, since limits are made for one key.
         let tenant: Tenant
-        /// The number of keys, and the record's key as far as it is the tenant's.
-        let record: [UInt8]
-        /// The end of that key, and the keys of the tenant's counters and logs.
-        let keys: [UInt8]
-        let keyCount: Int
-        /// The same two for a settlement with a ledger entry, which has two keys more.
-        let ledgerRecord: [UInt8]
+        /// With all limits, and with those that the end of one request can change.
+        let whole: Form
+        let end: Form
+        /// The keys of the ledger.
         let ledgerKeys: [UInt8]
         /// The beginning of the command that remembers an id, up to the id.
         let remember: [UInt8]
-        /// Plan and field names.
-        let arguments: [UInt8]
 
-        init(_ layout: LimitLayout, _ tenant: Tenant, arguments: [UInt8]) {
+        init(_ layout: LimitLayout, _ tenant: Tenant, like other: Plan? = nil) {
             self.layout = layout
             self.tenant = tenant
-            self.arguments = arguments
-            keyCount = 1 + layout.groups.count + layout.logs.count
-            record = Plan.record(of: tenant, keyCount)
-            keys = Plan.keys(of: layout, tenant)
-            ledgerRecord = Plan.record(of: tenant, keyCount + 2)
+            whole = Form(
+                layout, layout.logs, tenant,
+                other?.whole.arguments ?? Form.arguments(layout.plan, layout.groups.flatMap(\.fields)),
+                count: 1 + layout.fieldCount)
+            end = Form(
+                layout, layout.end.logs, tenant,
+                other?.end.arguments ?? Form.arguments(layout.end.plan, layout.end.fields),
+                count: 1 + layout.end.fields.count)
             ledgerKeys = Plan.ledgerKeys(of: tenant)
             remember = Plan.remember(tenant)
         }
@@ -52,6 +50,20 @@ struct QuotaCodec: ~Copyable {
             tenant.org == other.org && tenant.team == other.team && tenant.key == other.key
                 && (tenant.feature == other.feature || !layout.groups.contains { $0.scope == .feature })
         }
+    }
+
+    /// The parts of a command that name keys, plan and fields.
+    fileprivate struct Form {
+        let keyCount: Int
+        /// The number of keys, and the record's key as far as it is the tenant's.
+        let record: [UInt8]
+        /// The same for a settlement with a ledger entry, which has two keys more.
+        let ledgerRecord: [UInt8]
+        /// The end of that key, and the keys of the tenant's counters and logs.
+        let keys: [UInt8]
+        /// Plan and field names, and how many they are.
+        let arguments: [UInt8]
+        let argumentCount: Int
     }
 
     let times: QuotaTimes
@@ -90,7 +102,7 @@ struct QuotaCodec: ~Copyable {
     mutating func write(_ call: SettleCall, script: ScriptName, into output: inout ByteBuffer) {
         let head = Head(
             use: call.use, times: (retention.records.milliseconds, retention.maximumRecords),
-            mark: call.ending.rawValue, rollups: retention.rollups.milliseconds)
+            mark: call.ending.rawValue, rollups: retention.rollups.milliseconds, endsOne: call.ending.countsRequest)
         write(
             head, id: call.id, claim: call.claim, tenant: call.tenant, limits: call.limits,
             further: 2 * call.attempts.count, script: script, into: &output)
@@ -182,6 +194,8 @@ struct QuotaCodec: ~Copyable {
         let mark: UInt8?
         /// When it settles: how long sums are kept, in ms.
         var rollups: Int64?
+        /// It settles one request that counts as one.
+        var endsOne = false
         /// What a block and its parts say further.
         var tail: [Int64] = []
     }
@@ -192,13 +206,14 @@ struct QuotaCodec: ~Copyable {
     ) {
         let layout = limits.layout
         let plan = plan(of: layout, tenant)
+        let form = head.endsOne ? plan.end : plan.whole
         let hasLedger = further > 0
-        let parts = 3 + plan.keyCount + 2 + layout.fieldCount + (hasLedger ? 2 + further : 0)
+        let parts = 4 + form.keyCount + form.argumentCount + (hasLedger ? 2 + further : 0)
         RedisWriter.begin(parts, in: &output)
         script.write(into: &output)
-        output.append(hasLedger ? plan.ledgerRecord : plan.record)
+        output.append(hasLedger ? form.ledgerRecord : form.record)
         KeySchema.appendRecord(id, to: &output)
-        output.append(plan.keys)
+        output.append(form.keys)
         if hasLedger { output.append(plan.ledgerKeys) }
         append(head.use.inputTokens)
         append(head.use.outputTokens)
@@ -214,7 +229,7 @@ struct QuotaCodec: ~Copyable {
         if let rollups = head.rollups { append(rollups) }
         for number in head.tail { append(number) }
         flushPart(into: &output)
-        output.append(plan.arguments)
+        output.append(form.arguments)
     }
 
     private mutating func flushPart(into output: inout ByteBuffer) {
@@ -238,16 +253,11 @@ struct QuotaCodec: ~Copyable {
         let identity = ObjectIdentifier(layout)
         if let known = plans[identity] {
             if known.hasKeys(of: tenant) { return known }
-            let fresh = Plan(layout, tenant, arguments: known.arguments)
+            let fresh = Plan(layout, tenant, like: known)
             plans[identity] = fresh
             return fresh
         }
-        var arguments = ByteBuffer()
-        RedisWriter.part(layout.plan, in: &arguments)
-        for group in layout.groups {
-            for field in group.fields { RedisWriter.part(Array(field.utf8), in: &arguments) }
-        }
-        let fresh = Plan(layout, tenant, arguments: arguments.array())
+        let fresh = Plan(layout, tenant)
         if plans.count >= Self.planLimit { plans.removeAll(keepingCapacity: true) }
         plans[identity] = fresh
         return fresh
@@ -266,16 +276,6 @@ extension QuotaCodec.Plan {
         return text.array()
     }
 
-    fileprivate static func record(of tenant: Tenant, _ keyCount: Int) -> [UInt8] {
-        var name = ByteBuffer()
-        KeySchema.appendRecordPrefix(of: tenant, to: &name)
-        var text = ByteBuffer()
-        RedisWriter.part(decimal: keyCount, in: &text)
-        RedisWriter.beginPart(name.count + KeySchema.recordDigits, in: &text)
-        text.append(name.bytes)
-        return text.array()
-    }
-
     fileprivate static func ledgerKeys(of tenant: Tenant) -> [UInt8] {
         var keys = ByteBuffer()
         var name = ByteBuffer()
@@ -287,7 +287,41 @@ extension QuotaCodec.Plan {
         return keys.array()
     }
 
-    fileprivate static func keys(of layout: LimitLayout, _ tenant: Tenant) -> [UInt8] {
+}
+
+extension QuotaCodec.Form {
+    fileprivate init(
+        _ layout: LimitLayout, _ logs: [(scope: LimitScope, field: String)], _ tenant: Tenant, _ arguments: [UInt8],
+        count: Int
+    ) {
+        keyCount = 1 + layout.groups.count + logs.count
+        record = Self.record(of: tenant, keyCount)
+        ledgerRecord = Self.record(of: tenant, keyCount + 2)
+        keys = Self.keys(of: layout, logs, tenant)
+        self.arguments = arguments
+        argumentCount = count
+    }
+
+    fileprivate static func arguments(_ plan: [UInt8], _ fields: [String]) -> [UInt8] {
+        var arguments = ByteBuffer()
+        RedisWriter.part(plan, in: &arguments)
+        for field in fields { RedisWriter.part(Array(field.utf8), in: &arguments) }
+        return arguments.array()
+    }
+
+    private static func record(of tenant: Tenant, _ keyCount: Int) -> [UInt8] {
+        var name = ByteBuffer()
+        KeySchema.appendRecordPrefix(of: tenant, to: &name)
+        var text = ByteBuffer()
+        RedisWriter.part(decimal: keyCount, in: &text)
+        RedisWriter.beginPart(name.count + KeySchema.recordDigits, in: &text)
+        text.append(name.bytes)
+        return text.array()
+    }
+
+    private static func keys(
+        of layout: LimitLayout, _ logs: [(scope: LimitScope, field: String)], _ tenant: Tenant
+    ) -> [UInt8] {
         var keys = ByteBuffer()
         keys.append(literal: "\r\n")
         var name = ByteBuffer()
@@ -296,7 +330,7 @@ extension QuotaCodec.Plan {
             RedisWriter.part(name.bytes, in: &keys)
             name.removeAll()
         }
-        for log in layout.logs {
+        for log in logs {
             KeySchema.appendLog(log.field, scope: log.scope, of: tenant, to: &name)
             RedisWriter.part(name.bytes, in: &keys)
             name.removeAll()

@@ -44,9 +44,12 @@ local function window(period, at)
 end
 -- window end
 
--- How long `cost` units take to refill, µs, rounded up.
+-- How long `cost` units take to refill, µs, rounded up. Without the functions of `math`: a call costs more than what it computes.
 local function refill(cost, whole, rest, divisor)
   local long = cost * whole
-  if long >= SPAN then return SPAN end
-  return min(SPAN, long + floor((cost * rest + divisor - 1) / divisor))
+  if rest > 0 and long < SPAN then
+    local more = cost * rest + divisor - 1
+    long = long + (more - more % divisor) / divisor
+  end
+  return long < SPAN and long or SPAN
 end

@@ -56,7 +56,8 @@ local today = floor(now / width)
 local held = 'b' .. bucket
 local plan, at, field, log = ARGV[2], 1, 3, 2 + groups
 local index, worst, worst_wait, worst_left = 0, 0, -1, 0
-local left, hashes, logs = {}, {}, {}
+-- Tables are made as large as they mostly become: growing one step by step took a tenth of the script's time.
+local left, hashes, sizes, ends, logs = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {false, false, false, false}, {0, 0, 0, 0}, nil, nil
 
 for s = 2, groups + 1 do
   local scope, limits, fields, holds
@@ -65,7 +66,7 @@ for s = 2, groups + 1 do
   local v = call('HMGET', hash, 'm', held, unpack(ARGV, field, field + fields - 1))
   local expires, swept, n, h = 0, today, 0, 0
   if v[1] then expires, swept, n, h = read('<dddd', v[1]) end
-  local out, size, till = {hash, 'm', false}, 3, 0
+  local out, size, till = {hash, 'm', false, false, false, false, false, false, false}, 3, 0
   swept = min(swept, today)
 
   if holds > 0 then
@@ -112,8 +113,10 @@ for s = 2, groups + 1 do
       room = 0 -- nothing is asked of it
       if kind == 5 then value = value - 1 elseif kind == 4 then log = log + 1 end
     elseif kind == 1 then
-      local from = now + min(ahead, floor(d / 40))
-      local tat = state and max(read('<d', state), from) or from
+      local from, tat = now, 0
+      if ahead > 0 then from = now + min(ahead, floor(d / 40)) end
+      if state then tat = read('<d', state) end
+      if tat < from then tat = from end
       local long = refill(want, a, b, c)
       tat = tat + long
       room = d - (tat - now)
@@ -200,7 +203,10 @@ for s = 2, groups + 1 do
         room = room + want
       end
       fresh = write('<d', sum + want)
-      if want > 0 then logs[#logs + 1] = {key, want, floor(b / 1000) + 60000, extends and estimate[unit]} end
+      if want > 0 then
+        logs = logs or {}
+        logs[#logs + 1] = {key, want, floor(b / 1000) + 60000, extends and estimate[unit]}
+      end
       log = log + 1
       till = max(till, now + b)
     end
@@ -215,13 +221,14 @@ for s = 2, groups + 1 do
   end
   field = field + value - 3
   -- A minute more than needed, so that the next calls need not move it; a second at least, so that nothing ends that still counts.
-  till = floor(till / 1000)
+  till = (till - till % 1000) / 1000
   if till + 1000 > expires then
     expires = till + 60000
-    out.expires = expires
+    ends = ends or {}
+    ends[s] = expires
   end
   out[3] = holds > 0 and write('<dddd', expires, swept, n + places, h + added) or write('<dddd', expires, swept, n, h)
-  hashes[s - 1] = (size > 3 or not extends) and out
+  if size > 3 or not extends then hashes[s - 1], sizes[s - 1] = out, size end
 end
 
 if worst_wait >= 0 then return write('<c1dddB', 'D', now, worst_left, worst_wait, worst - 1) end
@@ -229,11 +236,11 @@ if worst_wait >= 0 then return write('<c1dddB', 'D', now, worst_left, worst_wait
 for s = 1, groups do
   local out = hashes[s]
   if out then
-    call('HSET', unpack(out))
-    if out.expires then call('PEXPIREAT', out[1], out.expires) end
+    call('HSET', unpack(out, 1, sizes[s]))
+    if ends and ends[s + 1] then call('PEXPIREAT', out[1], ends[s + 1]) end
   end
 end
-for i = 1, #logs do
+for i = 1, logs and #logs or 0 do
   local key, weight, lasts, old = unpack(logs[i])
   local at = now
   -- One entry a request, as long as it counts.
@@ -248,4 +255,4 @@ end
 local kept = write('>I7I3I3I6c4I6B', reserved, input, output, micro, claim, bucket, mask)
 call('SET', KEYS[1], #ARGV[1] == 77 and 'B' .. kept .. write('>I3I4', places, 0) or 'R' .. kept, 'PX', life)
 if extends then return 'G' .. write('<d', now) end
-return write('<c1d' .. string.rep('d', index), 'G', now, unpack(left))
+return write('<c1d' .. string.rep('d', index), 'G', now, unpack(left, 1, index))

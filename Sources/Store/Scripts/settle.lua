@@ -3,7 +3,7 @@
 -- Or ends a part of a block (reserve.lua): many requests at once, in parts that are numbered, each once.
 -- Allowed when Redis' memory is full: what was used must be booked.
 --
--- KEYS, ARGV[2 …]    as in reserve.lua
+-- KEYS, ARGV[2 …]    as in reserve.lua; for the end of one request without limits on requests and concurrency, which it cannot change
 -- ARGV[1]            head as in reserve.lua with the real use, but instead of hold and bucket width how long (ms) and how many
 --                    ledger records are kept; then how it ended (1 byte): 1 it ran; 0 it runs on a block, and only this reservation
 --                    ends; 2 nothing was sent upstream; 3 it was sent, but nothing came of it: with 2 and 3 the id is released,
@@ -78,7 +78,7 @@ for s = 2, groups + 1 do
   local v = call('HMGET', hash, 'm', held, unpack(ARGV, field, field + fields - 1))
   local expires, swept, n, h = 0, 0, 0, 0
   if v[1] then expires, swept, n, h = read('<dddd', v[1]) end
-  local out, size, till, touched = {hash, 'm', false}, 3, 0, false
+  local out, size, till, touched = {hash, 'm', false, false, false, false, false}, 3, 0, false
 
   if floor(mask / 2 ^ scope) % 2 == 1 then
     if v[2] then
@@ -116,11 +116,14 @@ for s = 2, groups + 1 do
       value = value - 1 -- it has no field
     elseif record and old ~= new then
       if kind == 1 then
-        local tat = state and max(read('<d', state), now) or now
+        local tat = 0
+        if state then tat = read('<d', state) end
+        if tat < now then tat = now end
         local back = refill(old, a, b, c) - refill(new, a, b, c)
         -- What a block gives back counts where more than half of the burst is used: a bucket that was empty since has refilled for it.
         if is_part and back > 0 then back = min(back, max(0, tat - now - floor(d / 2))) end
-        tat = max(now, tat - back)
+        tat = tat - back
+        if tat < now then tat = now end
         fresh = write('<d', tat)
         if tat > till then till = tat end
       elseif kind == 2 then
@@ -179,12 +182,12 @@ for s = 2, groups + 1 do
     value = value + 1
   end
   field = field + fields
-  till = floor(till / 1000)
+  till = (till - till % 1000) / 1000
   local extends = till > 0 and till + 1000 > expires
   if extends then expires = till + 60000 end
   if touched or size > 3 then
     out[3] = write('<dddd', expires, swept, n, h)
-    call('HSET', unpack(out))
+    call('HSET', unpack(out, 1, size))
     if extends then call('PEXPIREAT', hash, expires) end
   end
 end
