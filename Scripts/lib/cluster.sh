@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source Scripts/lib/process.sh
+source Scripts/lib/nodes.sh
 bin=${SLUICE_BIN:-.build/release}
 
 # use FILE: the cluster that the functions below mean.
@@ -34,7 +35,6 @@ simulator() { sed -n 's|^base-url *= *http://\([^/]*\)/.*|\1|p' "$config" | head
 node_address() { echo "$(setting nodes.listen):$(($(setting nodes.base-port) + $1))"; }
 node_admin() { echo "$(setting nodes.listen):$(($(setting nodes.admin-base-port) + $1))"; }
 metric() { curl -s "http://$(node_admin "$1")/metrics" | sed -n "s/^$2 //p"; }
-running_nodes() { for n in {1..8}; do if is_running "node-$n"; then echo "$n"; fi; done; }
 # asking COMMAND …: the tool, speaking to this cluster through its balancer.
 asking() {
     "$bin/sluice" "$1" --address "$(setting balancer.listen)" --ca "$state/pki/ca.pem" --key-file "$state/demo.key" "${@:2}"
@@ -81,19 +81,6 @@ leader() {
         curl -s --max-time 1 "http://$(setting "coordinator.$name.admin")/readyz" | grep -q '"leads":true' && echo "$name" && return
     done; return 1
 }
-
-# start_node N: a node, ready, and known to the balancer.
-start_node() {
-    if ! is_running "node-$1"; then
-        for address in "$(node_address "$1")" "$(node_admin "$1")"; do free_port "$address" "node $1"; done
-        launch "node-$1" "$bin/sluice-node" --config "$config" --index "$1"
-        await "node $1" 15 "$state/log/node-$1.log" ready "$(node_admin "$1")" readyz
-    fi
-    haproxy_says "set server nodes/node$1 state ready; enable health nodes/node$1; enable server nodes/node$1" >/dev/null
-}
-
-# drain_time: how long a node may take to leave, in seconds.
-drain_time() { echo $(($(setting nodes.drain-notice-seconds) + $(setting nodes.drain-limit-seconds) + 10)); }
 
 # end_cluster: nodes drain together; then the rest ends. Fails when something had to be killed.
 end_cluster() {

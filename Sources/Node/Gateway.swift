@@ -309,8 +309,7 @@ final class Gateway: @unchecked Sendable {
         isDrained = true
         leases.close()
         for session in sessions.values {
-            session.stopAll(.draining)
-            session.channel.close()
+            session.end(.draining)
         }
         resumptions.stopAll(.draining)
     }

@@ -161,6 +161,19 @@ import Wire
         await client.close()
     }
 
+    @Test func serversThatDrainOneAfterAnotherAreFollowedAtOnce() async throws {
+        let server = try ScriptedServer(
+            onHello: { connection, _ in
+                connection.accept()
+                connection.channel.lane.schedule(after: .milliseconds(350)) { connection.goAway() }
+            }, onRequest: { $0.end() })
+        let client = try SluiceClient(try options(server))
+        let began = ContinuousClock.now
+        try await server.wait("a dozen connections", seconds: 30) { $0.hellos.count == 12 }
+        #expect(ContinuousClock.now - began < .seconds(12), "pauses that grow would have taken 25 s")
+        await client.close()
+    }
+
     @Test func aServerThatAlwaysGoesAwayIsNotHammered() async throws {
         let server = try ScriptedServer(
             onHello: { connection, _ in

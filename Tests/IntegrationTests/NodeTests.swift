@@ -50,6 +50,26 @@ import Wire
         }
     }
 
+    @Test func `a node whose drain is cut short says so on every stream before it ends`() async throws {
+        try await withCluster { cluster in
+            let caller = try Caller(cluster, node: 2)
+            try await caller.connected()
+            async let asked = withTaskGroup(of: Caller.Outcome.self) { group in
+                for _ in 0..<20 { group.addTask { await caller.ask("long\nsim: tokens=4000 pace=20ms") } }
+                return await group.reduce(into: [Caller.Outcome]()) { $0.append($1) }
+            }
+            try await cluster.wait("the streams") { await cluster.simulator()["streams_open"]?.integer == 20 }
+            let leaving = try cluster.child("node-2")
+            leaving.signal(SIGTERM)
+            try await cluster.waitForLine(with: "draining", of: "node-2")
+            leaving.signal(SIGTERM)
+            let outcomes = await asked
+            let told = outcomes.count { $0.refusal?.code == .draining && $0.refusal?.retry == .unsafe }
+            #expect(told == 20, "\(outcomes.map(\.result))")
+            #expect(await leaving.exit() == 0)
+        }
+    }
+
     @Test func `a node that drains loses no request under load and exits 0`() async throws {
         try await withCluster { cluster in
             let load = try await cluster.beginTool([

@@ -27,6 +27,9 @@ final class ConnectionSlot {
 
     /// A connection that lived this long proves that connecting works: the pauses begin anew.
     static let provenTime = Duration.seconds(10)
+    /// A server that lets a connection live this long before it sends it away is one that drains, such as those of a rolling restart one
+    /// after another: the next connection is made at once. Sooner, it sends everybody away.
+    static let stayTime = Duration.milliseconds(250)
 
     func connect() {
         guard !isStopped else { return }
@@ -67,7 +70,7 @@ final class ConnectionSlot {
     func isLeaving(_ leaving: ClientLink, _ reason: String) {
         guard leaving === link, case .nothing = coming else { return }
         client.note(reason)
-        if hasProven(leaving) {
+        if hasLived(ConnectionSlot.stayTime, leaving) {
             failures = 0
             connect()
         } else {
@@ -86,13 +89,13 @@ final class ConnectionSlot {
         guard ended === link else { return }
         link = nil
         guard case .nothing = coming else { return }
-        if hasProven(ended) { failures = 0 }
+        if hasLived(ConnectionSlot.provenTime, ended) { failures = 0 }
         again(reason)
     }
 
-    private func hasProven(_ link: ClientLink) -> Bool {
+    private func hasLived(_ time: Duration, _ link: ClientLink) -> Bool {
         guard let readyAt = link.readyAt else { return false }
-        return client.lane.now - readyAt >= ConnectionSlot.provenTime
+        return client.lane.now - readyAt >= time
     }
 
     func stop() {

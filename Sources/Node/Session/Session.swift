@@ -28,6 +28,8 @@ final class Session: @unchecked Sendable {
     private var toldStanding = BudgetStanding.within
     /// True when the key lost its rights: the connection ends with its last request.
     private var isRefused = false
+    /// True when the node ends: the connection ends with its last terminal frame.
+    private var isEnding = false
 
     /// What a client presented.
     private enum Proof {
@@ -192,9 +194,9 @@ final class Session: @unchecked Sendable {
 
     /// Says why, behind the last terminal frame, and closes.
     func leaveWhenIdle() {
-        guard isRefused, exchanges.isEmpty, continuations.isEmpty, channel.isOpen, channel.machine.isUsable else {
-            return
-        }
+        guard exchanges.isEmpty, continuations.isEmpty, channel.isOpen else { return }
+        if isEnding { return channel.close() }
+        guard isRefused, channel.machine.isUsable else { return }
         channel.machine.reject(.authFailed, at: gateway.lane.now)
         channel.wake()
     }
@@ -324,6 +326,13 @@ final class Session: @unchecked Sendable {
         guard channel.machine.isUsable else { return }
         channel.machine.sendGoAway(reason: .drain, drain: gateway.settings.drainLimit)
         channel.wake()
+    }
+
+    /// The node ends: requests hear why, then the connection closes.
+    func end(_ reason: Refusal) {
+        isEnding = true
+        stopAll(reason)
+        leaveWhenIdle()
     }
 
     func stopAll(_ reason: Refusal) {
