@@ -94,6 +94,9 @@ final class Coordinator: @unchecked Sendable {
             throw ConfigurationSource.Problems(list: ["listen and admin must be numeric addresses"])
         }
         keys.onChange = { [unowned self] in publishSoon() }
+        keys.onPruned = { [unowned self] id in
+            note(.info, "key_removed", "the record of key \(id), which ended 90 days ago, was removed")
+        }
         keys.onProblem = { [unowned self] text in note(.error, "keys", text) }
         redis.onReady = { [unowned self] _ in
             keys.refresh()

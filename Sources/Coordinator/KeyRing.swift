@@ -18,6 +18,8 @@ final class KeyRing {
     private(set) var records: [String: KeyRecord] = [:]
     /// Called after a change.
     var onChange: () -> Void = {}
+    /// Called with the id of a key whose record was removed for its age.
+    var onPruned: (String) -> Void = { _ in }
     /// Called with what an operator should know.
     var onProblem: (String) -> Void = { _ in }
 
@@ -58,11 +60,13 @@ final class KeyRing {
     private var changes = 0
     private var damaged: Set<String> = []
     private var isRestoring = false
+    /// Records that one refresh removes at most, so that Redis is busy with them for less than a millisecond.
+    private static let pruneLimit = 64
 
     /// Reads all keys from Redis, and then calls back, also without success.
     ///
-    /// Records are never deleted, so one that is missing there was lost with Redis' memory: it stays valid
-    /// and is written back.
+    /// Only records of keys that ended long ago are removed, so another that is missing there was lost with Redis' memory: it stays
+    /// valid and is written back.
     func refresh(then: @escaping () -> Void = {}) {
         let before = changes
         directory.list { [self] result in
@@ -85,9 +89,16 @@ final class KeyRing {
             // A key that was revoked here while Redis was away, or before Redis was restored from a copy, stays revoked.
             for (id, known) in records where known.isRevoked && fresh[id]?.isRevoked == false {
                 fresh[id]?.isRevoked = true
+                fresh[id]?.revokedAtSeconds = known.revokedAtSeconds
                 write(revocationOf: id)
             }
-            let lost = records.values.filter { fresh[$0.id] == nil && !unreadable.contains($0.id) }
+            prune(entries, fresh)
+            // What is missing of keys that ended long ago was removed; a day less, should the other coordinator's clock be ahead.
+            let now = lane.wallClockMicroseconds / 1_000_000
+            let lost = records.values.filter {
+                fresh[$0.id] == nil && !unreadable.contains($0.id)
+                    && !$0.ended(secondsAgo: KeyRecord.keptSeconds - 86_400, atSeconds: now)
+            }
             for record in lost { fresh[record.id] = record }
             restore(lost)
             take(fresh)
@@ -101,6 +112,29 @@ final class KeyRing {
         isRestoring = true
         for record in lost.prefix(256) {
             directory.create(id: record.id, record: record.encoded) { [self] _ in isRestoring = false }
+        }
+    }
+
+    /// Removes records of keys that ended long ago, some at each refresh, when Redis' clock says so, too: with a clock that is wrong a
+    /// coordinator would remove keys that still open. The next refresh finds them gone.
+    private func prune(_ entries: [KeyDirectory.Entry], _ fresh: [String: KeyRecord]) {
+        let now = lane.wallClockMicroseconds / 1_000_000
+        // Those of an earlier version have no time yet: their 90 days begin now.
+        for record in fresh.values.filter({ $0.isRevoked && $0.revokedAtSeconds == nil }).prefix(KeyRing.pruneLimit) {
+            write(revocationOf: record.id)
+        }
+        let ended = entries.filter {
+            fresh[$0.id]?.ended(secondsAgo: KeyRecord.keptSeconds, atSeconds: now) == true
+        }.prefix(KeyRing.pruneLimit)
+        guard !ended.isEmpty else { return }
+        directory.time { [self] result in
+            guard case .success(let time) = result else { return }
+            for entry in ended where fresh[entry.id]?.ended(secondsAgo: KeyRecord.keptSeconds, atSeconds: time) == true
+            {
+                directory.remove(id: entry.id, expected: entry.record) { [self] result in
+                    if case .success(.written) = result { onPruned(entry.id) }
+                }
+            }
         }
     }
 
@@ -208,6 +242,7 @@ final class KeyRing {
     func revoke(_ id: String, then: @escaping (Result<Bool, Failure>) -> Void) {
         guard var record = records[id] else { return then(.failure(.unknown)) }
         record.isRevoked = true
+        record.revokedAtSeconds = record.revokedAtSeconds ?? lane.wallClockMicroseconds / 1_000_000
         took(record)
         write(revocationOf: id) { then(.success($0)) }
     }
@@ -217,8 +252,9 @@ final class KeyRing {
             guard case .success(let found?) = result, var record = KeyRecord.decode(id: id, found) else {
                 return then(false)
             }
-            if record.isRevoked { return then(true) }
+            if record.isRevoked, record.revokedAtSeconds != nil { return then(true) }
             record.isRevoked = true
+            record.revokedAtSeconds = records[id]?.revokedAtSeconds ?? lane.wallClockMicroseconds / 1_000_000
             directory.replace(id: id, expected: found, record: record.encoded) { result in
                 if case .success(.written) = result { then(true) } else { then(false) }
             }

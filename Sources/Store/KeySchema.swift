@@ -20,7 +20,7 @@ import Policy
 /// | `coord:{lead}:kept` | hash | what is published, for the next leader; versions of the configuration | none |
 /// | `brk:{breakers}` | string | a number that grows with each change of a breaker | none |
 /// | `brk:{breakers}:<provider>:<model>` | string | the circuit breaker of a target | two hours after its last news or order |
-/// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: never deleted, and written back by a coordinator when lost |
+/// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: 90 days after its end a coordinator removes it; a lost one it writes back |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
     static func appendScope(_ scope: LimitScope, of tenant: Tenant, to output: inout ByteBuffer) {

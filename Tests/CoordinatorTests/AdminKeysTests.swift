@@ -66,6 +66,37 @@ import Testing
         }
     }
 
+    @Test func `records of keys that ended long ago are removed, and no other`() throws {
+        let (valid, _) = try create()
+        let (revoked, _) = try create()
+        #expect(coordinator.http("POST", "/v1/keys/\(revoked)/revoke").json["stored"]?.bool == true)
+        let now = Int64(Date().timeIntervalSince1970)
+        let ninetyDays: Int64 = 90 * 86_400
+        let record = "hash = \(String(repeating: "a", count: 64))\norg = acme\nteam = search\nmodel = chat-1"
+        let old = (0..<70).map { "old-\($0)" }
+        var commands: [[String]] = old.map { [$0, record + "\nexpires = \(now - ninetyDays - 10)"] }
+        commands.append(["old-revoked", record + "\nrevoked = yes\nrevoked-at = \(now - ninetyDays - 10)"])
+        commands.append(["kept-expired", record + "\nexpires = \(now - ninetyDays + 3_600)"])
+        commands.append(["kept-untimed", record + "\nexpires = \(now - ninetyDays - 10)\nrevoked = yes"])
+        for command in commands {
+            let set = ["-s", coordinator.path("state/redis.sock"), "hset", "meta:{keys}:keys"] + command
+            _ = try coordinator.run("/usr/bin/redis-cli", set)
+        }
+        // More than one refresh removes at once.
+        try coordinator.wait("the end of old records", seconds: 60) {
+            (old + ["old-revoked"]).allSatisfy { inRedis($0) == "\n" }
+        }
+        try coordinator.wait("the time of a revocation", seconds: 30) {
+            inRedis("kept-untimed").contains("revoked-at = ")
+        }
+        try coordinator.wait("the list without them", seconds: 30) {
+            (coordinator.http("GET", "/v1/keys").json["keys"]?.elements ?? []).compactMap { $0["id"]?.text }.sorted()
+                == ["kept-expired", "kept-untimed", valid, revoked].sorted()
+        }
+        #expect(inRedis(valid).contains("hash = ") && inRedis(revoked).contains("revoked-at = "))
+        #expect(coordinator.log().contains("key_removed"))
+    }
+
     @Test func `all mistakes of a draft are told at once, each with its member`() throws {
         let body = """
             {"org":"a b","team":"search","models":"chat-1","networks":["10.0.0.1/8"],"limits":["much"],"colour":"red",

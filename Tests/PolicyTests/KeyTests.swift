@@ -129,6 +129,18 @@ struct KeyRecordTests {
         #expect(key.nextChange(afterSeconds: 100) == nil)
     }
 
+    @Test func `a record is old so long after the key's end, which is its revocation or else its expiry`() {
+        var key = key()
+        #expect(!key.ended(secondsAgo: 0, atSeconds: .max), "it has no end")
+        key.expiresAtSeconds = 100
+        #expect(!key.ended(secondsAgo: 50, atSeconds: 149) && key.ended(secondsAgo: 50, atSeconds: 150))
+        key.isRevoked = true
+        #expect(!key.ended(secondsAgo: 50, atSeconds: .max), "nobody knows since when")
+        key.revokedAtSeconds = 900
+        #expect(!key.ended(secondsAgo: 50, atSeconds: 949) && key.ended(secondsAgo: 50, atSeconds: 950))
+        #expect(KeyRecord.decode(id: key.id, key.encoded) == key)
+    }
+
     @Test func `networks are asked only when there are any`() throws {
         var key = key()
         #expect(key.refusal(from: nil) == nil)

@@ -44,6 +44,22 @@ import Testing
         #expect(try wait { directory.get(id: "a1", then: $0) } == new)
     }
 
+    @Test func aRecordIsRemovedOnlyAsItWasRead() throws {
+        let (old, new) = (Array("old".utf8), Array("prolonged".utf8))
+        _ = try wait { directory.create(id: "a1", record: old, then: $0) }
+        #expect(try wait { directory.remove(id: "a1", expected: new, then: $0) } == .conflict)
+        #expect(try wait { directory.remove(id: "b2", expected: old, then: $0) } == .conflict)
+        #expect(try wait { directory.get(id: "a1", then: $0) } == old)
+        #expect(try wait { directory.remove(id: "a1", expected: old, then: $0) } == .written)
+        #expect(try wait { directory.get(id: "a1", then: $0) } == nil)
+    }
+
+    @Test func theClockIsThatOfTheServer() throws {
+        let before = Int64(Date().timeIntervalSince1970)
+        let time = try wait { directory.time(then: $0) }
+        #expect((before...(before + 60)).contains(time))
+    }
+
     @Test func allKeysAreListedInOrder() throws {
         var open = 0
         for number in 0..<3000 {

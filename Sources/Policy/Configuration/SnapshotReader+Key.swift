@@ -16,6 +16,7 @@ extension SnapshotReader {
             reader.report("[key \(record.id)] needs 'hash' or 'identity'", at: reader.section.position)
         }
         record.expiresAtSeconds = reader.number("expires", in: 0...KeyRecord.latestExpiry).map(Int64.init)
+        record.revokedAtSeconds = reader.number("revoked-at", in: 0...KeyRecord.latestExpiry).map(Int64.init)
         record.isRevoked = reader.optional("revoked", ConfigurationValue.flag) ?? false
         reader.finish()
         if isPublished, let problem = reader.problems.first {

@@ -51,6 +51,8 @@ public struct KeyRecord: Sendable, Equatable {
     public var expiresAtSeconds: Int64?
     /// True when it was revoked: for ever.
     public var isRevoked = false
+    /// Seconds since 1970 when it was revoked; nil when it was not, or when nobody wrote it down.
+    public var revokedAtSeconds: Int64?
 
     /// The last second at which a key may expire: the end of the year 9999.
     public static let latestExpiry = 253_402_300_799
@@ -60,6 +62,10 @@ public struct KeyRecord: Sendable, Equatable {
     public static let limitLimit = 8
     /// The most entries of each list: models, features, networks.
     public static let listLimit = 128
+
+    /// How long the record of a key that opens nothing any more is kept, in seconds: 90 days. A copy of Redis that is older may bring a
+    /// revoked key back, so this is longer than anybody keeps copies that are meant to be used.
+    public static let keptSeconds: Int64 = 90 * 86_400
 
     /// A key of this id, still without rights.
     public init(id: String) { self.id = id }
@@ -76,6 +82,12 @@ extension KeyRecord {
         if isRevoked { return .revoked }
         if let expiresAtSeconds, expiresAtSeconds <= now { return .expired }
         return nil
+    }
+
+    /// True when it ended, by revocation or else by expiry, at least `seconds` ago. One whose revocation has no time has not.
+    public func ended(secondsAgo seconds: Int64, atSeconds now: Int64) -> Bool {
+        guard let end = isRevoked ? revokedAtSeconds : expiresAtSeconds else { return false }
+        return now - end >= seconds
     }
 
     /// Why it does not open from this address; nil when it does. An address is nil where there is none.
@@ -132,6 +144,7 @@ extension KeyRecord {
         }
         if let expiresAtSeconds { lines.append("expires = \(expiresAtSeconds)") }
         if isRevoked { lines.append("revoked = yes") }
+        if let revokedAtSeconds { lines.append("revoked-at = \(revokedAtSeconds)") }
         return lines
     }
 

@@ -64,18 +64,41 @@ public final class KeyDirectory {
         id: String, expected: [UInt8], record: [UInt8], then: @escaping (Result<Outcome, StoreError>) -> Void
     ) {
         guard fits(id, record) else { return then(.failure(Self.tooLarge)) }
+        change([Array(id.utf8), expected, record], then)
+    }
+
+    /// Removes a record that was read as `expected`; `conflict` when somebody was faster.
+    public func remove(
+        id: String, expected: [UInt8], then: @escaping (Result<Outcome, StoreError>) -> Void
+    ) {
+        change([Array(id.utf8), expected], then)
+    }
+
+    private func change(_ arguments: [[UInt8]], _ then: @escaping (Result<Outcome, StoreError>) -> Void) {
         let call = WrittenCall(.replace, slot: RedisSlot(key: KeySchema.apiKeys)) { name, output in
-            RedisWriter.begin(7, in: &output)
+            RedisWriter.begin(4 + arguments.count, in: &output)
             name.write(into: &output)
             RedisWriter.part(decimal: 1, in: &output)
             RedisWriter.part(KeySchema.apiKeys, in: &output)
-            RedisWriter.part(Array(id.utf8), in: &output)
-            RedisWriter.part(expected, in: &output)
-            RedisWriter.part(record, in: &output)
+            for argument in arguments { RedisWriter.part(argument, in: &output) }
         } then: {
             then(Self.outcome($0))
         }
         redis.send(call)
+    }
+
+    /// The clock of the server that keeps the records, in seconds since 1970.
+    public func time(then: @escaping (Result<Int64, StoreError>) -> Void) {
+        let slot = RedisSlot(key: KeySchema.apiKeys)
+        redis.send(RedisCommand("TIME"), slot: slot, timeout: timeout) { result in
+            then(
+                result.flatMap { reply in
+                    guard case .array(let parts) = reply, let seconds = parts.first?.text.flatMap({ Int64($0) }) else {
+                        return .failure(.unexpectedReply("TIME replied \(reply.shape)"))
+                    }
+                    return .success(seconds)
+                })
+        }
     }
 
     /// Reads all records, in the order of their ids; pages of about 256 keep Redis free for others.

@@ -6,7 +6,7 @@ public enum RedisScript: Int, CaseIterable, Sendable {
     case reserve
     /// Ends a reservation.
     case settle
-    /// Replaces a field of a hash that nobody changed in between.
+    /// Replaces or removes a field of a hash that nobody changed in between.
     case replace
     /// Tells how all limits of a request stand, and writes nothing.
     case peek
