@@ -157,7 +157,9 @@ final class Gateway: @unchecked Sendable {
         safeMode.onChange = { [unowned self] isActive in
             let text = isActive ? "limits are kept by this lane alone" : "limits are shared again"
             note(.warning, isActive ? "safe_mode_entered" : "safe_mode_left", text)
-            for session in sessions.values { session.tellMode() }
+        }
+        safeMode.onOrgsChange = { [unowned self] orgs in
+            for session in sessions.values where session.org.map(orgs.contains) == true { session.tellMode() }
         }
     }
 

@@ -1,6 +1,7 @@
 // A whole cluster on Redis Cluster and on Sentinel: everything works, and a primary that dies takes only its own orgs along.
 import Core
 import Foundation
+import Synchronization
 import Testing
 import Wire
 
@@ -24,7 +25,9 @@ import Wire
             cluster in
             let other = try #require(try await Self.orgs(cluster).other)
             let key = try await cluster.createKey(org: other, team: "t")
-            let (here, there) = (try Caller(cluster), try Caller(cluster, key: key))
+            let (alone, aloneThere) = (Told(), Told())
+            let here = try Caller(cluster, node: 1, onHint: { alone.add($0.keepsLimitsAlone) })
+            let there = try Caller(cluster, key: key, node: 1, onHint: { aloneThere.add($0.keepsLimitsAlone) })
             try await here.connected()
             try await cluster.wait("the other org's key") { await there.ask("hi").end != nil }
             for _ in 0..<20 {
@@ -55,6 +58,9 @@ import Wire
                 try #require(ContinuousClock.now - died < .seconds(60), "no replica took over")
             }
             #expect(refused > 0 && undisturbed > 10)
+            // Clients hear that limits are not shared, and that they are again; those of other orgs hear nothing of it.
+            try await cluster.wait("the hints") { alone.all.contains(true) && alone.all.last == false }
+            #expect(!aloneThere.all.contains(true))
             #expect(try await cluster.redisOwner(of: "{acme}") != home)
             try await cluster.wait("all holds to end") { try await cluster.held("q:{acme}").requests == 0 }
             try await cluster.wait("all is well on both nodes") {
@@ -62,6 +68,13 @@ import Wire
                 return pages.allSatisfy { !$0.contains("Redis") }
             }
         }
+    }
+
+    /// What hints said.
+    private final class Told: Sendable {
+        private let words = Mutex<[Bool]>([])
+        var all: [Bool] { words.withLock { $0 } }
+        func add(_ word: Bool) { words.withLock { $0.append(word) } }
     }
 
     @Test func `with Sentinel requests go on when a replica has taken over`() async throws {

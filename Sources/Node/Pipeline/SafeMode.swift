@@ -15,6 +15,12 @@ final class SafeMode {
     private var spend = SpendMemory()
     /// Called with each change of `isActive`.
     var onChange: ((Bool) -> Void)?
+    /// Called with orgs whose limits the lane keeps alone from now on, or no longer.
+    var onOrgsChange: ((Set<String>) -> Void)?
+    /// Orgs whose limits the lane keeps alone: with several servers, those of the others are kept exactly.
+    private var orgs: Set<String> = []
+    /// Those that `onOrgsChange` was not told of yet.
+    private var changedOrgs: Set<String> = []
     /// Nodes that share the limits.
     var fleet = 1
 
@@ -26,6 +32,8 @@ final class SafeMode {
     private(set) var asserted = Counter()
 
     private static let watchInterval = Duration.milliseconds(250)
+    /// Orgs that change together are told together, so that a lane with many clients looks through them once.
+    private static let tellInterval = Duration.milliseconds(10)
 
     init(lane: Lane, redis: Redis, lanes: Int) {
         self.lane = lane
@@ -35,6 +43,9 @@ final class SafeMode {
 
     /// True while the lane decides alone.
     var isActive: Bool { quota.since != nil }
+
+    /// True while the lane keeps the limits of this org alone.
+    func keepsAlone(_ org: String) -> Bool { orgs.contains(org) }
 
     /// True when Redis is not worth asking about this org.
     func mustDecide(_ org: String) -> Bool { redis.isDegraded(org: org) }
@@ -48,6 +59,7 @@ final class SafeMode {
             onChange?(true)
             watch()
         }
+        if orgs.insert(call.tenant.org).inserted { tell([call.tenant.org]) }
         let verdict: SafeQuota.Verdict =
             isForbidden
             ? .closed
@@ -83,9 +95,23 @@ final class SafeMode {
         settlements.repeatRecent()
     }
 
-    /// Leaves the mode when all is well again.
+    private func tell(_ changed: Set<String>) {
+        let isAwaited = !changedOrgs.isEmpty
+        changedOrgs.formUnion(changed)
+        guard !isAwaited, !changed.isEmpty else { return }
+        lane.schedule(after: SafeMode.tellInterval) { [self] in
+            let orgs = changedOrgs
+            changedOrgs = []
+            onOrgsChange?(orgs)
+        }
+    }
+
+    /// Leaves the mode for each org when its server is well again, and as a whole when all are.
     private func watch() {
         lane.schedule(after: SafeMode.watchInterval) { [self] in
+            let back = orgs.filter { !redis.isDegraded(org: $0) }
+            orgs.subtract(back)
+            tell(back)
             guard !redis.isImpaired else { return watch() }
             quota.end()
             onChange?(false)

@@ -233,7 +233,10 @@ final class Session: @unchecked Sendable {
         sendHint()
     }
 
-    /// Whether the lane keeps its share of the limits alone has changed.
+    /// The org of its key; nil when none was accepted.
+    var org: String? { knownGrant?.record.org }
+
+    /// What the lane gives up, or whether it keeps the limits of this org alone, has changed.
     func tellMode() { sendHint() }
 
     private func sendHint() {
@@ -245,7 +248,7 @@ final class Session: @unchecked Sendable {
             case .over: .over
             }
         channel.machine.sendHint(
-            Hint(load: gateway.load, budget: budget, keepsLimitsAlone: gateway.safeMode.isActive))
+            Hint(load: gateway.load, budget: budget, keepsLimitsAlone: org.map(gateway.safeMode.keepsAlone) == true))
         channel.wake()
     }
 
