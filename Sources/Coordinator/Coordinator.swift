@@ -42,6 +42,8 @@ final class Coordinator: @unchecked Sendable {
     var fleetBefore = 0
     /// Each node's part of the capacity of providers.
     var capacities = Capacities()
+    /// Nodes that have too many client connections.
+    var connectionSpread = ConnectionSpread()
     /// When the term began.
     var termBeganAt: Instant
 
@@ -169,7 +171,8 @@ final class Coordinator: @unchecked Sendable {
             let isChanged = capacities.split(
                 configuration.published.providers, among: members, startedAt: termBeganAt, fleet: published.fleet,
                 at: lane.now)
-            if isChanged { publishSoon() }
+            let isSpreadChanged = spreadConnections()
+            if isChanged || isSpreadChanged { publishSoon() }
         }
     }
 
@@ -214,7 +217,8 @@ final class Coordinator: @unchecked Sendable {
         fresh.keys = allKeys
         fresh.fleet = max(1, members.nodes.count, fleetBefore)
         fresh.shares = capacities.shares
-        let isNews = fresh.shares == published.shares
+        fresh.connectionLevels = connectionSpread.levels
+        let isNews = fresh.shares == published.shares && fresh.connectionLevels == published.connectionLevels
         switch publication.offer(fresh) {
         case .same: capacities.published(at: sequence)
         case .tooLarge(let bytes):
@@ -224,7 +228,7 @@ final class Coordinator: @unchecked Sendable {
         case .changed(let update, let changed, let removed):
             capacities.published(at: sequence)
             if !quietly { for subscriber in subscribers.values { subscriber.send(update) } }
-            // Shares move every second under load: that is no news.
+            // Shares move every second under load, and levels have a line of their own: that is no news.
             if isNews { note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed") }
             var saved = fresh
             saved.keys = configuration.published.keys

@@ -23,6 +23,7 @@ final class Node: @unchecked Sendable {
     private var link: CoordinatorLink?
     private var admin: AdminServer?
     private var signals: Signals?
+    private let rebalance: Rebalance
     private var reportNumber: UInt32 = 0
     private var isCoordinatorConnected = false
     private var silentSeconds = 0
@@ -64,6 +65,7 @@ final class Node: @unchecked Sendable {
                 lane: lane, settings: settings, redis: redis, writer: writer, spool: spool, snapshot: empty,
                 retryFloor: retryFloor)
         }
+        rebalance = Rebalance(gateways)
         lastBeat = lanes[0].now
     }
 
@@ -260,7 +262,14 @@ final class Node: @unchecked Sendable {
                 Report.Target(name: String($0.name.prefix(64)), inFlight: UInt32(clamping: $0.running))
             }
             link?.report(report)
+            rebalance.beat(reading.standing, level: connectionLevel)
         }
+    }
+
+    /// How many connections this node should come down to; nil when all is well, or when what the coordinator knows is not of now.
+    private var connectionLevel: Int? {
+        guard life == .serving, isCoordinatorConnected else { return nil }
+        return keeper?.current?.cluster.connectionLevels[UInt32(settings.index)]
     }
 
     // MARK: - Signals and the end
