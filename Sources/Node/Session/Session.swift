@@ -226,7 +226,7 @@ final class Session: @unchecked Sendable {
         channel.machine.sendAccepted(
             stream: exchange.stream,
             Accepted(
-                provider: provider, flags: exchange.attemptCount > 1 ? .fallback : [],
+                provider: provider, flags: exchange.isFallback ? .fallback : [],
                 attempt: UInt8(clamping: exchange.attemptCount),
                 queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0)))
     }

@@ -190,7 +190,7 @@ extension RouteRecord {
         if isHedged { lines.append("hedge = interactive") }
         if let mirror { lines.append("mirror = \(mirror.text)") }
         for target in targets {
-            let group = target.group == 1 ? "" : " group \(target.group)"
+            let group = target.group == 1 ? "" : " group \(target.groupText)"
             let conditions = target.conditions.map { " \($0.text)" }.joined()
             lines.append("target = \(target.provider)/\(target.model) weight \(target.weight)\(group)\(conditions)")
         }

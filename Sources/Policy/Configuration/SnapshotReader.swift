@@ -17,7 +17,9 @@ struct SnapshotReader {
     }
 
     /// The kinds that people may write; the others are made by coordinators.
-    static let writtenKinds = ClusterSnapshot.kinds.filter { !["confirmation", "fleet", "share", "spread"].contains($0) }
+    static let writtenKinds = ClusterSnapshot.kinds.filter {
+        !["confirmation", "fleet", "share", "spread"].contains($0)
+    }
 
     /// True when the section is of a kind that is published.
     @discardableResult mutating func read(_ section: ConfigurationDocument.Section) -> Bool {
@@ -133,8 +135,10 @@ struct SnapshotReader {
         }
         if !reader.section.entries.contains(where: { $0.key == "target" }) {
             reader.report("[route \(record.name)] needs at least one 'target'", at: reader.section.position)
-        } else if !record.targets.isEmpty, record.targets.allSatisfy({ $0.weight == 0 }) {
-            reader.report("[route \(record.name)] has no target with a weight above 0", at: reader.section.position)
+        } else if !record.targets.isEmpty, record.targets.allSatisfy({ $0.weight == 0 || $0.isForOverload }) {
+            let besides = record.targets.contains(where: \.isForOverload) ? " besides those of 'group overload'" : ""
+            reader.report(
+                "[route \(record.name)] has no target with a weight above 0\(besides)", at: reader.section.position)
         }
         snapshot.routes[record.name] = record
     }
@@ -249,7 +253,7 @@ struct SnapshotReader {
             case "weight" where weight == nil:
                 weight = try ConfigurationValue.integer(words[place + 1], in: 0...1_000_000)
             case "group" where group == nil:
-                group = try ConfigurationValue.integer(words[place + 1], in: 1...RouteRecord.groupLimit)
+                group = try SnapshotReader.group(words[place + 1])
             case "team", "feature", "priority":
                 let condition = try SnapshotReader.condition(words[place], words[place + 1])
                 guard !conditions.contains(condition), conditions.count < RouteTarget.conditionLimit else {
