@@ -67,7 +67,7 @@ import Wire
 
     @Test
     func
-        `a route's target for overload answers while the node is late, within the same budget, and no more when it is calm`()
+        `a route's target for overload answers while the node is late, at its own price, and no more when it is calm`()
         async throws
     {
         try await withSecondProvider(Self.sparing, nodes: "lanes = 1\nlag-limit = 100ms", org: "limit = $5 / day") {
