@@ -40,11 +40,17 @@ final class Prober {
 
     /// Looks after exactly these providers: begins the probes that are due.
     func look(after records: [String: ProviderRecord]) {
-        for (name, provider) in providers where records[name] != provider.record { forget(name, provider) }
+        var before: [String: ProbePace] = [:]
+        for (name, provider) in providers where records[name] != provider.record {
+            before[name] = provider.pace
+            forget(name, provider)
+        }
         for (name, record) in records {
             guard let setting = record.probe else { continue }
             let provider =
-                providers[name] ?? Provider(record, setting, ProbePace(setting, at: lane.now, &chance))
+                providers[name]
+                ?? Provider(
+                    record, setting, ProbePace(setting, after: before[name], at: lane.now, &chance))
             providers[name] = provider
             if provider.pace.isDue(at: lane.now) { probe(provider) }
         }

@@ -16,9 +16,10 @@ public struct ProbePace: Sendable {
     /// The longest wait for the first probe, so that those of all providers are not made at once.
     private static let firstWait = Duration.seconds(2)
 
-    /// The first probe follows within two seconds.
-    public init(_ setting: ProbeSetting, at now: Instant, _ chance: inout Chance) {
+    /// The first probe follows within two seconds. What was spent under other settings, of `before`, stays spent.
+    public init(_ setting: ProbeSetting, after before: ProbePace? = nil, at now: Instant, _ chance: inout Chance) {
         self.setting = setting
+        begun = before?.begun ?? []
         nextAt = now + .nanoseconds(Int64(chance.below(UInt64(ProbePace.firstWait.nanoseconds))))
     }
 

@@ -84,6 +84,7 @@ public final class ProbeCall {
             body += channel.transport.input.array(of: slice).prefix(ProbeCall.bodyLimit - body.count)
             if body.count == ProbeCall.bodyLimit { end(judged) }
         case .end: end(judged)
+        case .failed(.truncated) where status == 0: end(.failing("closed before an answer"))
         case .failed(let failure):
             // Of an error its status says enough.
             end(status == 0 || status == 200 ? .failing("\(failure)") : judged)
