@@ -75,7 +75,7 @@ final class Prober {
         provider.pace.begin(at: lane.now, &chance)
         let call = ProbeCall(target, provider.setting) { [self, unowned provider] outcome in
             provider.call = nil
-            provider.pace.ended(isGood: outcome.result == .up, at: lane.now)
+            provider.pace.ended(outcome.result, at: lane.now)
             // A key that is refused may have been replaced meanwhile: it is read again.
             if outcome.result != .up { retire(provider) }
             guard providers[provider.record.name] === provider else { return }

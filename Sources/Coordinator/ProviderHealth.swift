@@ -60,6 +60,7 @@ final class ProviderHealth {
     /// A node reported; `report` came on the node's own connection.
     func take(_ report: Report) {
         followRoutes()
+        var isChanged = false
         for target in report.targets {
             var news = TargetNews()
             news.successes = Int(target.successes)
@@ -67,9 +68,10 @@ final class ProviderHealth {
             news.throttled = Int(target.throttled)
             news.firstTokenMicroseconds = Int(target.firstTokenMedianMicroseconds)
             news.isShut = target.vote == .open
-            board.take(news, of: target.name, at: coordinator.lane.now)
+            if board.take(news, of: target.name, at: coordinator.lane.now) { isChanged = true }
         }
-        advance()
+        // With many nodes there are many reports, and most bring nothing new.
+        if isChanged { advance() }
     }
 
     private func probed(_ record: ProviderRecord, _ setting: ProbeSetting, _ outcome: ProbeCall.Outcome) {

@@ -8,7 +8,7 @@ import Testing
 
     /// Lets a provider be probed for some hours, 5 looks a second; returns when.
     private static func run(
-        _ setting: ProbeSetting, hours: Double, seed: UInt64 = 1, isGood: (Double) -> Bool
+        _ setting: ProbeSetting, hours: Double, seed: UInt64 = 1, result: (Double) -> ProbeResult
     ) -> [Double] {
         var chance = Chance(seed: seed)
         var pace = ProbePace(setting, at: at(0), &chance)
@@ -20,13 +20,13 @@ import Testing
             let isDueAgain = pace.isDue(at: at(second + 10))
             #expect(!isDueAgain, "one at a time")
             begun.append(second)
-            pace.ended(isGood: isGood(second), at: at(second))
+            pace.ended(result(second), at: at(second))
         }
         return begun
     }
 
     @Test func `intervals are never longer than set, and spread`() {
-        let begun = ProbeTests.run(ProbeSetting(.models, every: .seconds(30)), hours: 2) { _ in true }
+        let begun = ProbeTests.run(ProbeSetting(.models, every: .seconds(30)), hours: 2) { _ in .up }
         #expect((begun.first ?? 9) <= 2.2)
         let waits = zip(begun, begun.dropFirst()).map { $1 - $0 }
         #expect(waits.allSatisfy { $0 <= 30.2 && $0 >= 23.8 })
@@ -34,11 +34,18 @@ import Testing
     }
 
     @Test func `a provider that failed is looked at sooner, until two probes in a row went well`() {
-        let begun = ProbeTests.run(ProbeSetting(.models, every: .seconds(40)), hours: 0.2) { $0 < 100 || $0 > 180 }
+        let begun = ProbeTests.run(ProbeSetting(.models, every: .seconds(40)), hours: 0.2) {
+            $0 < 100 || $0 > 180 ? .up : .failing("x")
+        }
         let waits = zip(begun, begun.dropFirst()).map { (at: $0, wait: $1 - $0) }
         let failing = begun.first { $0 >= 100 } ?? 0
         #expect(waits.filter { $0.at < failing || $0.at > 220 }.allSatisfy { $0.wait > 30 })
         #expect(waits.filter { $0.at >= failing && $0.at < 180 }.allSatisfy { $0.wait <= 10.2 })
+    }
+
+    @Test func `what says nothing is no reason to look sooner`() {
+        let begun = ProbeTests.run(ProbeSetting(.models, every: .seconds(40)), hours: 0.5) { _ in .unknown("x") }
+        #expect(zip(begun, begun.dropFirst()).allSatisfy { $1 - $0 > 30 })
     }
 
     @Test(arguments: [1, 2, 3, 4, 5] as [UInt64]) func `no hour has more probes than the budget`(_ seed: UInt64) {
@@ -48,7 +55,9 @@ import Testing
             ProbeSetting(.models, every: .seconds(5), budget: 720),
         ]
         for setting in cases {
-            let begun = ProbeTests.run(setting, hours: 3, seed: seed) { Int($0 / 700) % 2 == 0 }
+            let begun = ProbeTests.run(setting, hours: 3, seed: seed) {
+                Int($0 / 700) % 2 == 0 ? .up : .failing("x")
+            }
             for (place, start) in begun.enumerated() {
                 let inHour = begun[place...].prefix { $0 < start + 3_600 }.count
                 #expect(inHour <= setting.budget)

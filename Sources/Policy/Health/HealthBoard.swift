@@ -35,9 +35,11 @@ public struct HealthBoard: Sendable {
         for name in names where targets[name] == nil { targets[name] = TargetJudge(at: now) }
     }
 
-    /// A node's news of a target; of one that no route names, nothing.
-    public mutating func take(_ news: TargetNews, of name: String, at now: Instant) {
+    /// A node's news of a target; of one that no route names, nothing. True when they change the verdict.
+    @discardableResult public mutating func take(_ news: TargetNews, of name: String, at now: Instant) -> Bool {
+        let before = targets[name]?.verdict
         targets[name]?.take(news, at: now)
+        return targets[name]?.verdict != before
     }
 
     /// A probe of a provider has ended: it tells of all its targets. What it tells of one model alone is told of that one.

@@ -50,12 +50,16 @@ public struct ProbePace: Sendable {
     /// It cannot be asked at present, which costs nothing: it is tried again in a while.
     public mutating func skip(at now: Instant) { nextAt = now + min(setting.interval, .seconds(10)) }
 
-    /// It has ended. After a failure the next one is made at once sooner.
-    public mutating func ended(isGood: Bool, at now: Instant) {
+    /// It has ended. After a failure already the next one is made sooner; what says nothing changes nothing.
+    public mutating func ended(_ result: ProbeResult, at now: Instant) {
         isUnderWay = false
-        goodInARow = isGood ? goodInARow + 1 : 0
-        if isGood, goodInARow >= TargetJudge.goodProbes { isDoubted = false }
-        guard !isGood else { return }
+        if result == .up {
+            goodInARow += 1
+            if goodInARow >= TargetJudge.goodProbes { isDoubted = false }
+            return
+        }
+        goodInARow = 0
+        guard case .failing = result else { return }
         if !isDoubted, spent(at: now) * 2 <= setting.budget {
             nextAt = min(nextAt, now + max(.seconds(1), setting.interval / 4))
         }
