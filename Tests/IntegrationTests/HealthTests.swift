@@ -86,4 +86,47 @@ import Wire
             #expect(table.contains("PROVIDER") && table.contains("second/gpt-6-luna  FAILING"), "\(table)")
         }
     }
+
+    @Test func `an open breaker is told at once, and requests alone bring a target back, by degrees`() async throws {
+        func sections(_ base: Int) -> String {
+            HealthTests.sections(base).replacingOccurrences(of: "breaker = no\n", with: "")
+        }
+        try await withSecondProvider(sections) { cluster, set in
+            let callers = try [1, 2].flatMap { node in try (0..<2).map { _ in try Caller(cluster, node: node) } }
+            func askSome() async {
+                await withTaskGroup(of: Void.self) { group in
+                    for caller in callers {
+                        group.addTask { for _ in 0..<50 { _ = await caller.ask("hi") { $0.model = "both" } } }
+                    }
+                }
+            }
+            func health() async throws -> JSONValue { try await Self.target(cluster, "second/gpt-6-luna") }
+            try await cluster.wait("a verdict") {
+                await askSome()
+                return try await health()["health"]?.text == "healthy"
+            }
+            try await set("error=500")
+            try await cluster.wait("the breaker's word", seconds: 30) {
+                await askSome()
+                // Where little is asked, the share of failures may be seen first.
+                let why = try await health()["why"]?.text ?? ""
+                return why == "its circuit breaker is open" || why.hasSuffix("requests failed")
+            }
+            try await set("error=none")
+            var parts: Set<Int64> = []
+            try await cluster.wait("all of its weight", seconds: 120) {
+                await askSome()
+                let found = try await health()
+                if let part = found["weight_percent"]?.integer { parts.insert(part) }
+                return found["health"]?.text == "healthy" && found["weight_percent"]?.integer == 100
+            }
+            #expect(parts.isSuperset(of: [1, 100]) && parts.count >= 3, "\(parts)")
+            for node in [1, 2] {
+                try await cluster.wait("the weights at node \(node)", seconds: 5) {
+                    await cluster.http(cluster.at("nodeAdmin") + node, "/config").body
+                        .contains("target = second/gpt-6-luna weight 50\ntarget = sim/gpt-6-luna weight 50\n")
+                }
+            }
+        }
+    }
 }
