@@ -114,7 +114,7 @@ final class AdminServer {
             .init("sequence", .integer(coordinator.sequence)), .init("redis", .bool(coordinator.redisIsReady)),
             .init("keys", .integer(coordinator.allKeys.count)),
             .init("routes", .array(coordinator.published.routes.keys.sorted().map { .string($0) })),
-            .init("nodes", .array(nodes)),
+            .init("nodes", .array(nodes)), .init("targets", coordinator.health.json()),
             .init("warnings", .array(coordinator.warnings.map { .string($0) })),
         ])
     }
@@ -133,6 +133,7 @@ final class AdminServer {
         page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.allKeys.count)))
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
+        coordinator.health.write(onto: &page)
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
         let text = page.finish()
         channel.machine.respond(status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)

@@ -83,9 +83,7 @@ extension Coordinator {
     /// Redis may have forgotten what it was told: it is told again.
     private func republish() {
         guard published != ClusterSnapshot() else { return }
-        var saved = published
-        saved.keys = configuration.published.keys
-        handover.save(saved, epoch: epoch)
+        keep(configured)
     }
 
     /// Begins with what was published before. Of several coordinators each has its own copy of the file, and only `sluice apply` takes

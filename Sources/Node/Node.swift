@@ -25,6 +25,7 @@ final class Node: @unchecked Sendable {
     private var signals: Signals?
     private let rebalance: Rebalance
     private var reportNumber: UInt32 = 0
+    private let activity = TargetActivity()
     private var isCoordinatorConnected = false
     private var silentSeconds = 0
     private enum Life { case starting, serving, draining, stopping }
@@ -167,6 +168,7 @@ final class Node: @unchecked Sendable {
             for gateway in gateways {
                 gateway.lane.execute { [silentSeconds] in gateway.noteSilence(seconds: silentSeconds) }
             }
+            activity.collect(from: gateways, on: first)
             report()
             beat()
         }
@@ -261,7 +263,9 @@ final class Node: @unchecked Sendable {
             report.targets = reading.queues.map {
                 Report.Target(name: String($0.name.prefix(64)), inFlight: UInt32(clamping: $0.running))
             }
-            link?.report(report)
+            let told = activity.news(room: Report.maximumTargets - report.targets.count)
+            report.targets += told
+            if link?.report(report) == true { activity.wereTold(told) }
             rebalance.beat(reading.standing, level: connectionLevel)
         }
     }

@@ -137,7 +137,9 @@ import Testing
         #expect(cluster.records.isEmpty)
         cluster.connectionLevels = [3: 120, 1: 80]
         let record = cluster.records[0]
-        #expect(record.kind == 9 && String(decoding: record.body, as: UTF8.self) == "node = 1 80\nnode = 3 120")
+        #expect(
+            ClusterSnapshot.kinds[Int(record.kind)] == "spread"
+                && String(decoding: record.body, as: UTF8.self) == "node = 1 80\nnode = 3 120")
         // They take a kind that they do not know for a share of a provider, whose name this cannot be.
         #expect(record.name == "connections/nodes")
         #expect(throws: (any Error).self) { try PlainText.name(record.name) }
@@ -148,7 +150,7 @@ import Testing
         other.shares = ["sim": [1: 5]]
         #expect(other.apply(changed: cluster.records, removed: []).isEmpty)
         #expect(other.connectionLevels == [3: 120, 1: 80] && other.shares == ["sim": [1: 5]])
-        #expect(other.apply(changed: [], removed: [(kind: 9, name: record.name)]).isEmpty)
+        #expect(other.apply(changed: [], removed: [(kind: record.kind, name: record.name)]).isEmpty)
         #expect(other.connectionLevels == [:] && other.shares == ["sim": [1: 5]])
         // A kind of a version to come is left alone.
         #expect(other.apply(changed: [.init(kind: 200, name: "sim", body: [])], removed: []).isEmpty)

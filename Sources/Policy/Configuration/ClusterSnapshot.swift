@@ -53,6 +53,8 @@ public struct ClusterSnapshot: Sendable, Equatable {
 
     /// The kinds in the order of their numbers. A number keeps its meaning for ever: nodes of the version before read it too.
     static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet", "share", "spread"]
+    /// The place of `spread` among them.
+    static let spreadKind: UInt8 = 9
 
     /// The largest snapshot that is read, in bytes: 100,000 keys of 300 bytes, twice. The wire carries no more either.
     public static let sizeLimit = 64 << 20
@@ -77,7 +79,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         if !connectionLevels.isEmpty {
             // No provider can have this name: nodes of the version before take what they do not know for one's share.
             let lines = connectionLevels.sorted { $0.key < $1.key }.map { "node = \($0) \($1)" }
-            add(9, "connections/nodes", lines)
+            add(ClusterSnapshot.spreadKind, "connections/nodes", lines)
         }
         return records
     }
@@ -136,7 +138,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
             case 6: confirmedRouteCount = nil
             case 7: fleet = 1
             case 8: shares[name] = nil
-            case 9: connectionLevels = [:]
+            case ClusterSnapshot.spreadKind: connectionLevels = [:]
             default: break
             }
         }
@@ -172,6 +174,10 @@ extension ProviderRecord {
         lines.append("idle-timeout = \(ConfigurationValue.words(idleTimeout))")
         if let drain {
             lines.append("on-cancel = drain \(drain.tokens) tokens \(ConfigurationValue.words(drain.time))")
+        }
+        if let probe {
+            lines.append("probe = \(probe.text)")
+            if probe.hasOwnBudget { lines.append("probe-budget = \(probe.budget) / hour") }
         }
         return lines
     }
