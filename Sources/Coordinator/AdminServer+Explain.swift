@@ -96,7 +96,7 @@ extension AdminServer {
         let targets = explanation.choices.map { choice -> JSONValue in
             .object([
                 .init("target", .string("\(choice.target.provider)/\(choice.target.model)")),
-                .init("permille", .integer(choice.permille)),
+                .init("group", .string(choice.target.groupText)), .init("permille", .integer(choice.permille)),
                 .init("reserved_micro_usd", choice.reserved.map { .integer($0.amount) } ?? .null),
                 .init("most_micro_usd", choice.most.map { .integer($0.amount) } ?? .null),
             ])

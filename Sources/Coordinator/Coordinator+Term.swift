@@ -64,6 +64,7 @@ extension Coordinator {
         guard leadership.leads, !isPublishing, let epoch = leadership.epoch else { return }
         members.forgetAbsent()
         termBeganAt = lane.now
+        connectionSpread = ConnectionSpread()
         switch found {
         case .shared(let saved): resume(saved, isShared: true)
         case .own(let saved): resume(saved, isShared: false)
@@ -95,6 +96,7 @@ extension Coordinator {
         var served = saved
         served.fleet = 1
         served.shares = [:]
+        served.connectionLevels = [:]
         if isOneOfSeveral, isShared {
             compareFile(with: served)
             configuration.published = served

@@ -44,6 +44,8 @@ final class Coordinator: @unchecked Sendable {
     var fleetBefore = 0
     /// Each node's part of the capacity of providers.
     var capacities = Capacities()
+    /// Nodes that have too many client connections.
+    var connectionSpread = ConnectionSpread()
     /// When the term began.
     var termBeganAt: Instant
 
@@ -172,7 +174,8 @@ final class Coordinator: @unchecked Sendable {
             let isChanged = capacities.split(
                 configuration.published.providers, among: members, startedAt: termBeganAt, fleet: published.fleet,
                 at: lane.now)
-            if isChanged { publishSoon() }
+            let isSpreadChanged = spreadConnections()
+            if isChanged || isSpreadChanged { publishSoon() }
         }
     }
 
@@ -223,8 +226,9 @@ final class Coordinator: @unchecked Sendable {
         }
         guard leads else { return }
         let configured = configured
-        let fresh = health.applied(to: configured)
-        let isNews = fresh.shares == published.shares
+        var fresh = health.applied(to: configured)
+        fresh.connectionLevels = connectionSpread.levels
+        let isNews = fresh.shares == published.shares && fresh.connectionLevels == published.connectionLevels
         switch publication.offer(fresh) {
         case .same: capacities.published(at: sequence)
         case .tooLarge(let bytes):
@@ -234,7 +238,7 @@ final class Coordinator: @unchecked Sendable {
         case .changed(let update, let changed, let removed):
             capacities.published(at: sequence)
             if !quietly { for subscriber in subscribers.values { subscriber.send(update) } }
-            // Shares move every second under load: that is no news.
+            // Shares move every second under load, and levels have a line of their own: that is no news.
             if isNews { note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed") }
             keep(configured)
         }

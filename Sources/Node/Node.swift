@@ -23,6 +23,7 @@ final class Node: @unchecked Sendable {
     private var link: CoordinatorLink?
     private var admin: AdminServer?
     private var signals: Signals?
+    private let rebalance: Rebalance
     private var reportNumber: UInt32 = 0
     private let activity = TargetActivity()
     private var isCoordinatorConnected = false
@@ -65,6 +66,7 @@ final class Node: @unchecked Sendable {
                 lane: lane, settings: settings, redis: redis, writer: writer, spool: spool, snapshot: empty,
                 retryFloor: retryFloor)
         }
+        rebalance = Rebalance(gateways)
         lastBeat = lanes[0].now
     }
 
@@ -264,7 +266,14 @@ final class Node: @unchecked Sendable {
             let told = activity.news(room: Report.maximumTargets - report.targets.count)
             report.targets += told
             if link?.report(report) == true { activity.wereTold(told) }
+            rebalance.beat(reading.standing, level: connectionLevel)
         }
+    }
+
+    /// How many connections this node should come down to; nil when all is well, or when what the coordinator knows is not of now.
+    private var connectionLevel: Int? {
+        guard life == .serving, isCoordinatorConnected else { return nil }
+        return keeper?.current?.cluster.connectionLevels[UInt32(settings.index)]
     }
 
     // MARK: - Signals and the end

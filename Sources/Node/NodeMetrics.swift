@@ -41,6 +41,7 @@ struct NodeMetrics: Sendable {
         "sluice_hedges_total", help: "Second attempts beside a slow first one: begun, and those that were quicker.",
         labels: ["route", "count"], blank: Counter())
     var authenticationFailures = Counter()
+    var rebalanceHints = Counter()
     var connectionErrors = MetricFamily<Counter>(
         "sluice_connection_errors_total", help: "Connections that ended with an error.", labels: ["code"],
         blank: Counter())
@@ -134,6 +135,7 @@ struct NodeMetrics: Sendable {
         mirror.merge(other.mirror)
         hedges.merge(other.hedges)
         authenticationFailures.merge(other.authenticationFailures)
+        rebalanceHints.merge(other.rebalanceHints)
         connectionErrors.merge(other.connectionErrors)
     }
 }
@@ -154,6 +156,7 @@ struct LaneReading: Sendable {
     var safe: SafeReading
     var resume: ResumeReading
     var overload: OverloadReading
+    var standing: RebalancePace.Standing
     var settled: Counter
     var lost: Counter
     var longestTurnNanoseconds: Int64
@@ -178,6 +181,7 @@ struct LaneReading: Sendable {
         safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
         resume = ResumeReading(gateway.resumptions)
         overload = OverloadReading(gateway.overload, load: gateway.load)
+        standing = gateway.standing
         settled = gateway.settlements.settled
         lost = gateway.settlements.lost
         longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
@@ -210,6 +214,7 @@ struct LaneReading: Sendable {
         safe.merge(other.safe)
         resume.merge(other.resume)
         overload.merge(other.overload)
+        standing.add(other.standing)
         settled.merge(other.settled)
         lost.merge(other.lost)
         longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
@@ -298,6 +303,9 @@ struct LaneReading: Sendable {
         page.gauge("sluice_connections", help: "Client connections.", value: .signed(Int64(listener.open)))
         page.counter(
             "sluice_connections_accepted_total", help: "Connections accepted.", value: UInt64(listener.accepted))
+        page.add(
+            "sluice_rebalance_hints_total", help: "Clients asked to replace a connection by one to another node.",
+            metrics.rebalanceHints)
         page.counter("sluice_connections_refused_total", help: "Refused by a limit.", value: UInt64(listener.refused))
         page.counter(
             "sluice_accept_pauses_total", help: "Times that accepting rested for want of descriptors.",

@@ -78,14 +78,15 @@ enum ExplainCommand {
         text += Table.text(["STEP", "", "TEXT"], steps)
         let targets = (value["targets"]?.elements ?? []).map { target in
             [
-                target["target"]?.text ?? "", "\((target["permille"]?.integer ?? 0) / 10) %",
+                target["target"]?.text ?? "", target["group"]?.text ?? "",
+                "\((target["permille"]?.integer ?? 0) / 10) %",
                 money(target["reserved_micro_usd"]?.integer), money(target["most_micro_usd"]?.integer),
             ]
         }
         if !targets.isEmpty {
             let output = "\(value["reserved_output_tokens"]?.integer ?? 0)"
             let most = "\(value["most_output_tokens"]?.integer ?? 0)"
-            text += "\n" + Table.text(["TARGET", "SHARE", "RESERVED", "AT MOST"], targets)
+            text += "\n" + Table.text(["TARGET", "GROUP", "SHARE", "RESERVED", "AT MOST"], targets)
             text += "with \(value["input_tokens"]?.integer ?? 0) input and \(output) output tokens, at most \(most); "
             text += "nodes reserve what answers of the route really had, once they have seen some\n"
         }

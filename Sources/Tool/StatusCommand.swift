@@ -8,7 +8,11 @@ enum StatusCommand {
     static let help = """
         usage: sluice status [--json]
 
+          --json               as JSON
         \(AdminCall.help)
+        Asks the coordinator that leads. LOAD says how near a node is to the limit that binds first: of
+        connections, of lag, of memory. CONFIGURATION is what it runs, and should be the same on every node.
+
         """
 
     static func run(_ words: [String]) throws(UsageProblem) {

@@ -12,6 +12,32 @@ import Wire
             .flatMap { Int($0.split(separator: " ")[1]) }
     }
 
+    /// Stops the node and lets it go again, so that each of its turns comes 300 ms late.
+    private func hinder(_ node: Child) async throws {
+        for _ in 0..<8 {
+            node.signal(SIGSTOP)
+            try await Task.sleep(for: .milliseconds(300))
+            node.signal(SIGCONT)
+            try await Task.sleep(for: .milliseconds(15))
+        }
+    }
+
+    /// A route with a cheaper target, at a provider of its own, for when a node has too much to do.
+    private static func sparing(_ port: Int) -> String {
+        """
+        [price tiny]
+        input = $0.01 / 1M tokens
+        output = $0.05 / 1M tokens
+        [provider cheap]
+        kind = openai
+        base-url = http://127.0.0.1:\(port)/v1
+        allow-plain-http = yes
+        [route spared]
+        target = sim/gpt-6-luna
+        target = cheap/tiny group overload
+        """
+    }
+
     @Test func `a lane that is late refuses batch requests, serves interactive ones, and is calm again by itself`()
         async throws
     {
@@ -21,13 +47,7 @@ import Wire
             let node = try cluster.child("node-1")
             var refusal: StreamError?
             try await cluster.wait("a batch request to be refused", seconds: 60) {
-                // Stopped and let go again, so that each of its turns comes 300 ms late.
-                for _ in 0..<8 {
-                    node.signal(SIGSTOP)
-                    try await Task.sleep(for: .milliseconds(300))
-                    node.signal(SIGCONT)
-                    try await Task.sleep(for: .milliseconds(15))
-                }
+                try await hinder(node)
                 refusal = await caller.ask("hi") { $0.priority = .batch }.refusal
                 return refusal != nil
             }
@@ -42,6 +62,69 @@ import Wire
             let page = await cluster.http(cluster.at("nodeAdmin") + 1, "/metrics").body
             #expect(page.contains(/sluice_shed_total\{[^}]*class="batch"[^}]*\} [1-9]/))
             try await cluster.waitForLine(with: "load_rung", of: "node-1")
+        }
+    }
+
+    @Test
+    func
+        `a route's target for overload answers while the node is late, at its own price, and no more when it is calm`()
+        async throws
+    {
+        try await withSecondProvider(Self.sparing, nodes: "lanes = 1\nlag-limit = 100ms", org: "limit = $5 / day") {
+            cluster, _ in
+            let caller = try Caller(cluster, node: 1)
+            try await caller.connected()
+            let spared: @Sendable (inout RequestHead) -> Void = { $0.model = "spared" }
+            let calm = await caller.ask("hi", spared)
+            #expect(calm.end?.provider == 2, "providers are numbered by name: sim; \(calm.result)")
+            let node = try cluster.child("node-1")
+            var late: Caller.Outcome?
+            try await cluster.wait("the cheaper one to answer", seconds: 60) {
+                try await hinder(node)
+                late = await caller.ask("hi", spared)
+                return late?.end?.provider == 1
+            }
+            // Billed by its own price, a tenth of the other's, and held by the dearer one's before.
+            let (first, second) = (try #require(calm.end), try #require(late?.end))
+            #expect(second.attempts == 1 && second.costMicroUSD * 5 < first.costMicroUSD, "\(first) \(second)")
+            try await cluster.waitForLine(
+                with: #""gen_ai.provider.name":"cheap","gen_ai.response.model":"tiny""#, of: "node-1")
+            try await cluster.wait("calm", seconds: 30) { await self.metric(cluster, "sluice_rung") == 0 }
+            #expect(await caller.ask("hi", spared).end?.provider == 2)
+            try await cluster.wait("nothing held") { try await cluster.held("q:{acme}") == (0, 0) }
+            let said = try await cluster.tool([
+                "explain", "--key", String(cluster.key.split(separator: "_")[1]), "--model", "spared",
+            ])
+            #expect(said.output.contains("then cheap/tiny (first under overload)"), "\(said.output) \(said.error)")
+        }
+    }
+
+    @Test func `a request that waits for its place when the node falls behind goes to the target for overload`()
+        async throws
+    {
+        let nodes = "lanes = 1\nlag-limit = 100ms\nbackground-wait = 60s"
+        try await withSecondProvider(Self.sparing, nodes: nodes, provider: "max-concurrency = 1") { cluster, _ in
+            let caller = try Caller(cluster, node: 1)
+            try await caller.connected()
+            // Four seconds, and more when the node is stopped meanwhile.
+            let first = Task { await caller.ask("hi\nsim: tokens=80 pace=50ms", timeout: .seconds(60)) }
+            try await cluster.wait("the first to run") { await cluster.simulator()["open"]?.integer == 1 }
+            let second = Task {
+                await caller.ask("hi", timeout: .seconds(60)) { ($0.model, $0.priority) = ("spared", .background) }
+            }
+            try await cluster.wait("the second to wait") {
+                await cluster.http(cluster.at("nodeAdmin") + 1, "/metrics").body
+                    .contains(/sluice_queue_waiting\{[^}]*"sim"[^}]*background[^}]*\} 1/)
+            }
+            let node = try cluster.child("node-1")
+            let hindering = Task { while !Task.isCancelled { try await hinder(node) } }
+            let (long, moved) = (await first.value, await second.value)
+            hindering.cancel()
+            _ = await hindering.result
+            node.signal(SIGCONT)
+            #expect(long.end?.provider == 2, "\(long.result)")
+            #expect(moved.end?.provider == 1 && moved.end?.attempts == 1, "\(moved.result)")
+            try await cluster.wait("nothing held") { try await cluster.held("q:{acme}").requests == 0 }
         }
     }
 

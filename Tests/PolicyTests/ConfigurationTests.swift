@@ -94,6 +94,11 @@ import Testing
         ("[route chat-large]", "[route chat large]", "expected an alias of letters"),
         ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol weight 0", "no target with a weight above 0"),
         ("target = sim/gpt-6-sol weight 100", "", "needs at least one 'target'"),
+        ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol group 9", "a group from 1 to 8 or 'overload'"),
+        (
+            "target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol group overload",
+            "no target with a weight above 0 besides those of 'group overload'"
+        ),
         ("target = sim/gpt-6-sol weight 100", "target = sim", "expected 'provider/model'"),
         ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol team acme/x", "team 'acme/x' does not exist"),
         ("target = sim/gpt-6-sol weight 100", "target = sim/gpt-6-sol team acme", "expected 'team ORG/TEAM'"),

@@ -22,6 +22,14 @@ struct ExplanationTests {
             target = sim/small weight 75
             target = sim/large weight 25
             max-output = 2000
+            [price huge]
+            input = $3 / 1M tokens
+            output = $30 / 1M tokens
+            [route later]
+            target = sim/large
+            target = sim/small group overload
+            target = sim/huge group 2
+            max-output = 2000
             [route bare]
             target = sim/free
             [org acme]
@@ -35,6 +43,7 @@ struct ExplanationTests {
             team = search
             model = chat
             model = bare
+            model = later
             operation = chat
             feature = summary
             priority = background
@@ -74,6 +83,16 @@ struct ExplanationTests {
         #expect(
             found.call?.limits.limits.map(\.text) == ["$5.00 / day", "600 requests / minute burst 600 token-bucket"])
         #expect(found.steps.first { $0.name == "network" }?.passes == nil, "not asked about")
+    }
+
+    @Test func `targets that come later are named, and what is reserved covers them`() throws {
+        let wish = KeyQuestion(model: "later", operation: .chat, feature: "summary", priority: .background)
+        let found = try explain { $0.wish = wish }
+        #expect(
+            found.steps.first { $0.name == "route" }?.text
+                == "sim/large, then sim/huge, then sim/small (first under overload)")
+        #expect(found.choices.map(\.permille) == [1_000, 0, 0])
+        #expect(found.call?.estimate == QuotaUse(inputTokens: 1_000, outputTokens: 256, microUSD: 10_680))
     }
 
     @Test func `each refusal is the node's own, and later steps are still told`() throws {

@@ -58,6 +58,47 @@ import Testing
         #expect(pick(1, [resting, fresh, fresh], without: 1) == 0)
     }
 
+    @Test func `a target for overload comes first while there is too much to do, and last in calm times`() {
+        let route = RouteTests.route([
+            (100, 1), (100, 2), (75, RouteRecord.overloadGroup), (25, RouteRecord.overloadGroup),
+        ])
+        var chance = Chance(seed: 9)
+        func pick(_ isOverloaded: Bool, without: Set<Int> = [], resting: Set<Int> = []) -> Int? {
+            var tired = TargetHealth()
+            tired.throttled(retryAfter: .seconds(5), at: RouteTests.at(0))
+            let rest = tired
+            return route.pick(
+                &chance, at: RouteTests.at(1), isOverloaded: isOverloaded,
+                health: { resting.contains($0) ? rest : TargetHealth() }, isAllowed: { !without.contains($0) })
+        }
+        #expect((0..<1_000).allSatisfy { _ in pick(false) == 0 })
+        let firsts = (0..<4_000).map { _ in pick(true) }
+        #expect((2_850...3_150).contains(firsts.count { $0 == 2 }), "weights hold among them")
+        #expect(firsts.allSatisfy { $0 == 2 || $0 == 3 })
+        // One that rests or was asked gives way, as everywhere.
+        #expect(pick(true, resting: [2, 3]) == 0 && pick(true, without: [2, 3]) == 0)
+        #expect(pick(true, without: [0, 2, 3]) == 1)
+        #expect(pick(true, resting: [0, 1, 2, 3]).map { $0 >= 2 } == true)
+        // In calm times it is better than nothing.
+        #expect(pick(false, without: [0, 1]).map { $0 >= 2 } == true)
+        #expect(pick(false, resting: [0]) == 1)
+        #expect(pick(false, without: [0, 1, 2, 3]) == nil && pick(true, without: [0, 1, 2, 3]) == nil)
+    }
+
+    @Test func `a target for overload is written and read back, and a route cannot consist of such ones`() throws {
+        let provider = "[provider p]\nkind = openai\nbase-url = https://p.example/v1\n"
+        let text = "\(provider)[route r]\ntarget = p/big\ntarget = p/small weight 3 group overload priority batch\n"
+        let (cluster, problems) = ClusterSnapshot.read(text, file: "t")
+        #expect(problems.isEmpty)
+        let small = try #require(cluster.routes["r"]?.targets.last)
+        #expect(small.isForOverload && small.groupText == "overload" && small.weight == 3)
+        #expect(cluster.routes["r"]?.targets.first?.isForOverload == false)
+        #expect(cluster.text.contains("target = p/small weight 3 group overload priority batch"))
+        #expect(ClusterSnapshot.decode(cluster.records).0 == cluster)
+        let alone = "\(provider)[route r]\ntarget = p/big weight 0\ntarget = p/small group overload\n"
+        #expect(ClusterSnapshot.read(alone, file: "t").1.map(\.message).first?.contains("besides those of") == true)
+    }
+
     @Test func `a target that is spared this request serves it only when there is no other`() {
         let route = RouteTests.route([(100, 1), (100, 1)])
         var chance = Chance(seed: 7)

@@ -213,8 +213,11 @@ package final class ScriptedServer: @unchecked Sendable {
 }
 
 extension ServedConnection {
-    package func accept() {
-        say { $0.accept(HelloOK(session: UInt64(number), node: 1, tableVersion: 1), at: channel.lane.now) }
+    package func accept(node: UInt32 = 1) {
+        say { $0.accept(HelloOK(session: UInt64(number), node: node, tableVersion: 1), at: channel.lane.now) }
     }
+
+    /// Asks the client to use another node instead.
+    package func askToMove() { say { $0.sendHint(Hint(load: 0, wantsRebalance: true)) } }
     package func reject(_ code: ErrorCode) { say { $0.reject(code, at: channel.lane.now) } }
 }

@@ -139,13 +139,14 @@ final class Pair {
             seen.append("update \(stream) \(update.epoch)/\(update.sequence) \(update.changed.count)")
         case .goAway(let message):
             seen.append("goAway \(message.isAnnouncement ? "soon" : "\(message.lastStream)") \(message.reason)")
-        case .hint(let hint): seen.append("hint \(hint.load)")
+        case .hint(let hint): seen.append("hint \(hint.load)\(hint.wantsRebalance ? " rebalance" : "")")
         case .failed(let error): seen.append("failed \(error)")
         }
     }
 
     var isServerFinished: Bool { server.isFinished }
     var isServerUsable: Bool { server.isUsable }
+    var takesWishes: Bool { server.takesWishes }
     var isClientFinished: Bool { client.isFinished }
     var isClientUsable: Bool { client.isUsable }
 

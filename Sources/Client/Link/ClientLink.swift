@@ -26,6 +26,8 @@ final class ClientLink {
     weak var slot: ConnectionSlot?
     /// The search that it was made for, instead of a slot.
     weak var search: StreamSearch?
+    /// The move that it was made for, until it takes its slot.
+    weak var move: LinkMove?
 
     init(_ client: LaneClient, serial: Int, channel: Channel<ClientConnection>) {
         self.client = client
@@ -138,14 +140,16 @@ final class ClientLink {
         case .ready(let answer):
             readyAt = client.lane.now
             node = answer.node
-            if let search { search.isReady(self) } else { slot?.isReady(self) }
+            if let search { search.isReady(self) } else if let move { move.isReady(self) } else { slot?.isReady(self) }
         case .goAway(let message):
             isLeaving = true
             slot?.isLeaving(self, "the node is going away: \(message.reason)")
         case .failed(let error):
             failureText = error.description
             slot?.failed(self, error)
-        case .hint(let hint): client.options.onHint?(hint)
+        case .hint(let hint):
+            client.options.onHint?(hint)
+            if hint.wantsRebalance { client.move.wish(of: self) }
         case .snapshot, .update: break
         }
     }
@@ -213,7 +217,7 @@ final class ClientLink {
         client.retiredBytes.sent += channel.transport.bytesSent
         client.retiredBytes.received += channel.transport.bytesReceived
         let text = failureText ?? reason.description
-        if let search { search.ended(self) } else { slot?.ended(self, text) }
+        if let search { search.ended(self) } else if let move { move.ended(self) } else { slot?.ended(self, text) }
         client.forget(self)
         let lost = requests.values.sorted { $0.stream < $1.stream }
         requests = [:]

@@ -66,6 +66,12 @@ final class ConnectionSlot {
         client.isReady()
     }
 
+    /// True when `link` serves and nothing is about to replace it.
+    func isSettled(on link: ClientLink) -> Bool {
+        guard link === self.link, link.isReady, !isStopped, case .nothing = coming else { return false }
+        return true
+    }
+
     /// GOAWAY came: a new connection is made while the old one goes on.
     func isLeaving(_ leaving: ClientLink, _ reason: String) {
         guard leaving === link, case .nothing = coming else { return }

@@ -18,6 +18,8 @@ public final class LaneClient {
     var interrupted: [PendingRequest] = []
     /// Looks for the node that has them; nil while a connection leads to it, or is coming.
     var search: StreamSearch?
+    /// Connections whose nodes asked to have them elsewhere.
+    private(set) lazy var move = LinkMove(self)
     private var waiting: BoundedQueue<PendingRequest>
     private var waitingBytes = 0
     /// Requests in `waiting` whose outcome is told already.
@@ -338,6 +340,7 @@ public final class LaneClient {
         sweepTimer?.cancel()
         for link in slots.compactMap(\.link) + retired { link.giveUpKept() }
         for slot in slots { slot.stop() }
+        move.stop()
         for link in retired { link.close() }
         closeInterrupted()
         let unsent = parked.values

@@ -192,6 +192,15 @@ final class Exchange: @unchecked Sendable {
         price = laneTargets[place].price(in: snapshot)
     }
 
+    /// The target that is asked next, instead of one that was chosen and not asked.
+    func choose(_ place: Int, insteadOf other: Int) {
+        asked &= ~(1 << UInt32(other))
+        choose(place)
+    }
+
+    /// True when somebody else answers than the route has in calm times.
+    var isFallback: Bool { attemptCount > 1 || route?.record.targets[targetPlace].isForOverload == true }
+
     /// The request did not go where it was let: another may probe in its place.
     func returnPass() {
         guard pass != .usual else { return }

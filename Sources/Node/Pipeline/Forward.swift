@@ -41,6 +41,7 @@ extension Pipeline {
     @inline(never)
     private static func detour(_ exchange: Exchange) throws(Refusal) -> Bool {
         guard let target = exchange.target, let route = exchange.route else { return false }
+        if let mustWait = turnToOverload(exchange, route) { return mustWait }
         switch exchange.pass {
         case .ownProbe: return false
         case .sharedProbe(_, let until): if exchange.gateway.lane.now < until { return false }
@@ -194,7 +195,7 @@ extension Pipeline {
         let hasBudget = exchange.grant?.hasBudget == true
         return route.record.pick(
             &gateway.chance, at: gateway.lane.now, near: exchange.prefix, spared: spared(targets, gateway),
-            health: { targets[$0].health }
+            isOverloaded: sparesNode(exchange), health: { targets[$0].health }
         ) { place in
             guard exchange.asked & (1 << UInt32(place)) == 0, rules[place].serves(exchange),
                 targets[place].isUsable(by: gateway)

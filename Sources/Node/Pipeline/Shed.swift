@@ -12,6 +12,32 @@ extension Pipeline {
         throw .shed(gateway.overload.rung, retryAfter: time + .nanoseconds(spread))
     }
 
+    /// True while requests that were not sent go first to the targets that their route has for this.
+    static func sparesNode(_ exchange: Exchange) -> Bool {
+        exchange.gateway.overload.rung >= .answersShort && exchange.attemptCount == 0
+    }
+
+    /// The rung was reached while the request waited for its place: it goes where its route goes now, if there is a place at once.
+    ///
+    /// - Returns: nil when nothing changes; else whether it must be admitted there.
+    static func turnToOverload(_ exchange: Exchange, _ route: ActiveRoute) -> Bool? {
+        let (gateway, targets) = (exchange.gateway, route.record.targets)
+        guard sparesNode(exchange), targets.contains(where: \.isForOverload),
+            !targets[exchange.targetPlace].isForOverload, exchange.pass == .usual,
+            let place = pickTarget(exchange, route), targets[place].isForOverload,
+            exchange.laneTargets[place].passage(of: gateway) == .free,
+            let admission = exchange.laneTargets[place].admission(of: gateway)
+        else { return nil }
+        if admission === exchange.admission {
+            exchange.choose(place, insteadOf: exchange.targetPlace)
+            return false
+        }
+        guard admission.running < admission.capacity else { return nil }
+        giveBack(exchange, Bill())
+        exchange.choose(place, insteadOf: exchange.targetPlace)
+        return true
+    }
+
     /// The most output that the request may have: what it asks, within its route and what the lane's rung leaves.
     static func mostOutput(_ exchange: Exchange, _ route: ActiveRoute) -> Int64 {
         let asked = Int64(exchange.head.maxOutputTokens)

@@ -28,6 +28,10 @@ final class Session: @unchecked Sendable {
     private var toldStanding = BudgetStanding.within
     /// True when the key lost its rights: the connection ends with its last request.
     private var isRefused = false
+    /// True when the client said goodbye: it finishes what it has.
+    private(set) var isLeaving = false
+    /// When its client was asked last to use another node instead.
+    private(set) var askedToMoveAt: Instant?
     /// True when the node ends: the connection ends with its last terminal frame.
     private var isEnding = false
 
@@ -76,7 +80,8 @@ final class Session: @unchecked Sendable {
         case .responseTooLong(let stream): stop(stream, .responseTooLong)
         case .drainExpired: stopAll(.draining)
         case .subscribe, .report: channel.machine.reject(.unknownFrame, at: gateway.lane.now)
-        case .goAway, .drained: break
+        case .goAway: isLeaving = true
+        case .drained: break
         case .failed(let error): gateway.metrics.connectionFailed(error)
         }
         channel.wake()
@@ -221,7 +226,7 @@ final class Session: @unchecked Sendable {
         channel.machine.sendAccepted(
             stream: exchange.stream,
             Accepted(
-                provider: provider, flags: exchange.attemptCount > 1 ? .fallback : [],
+                provider: provider, flags: exchange.isFallback ? .fallback : [],
                 attempt: UInt8(clamping: exchange.attemptCount),
                 queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0)))
     }
@@ -239,7 +244,19 @@ final class Session: @unchecked Sendable {
     /// What the lane gives up, or whether it keeps the limits of this org alone, has changed.
     func tellMode() { sendHint() }
 
-    private func sendHint() {
+    /// True for a client that understands and was not asked lately.
+    func mayBeAskedToMove(at now: Instant) -> Bool {
+        guard !isLeaving, channel.isOpen, channel.machine.takesWishes else { return false }
+        return askedToMoveAt.map { now - $0 >= RebalancePace.interval } ?? true
+    }
+
+    /// Asks the client to replace this connection by one to another node.
+    func askToMove(at now: Instant) {
+        askedToMoveAt = now
+        sendHint(wantsRebalance: true)
+    }
+
+    private func sendHint(wantsRebalance: Bool = false) {
         guard channel.isOpen else { return }
         let budget: Hint.Budget =
             switch toldStanding {
@@ -248,7 +265,9 @@ final class Session: @unchecked Sendable {
             case .over: .over
             }
         channel.machine.sendHint(
-            Hint(load: gateway.load, budget: budget, keepsLimitsAlone: org.map(gateway.safeMode.keepsAlone) == true))
+            Hint(
+                load: gateway.load, wantsRebalance: wantsRebalance, budget: budget,
+                keepsLimitsAlone: org.map(gateway.safeMode.keepsAlone) == true))
         channel.wake()
     }
 

@@ -54,7 +54,7 @@ public struct RouteTarget: Sendable, Equatable {
     public let model: String
     /// Its share among the targets of its group.
     public let weight: Int
-    /// Groups are asked in the order of their numbers, from 1.
+    /// Groups are asked in the order of their numbers, from 1. `RouteRecord.overloadGroup` comes first while a node has too much to do.
     public let group: Int
     /// Whom it serves; everybody when empty.
     public let conditions: [TargetCondition]

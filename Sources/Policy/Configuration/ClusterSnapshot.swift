@@ -28,6 +28,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
     /// Calls at once that each node may have at a provider, by provider and node's number; only of providers with a capacity.
     public var shares: [String: [UInt32: Int]] = [:]
 
+    /// How many client connections nodes should come down to that have clearly more than their share, by their numbers.
+    public var connectionLevels: [UInt32: Int] = [:]
+
     /// An empty cluster.
     public init() {}
 
@@ -49,7 +52,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
     }
 
     /// The kinds in the order of their numbers. A number keeps its meaning for ever: nodes of the version before read it too.
-    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet", "share"]
+    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet", "share", "spread"]
+    /// The place of `spread` among them.
+    static let spreadKind: UInt8 = 9
 
     /// The largest snapshot that is read, in bytes: 100,000 keys of 300 bytes, twice. The wire carries no more either.
     public static let sizeLimit = 64 << 20
@@ -70,6 +75,11 @@ public struct ClusterSnapshot: Sendable, Equatable {
         if fleet != 1 { add(7, "nodes", ["count = \(fleet)"]) }
         for (name, nodes) in shares.sorted(by: { $0.key < $1.key }) {
             add(8, name, nodes.sorted { $0.key < $1.key }.map { "node = \($0) \($1)" })
+        }
+        if !connectionLevels.isEmpty {
+            // No provider can have this name: nodes of the version before take what they do not know for one's share.
+            let lines = connectionLevels.sorted { $0.key < $1.key }.map { "node = \($0) \($1)" }
+            add(ClusterSnapshot.spreadKind, "connections/nodes", lines)
         }
         return records
     }
@@ -127,7 +137,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
             case 5: (keys[name], unreadableKeys[name]) = (nil, nil)
             case 6: confirmedRouteCount = nil
             case 7: fleet = 1
-            default: shares[name] = nil
+            case 8: shares[name] = nil
+            case ClusterSnapshot.spreadKind: connectionLevels = [:]
+            default: break
             }
         }
         providers.merge(fresh.providers) { $1 }
@@ -140,6 +152,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         if let count = fresh.confirmedRouteCount { confirmedRouteCount = count }
         if fresh.fleet != 1 { fleet = fresh.fleet }
         shares.merge(fresh.shares) { $1 }
+        if !fresh.connectionLevels.isEmpty { connectionLevels = fresh.connectionLevels }
         return []
     }
 }
@@ -183,7 +196,7 @@ extension RouteRecord {
         if isHedged { lines.append("hedge = interactive") }
         if let mirror { lines.append("mirror = \(mirror.text)") }
         for target in targets {
-            let group = target.group == 1 ? "" : " group \(target.group)"
+            let group = target.group == 1 ? "" : " group \(target.groupText)"
             let conditions = target.conditions.map { " \($0.text)" }.joined()
             lines.append("target = \(target.provider)/\(target.model) weight \(target.weight)\(group)\(conditions)")
         }

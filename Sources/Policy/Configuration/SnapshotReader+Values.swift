@@ -2,6 +2,15 @@
 import Core
 
 extension SnapshotReader {
+    /// The number of a target's group, or `overload`.
+    static func group(_ text: String) throws(ValueProblem) -> Int {
+        if text == "overload" { return RouteRecord.overloadGroup }
+        guard let group = Int(text), (1...RouteRecord.groupLimit).contains(group) else {
+            throw ValueProblem("expected a group from 1 to \(RouteRecord.groupLimit) or 'overload', found '\(text)'")
+        }
+        return group
+    }
+
     /// `provider/model 5%`, with at most two digits behind the point.
     static func mirror(_ text: String) throws(ValueProblem) -> RouteMirror {
         let words = text.split(separator: " ").map(String.init)

@@ -17,7 +17,9 @@ struct SnapshotReader {
     }
 
     /// The kinds that people may write; the others are made by coordinators.
-    static let writtenKinds = ClusterSnapshot.kinds.filter { !["confirmation", "fleet", "share"].contains($0) }
+    static let writtenKinds = ClusterSnapshot.kinds.filter {
+        !["confirmation", "fleet", "share", "spread"].contains($0)
+    }
 
     /// True when the section is of a kind that is published.
     @discardableResult mutating func read(_ section: ConfigurationDocument.Section) -> Bool {
@@ -38,6 +40,7 @@ struct SnapshotReader {
         case "key": return key(&reader)
         case "fleet": snapshot.fleet = reader.number("count", in: 1...100_000) ?? 1
         case "share": snapshot.shares[section.name] = SnapshotReader.shares(&reader)
+        case "spread": snapshot.connectionLevels = SnapshotReader.shares(&reader)
         default: snapshot.confirmedRouteCount = reader.number("routes", in: 0...1_000_000)
         }
         reader.finish()
@@ -81,12 +84,12 @@ struct SnapshotReader {
         snapshot.providers[record.name] = record
     }
 
-    /// Lines of a node's number and its share.
+    /// Lines of a node's number and what it may have.
     private static func shares(_ reader: inout SectionReader) -> [UInt32: Int] {
         let pairs = reader.list("node") { text throws(ValueProblem) -> (UInt32, Int) in
             let words = text.split(separator: " ")
             guard words.count == 2, let node = UInt32(words[0]), let share = Int(words[1]), share >= 0 else {
-                throw ValueProblem("expected a node's number and its share, found '\(text)'")
+                throw ValueProblem("expected a node's number and a count, found '\(text)'")
             }
             return (node, share)
         }
@@ -133,8 +136,10 @@ struct SnapshotReader {
         }
         if !reader.section.entries.contains(where: { $0.key == "target" }) {
             reader.report("[route \(record.name)] needs at least one 'target'", at: reader.section.position)
-        } else if !record.targets.isEmpty, record.targets.allSatisfy({ $0.weight == 0 }) {
-            reader.report("[route \(record.name)] has no target with a weight above 0", at: reader.section.position)
+        } else if !record.targets.isEmpty, record.targets.allSatisfy({ $0.weight == 0 || $0.isForOverload }) {
+            let besides = record.targets.contains(where: \.isForOverload) ? " besides those of 'group overload'" : ""
+            reader.report(
+                "[route \(record.name)] has no target with a weight above 0\(besides)", at: reader.section.position)
         }
         snapshot.routes[record.name] = record
     }
@@ -249,7 +254,7 @@ struct SnapshotReader {
             case "weight" where weight == nil:
                 weight = try ConfigurationValue.integer(words[place + 1], in: 0...1_000_000)
             case "group" where group == nil:
-                group = try ConfigurationValue.integer(words[place + 1], in: 1...RouteRecord.groupLimit)
+                group = try SnapshotReader.group(words[place + 1])
             case "team", "feature", "priority":
                 let condition = try SnapshotReader.condition(words[place], words[place + 1])
                 guard !conditions.contains(condition), conditions.count < RouteTarget.conditionLimit else {

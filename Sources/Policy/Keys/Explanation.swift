@@ -102,7 +102,12 @@ public struct Explanation: Sendable {
             add("price", true, "known")
         }
         guard isAllowed else { return }
-        let dearest = choices.filter { $0.permille > 0 }.compactMap(\.reserved).max() ?? .zero
+        // Later groups, too, and those for overload: a node's reservation covers whoever comes to serve.
+        let (wish, name) = (question.wish, "\(key.org)/\(key.team)")
+        let able = choices.filter {
+            $0.target.weight > 0 && $0.target.serves(team: name, feature: wish.feature, priority: wish.priority)
+        }
+        let dearest = able.compactMap(\.reserved).max() ?? .zero
         let tenant = Tenant(org: key.org, team: key.team, key: key.id, feature: question.wish.feature)
         call = ReserveCall(
             id: Identifier128(high: 0, low: 0), tenant: tenant,
@@ -159,7 +164,7 @@ public struct Explanation: Sendable {
         }
         let names = choices.filter { $0.permille > 0 }.map { "\($0.target.provider)/\($0.target.model)" }
         let later = route.targets.filter { $0.weight > 0 && $0.group > group }.sorted { $0.group < $1.group }
-            .map { ", then \($0.provider)/\($0.model)" }.joined()
+            .map { ", then \($0.provider)/\($0.model)\($0.isForOverload ? " (first under overload)" : "")" }.joined()
         let text =
             names.isEmpty ? "no target of '\(route.name)' has a weight" : names.joined(separator: " or ") + later
         add("route", !names.isEmpty, text)

@@ -6,6 +6,8 @@ extension RouteRecord {
     public static let targetLimit = 32
     /// The highest number of a group.
     public static let groupLimit = 8
+    /// The group of targets that spare the node: asked first while it has too much to do, else last.
+    public static let overloadGroup = 9
 
     /// The place of the target that is asked next; nil when none is left.
     ///
@@ -13,17 +15,18 @@ extension RouteRecord {
     /// taken. So weights hold, and between two that were drawn the less busy and faster one wins. When every target rests, they
     /// are asked all the same, in the order of their groups: resting prefers others, it does not refuse. `isAllowed` leaves out
     /// what this request may not use, such as a target that it has asked already; `spared`, a bit a place, is for when there is nothing
-    /// else.
+    /// else. `isOverloaded` puts `overloadGroup` before the others; otherwise it is what is left when they cannot serve.
     ///
     /// With the number of a prompt's beginning nothing is drawn: the target that most wants such prompts is taken, and the next one while
     /// it has more than its share of the calls under way.
     public func pick(
         _ chance: inout Chance, at now: Instant, near prefix: UInt64? = nil, spared: UInt32 = 0,
-        health: (Int) -> TargetHealth, isAllowed: (Int) -> Bool
+        isOverloaded: Bool = false, health: (Int) -> TargetHealth, isAllowed: (Int) -> Bool
     ) -> Int? {
         if targets.count == 1 { return targets[0].weight > 0 && isAllowed(0) ? 0 : nil }
         for mayRest in [false, true] {
-            for group in 1...RouteRecord.groupLimit {
+            for turn in 1...RouteRecord.overloadGroup {
+                let group = isOverloaded ? (turn == 1 ? RouteRecord.overloadGroup : turn - 1) : turn
                 let place = pick(group, &chance, prefix, health) { place in
                     isAllowed(place)
                         && (mayRest || spared & (1 << UInt32(place)) == 0 && health(place).isUsable(at: now))
@@ -77,4 +80,12 @@ extension RouteRecord {
         }
         return nil
     }
+}
+
+extension RouteTarget {
+    /// True for one that requests go to while the node has too much to do.
+    public var isForOverload: Bool { group == RouteRecord.overloadGroup }
+
+    /// Its group as it is written.
+    public var groupText: String { isForOverload ? "overload" : "\(group)" }
 }

@@ -309,7 +309,10 @@ extension ServerConnection {
     /// Tells load and wishes, when the client wants to know.
     public mutating func sendHint(_ hint: Hint) {
         guard isUsable, capabilities.contains(.hints) else { return }
+        // A wish that still waits is not taken back by news of another kind.
+        let waits = control.bits.contains(.hint) && control.hint.wantsRebalance
         control.hint = hint
+        if waits { control.hint.wantsRebalance = true }
         control.bits.insert(.hint)
     }
 

@@ -163,6 +163,12 @@ public struct ServerConnection: Machine, ~Copyable {
         return false
     }
 
+    /// True for a client that wants to hear wishes, and that was not told to go away.
+    public var takesWishes: Bool {
+        guard case .no = leaving else { return false }
+        return isUsable && capabilities.contains(.hints)
+    }
+
     /// False while the owner decides about HELLO, and once the connection is over.
     public var wantsInput: Bool {
         switch phase {

@@ -6,7 +6,8 @@ import Core
 public struct Hint: Sendable, Equatable {
     /// 0 for idle, 255 for full.
     public var load: UInt8
-    /// True when the server would like fewer connections.
+    /// True when the server has more than its share of connections and this one should be replaced by one to another server. Of the
+    /// moment: a later hint without it takes nothing back.
     public var wantsRebalance: Bool
     /// Requests in flight that the server would like to see from this client; 0 for no wish.
     public var suggestedInFlight: UInt16
