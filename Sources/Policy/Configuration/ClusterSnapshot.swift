@@ -28,6 +28,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
     /// Calls at once that each node may have at a provider, by provider and node's number; only of providers with a capacity.
     public var shares: [String: [UInt32: Int]] = [:]
 
+    /// What nodes count of canaries, by route; the weights of these routes have the canary's share already.
+    public var canaries: [String: RouteCanary] = [:]
+
     /// An empty cluster.
     public init() {}
 
@@ -49,7 +52,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
     }
 
     /// The kinds in the order of their numbers. A number keeps its meaning for ever: nodes of the version before read it too.
-    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet", "share"]
+    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet", "share", "canary"]
 
     /// The largest snapshot that is read, in bytes: 100,000 keys of 300 bytes, twice. The wire carries no more either.
     public static let sizeLimit = 64 << 20
@@ -71,6 +74,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         for (name, nodes) in shares.sorted(by: { $0.key < $1.key }) {
             add(8, name, nodes.sorted { $0.key < $1.key }.map { "node = \($0) \($1)" })
         }
+        for (name, canary) in canaries.sorted(by: { $0.key < $1.key }) { add(9, name, canary.lines) }
         return records
     }
 
@@ -127,7 +131,10 @@ public struct ClusterSnapshot: Sendable, Equatable {
             case 5: (keys[name], unreadableKeys[name]) = (nil, nil)
             case 6: confirmedRouteCount = nil
             case 7: fleet = 1
-            default: shares[name] = nil
+            case 8: shares[name] = nil
+            case 9: canaries[name] = nil
+            // Of a later version: what it says is not known here, and neither is its end.
+            default: break
             }
         }
         providers.merge(fresh.providers) { $1 }
@@ -140,6 +147,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         if let count = fresh.confirmedRouteCount { confirmedRouteCount = count }
         if fresh.fleet != 1 { fleet = fresh.fleet }
         shares.merge(fresh.shares) { $1 }
+        canaries.merge(fresh.canaries) { $1 }
         return []
     }
 }
@@ -184,6 +192,12 @@ extension RouteRecord {
             lines.append("target = \(target.provider)/\(target.model) weight \(target.weight)\(group)\(conditions)")
         }
         return lines
+    }
+}
+
+extension RouteCanary {
+    var lines: [String] {
+        ["target = \(target)", "run = \(run)"] + (replaced.map { ["replaced = \($0)"] } ?? [])
     }
 }
 

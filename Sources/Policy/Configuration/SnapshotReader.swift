@@ -17,7 +17,7 @@ struct SnapshotReader {
     }
 
     /// The kinds that people may write; the others are made by coordinators.
-    static let writtenKinds = ClusterSnapshot.kinds.filter { !["confirmation", "fleet", "share"].contains($0) }
+    static let writtenKinds = ClusterSnapshot.kinds.filter { !["confirmation", "fleet", "share", "canary"].contains($0) }
 
     /// True when the section is of a kind that is published.
     @discardableResult mutating func read(_ section: ConfigurationDocument.Section) -> Bool {
@@ -38,6 +38,7 @@ struct SnapshotReader {
         case "key": return key(&reader)
         case "fleet": snapshot.fleet = reader.number("count", in: 1...100_000) ?? 1
         case "share": snapshot.shares[section.name] = SnapshotReader.shares(&reader)
+        case "canary": snapshot.canaries[section.name] = SnapshotReader.canary(&reader)
         default: snapshot.confirmedRouteCount = reader.number("routes", in: 0...1_000_000)
         }
         reader.finish()
