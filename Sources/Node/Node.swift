@@ -259,6 +259,8 @@ final class Node: @unchecked Sendable {
             report.targets = reading.queues.map {
                 Report.Target(name: String($0.name.prefix(64)), inFlight: UInt32(clamping: $0.running))
             }
+            let published = keeper?.current?.cluster.canaries ?? [:]
+            report.canaries = reading.canaries.reported(published, turn: Int(reportNumber))
             link?.report(report)
         }
     }

@@ -194,7 +194,7 @@ extension Pipeline {
         let hasBudget = exchange.grant?.hasBudget == true
         return route.record.pick(
             &gateway.chance, at: gateway.lane.now, near: exchange.prefix, spared: spared(targets, gateway),
-            health: { targets[$0].health }
+            canary: exchange.asked == 0 ? route.canary?.place : nil, health: { targets[$0].health }
         ) { place in
             guard exchange.asked & (1 << UInt32(place)) == 0, rules[place].serves(exchange),
                 targets[place].isUsable(by: gateway)
