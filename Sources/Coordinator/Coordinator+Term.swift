@@ -36,6 +36,7 @@ extension Coordinator {
             guard leadership.isLedElsewhere else { return }
             for subscriber in subscribers.values { subscriber.end(elsewhere) }
         }
+        canaries.onProblem = { [unowned self] text in note(.error, "canaries", text) }
         handover.onProblem = { [unowned self] text in note(.error, "handover", text) }
         leadership.start()
     }
@@ -55,7 +56,9 @@ extension Coordinator {
                 }
                 return
             }
-            versions.load { [self] _ in keys.refresh { [self] in lead(with: found) } }
+            versions.load { [self] _ in
+                canaries.load { [self] in keys.refresh { [self] in lead(with: found) } }
+            }
         }
     }
 
@@ -82,9 +85,10 @@ extension Coordinator {
     /// Redis may have forgotten what it was told: it is told again.
     private func republish() {
         guard published != ClusterSnapshot() else { return }
-        var saved = published
+        var saved = withoutCanaries(published)
         saved.keys = configuration.published.keys
         handover.save(saved, epoch: epoch)
+        canaries.keepAgain(epoch: epoch)
     }
 
     /// Begins with what was published before. Of several coordinators each has its own copy of the file, and only `sluice apply` takes
@@ -97,6 +101,7 @@ extension Coordinator {
         var served = saved
         served.fleet = 1
         served.shares = [:]
+        served.canaries = [:]
         if isOneOfSeveral, isShared {
             compareFile(with: served)
             configuration.published = served

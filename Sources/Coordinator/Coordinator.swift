@@ -24,6 +24,7 @@ final class Coordinator: @unchecked Sendable {
     let leadership: Leadership
     let handover: Handover
     let versions: ConfigurationVersions
+    let canaries: Canaries
     /// The file as it was read last.
     var fileText: ConfigurationText
     /// Another coordinator stood beside this one in the file at the start.
@@ -81,6 +82,7 @@ final class Coordinator: @unchecked Sendable {
         leadership = Leadership(
             lane: lane, redis: redis, own: own, isAlone: !isOneOfSeveral)
         versions = ConfigurationVersions(redis)
+        canaries = Canaries(lane: lane, redis: redis)
         handover = Handover(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).published")
     }
 
@@ -120,6 +122,7 @@ final class Coordinator: @unchecked Sendable {
         campaign()
         tick()
         split()
+        watchCanaries()
         note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
     }
 
@@ -214,6 +217,7 @@ final class Coordinator: @unchecked Sendable {
         fresh.keys = allKeys
         fresh.fleet = max(1, members.nodes.count, fleetBefore)
         fresh.shares = capacities.shares
+        drawCanaries(into: &fresh)
         let isNews = fresh.shares == published.shares
         switch publication.offer(fresh) {
         case .same: capacities.published(at: sequence)
@@ -226,7 +230,7 @@ final class Coordinator: @unchecked Sendable {
             if !quietly { for subscriber in subscribers.values { subscriber.send(update) } }
             // Shares move every second under load: that is no news.
             if isNews { note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed") }
-            var saved = fresh
+            var saved = withoutCanaries(fresh)
             saved.keys = configuration.published.keys
             handover.save(saved, epoch: epoch)
         }
@@ -259,6 +263,7 @@ final class Coordinator: @unchecked Sendable {
     }
 
     func reported(_ report: Report, by node: UInt32, on channel: Channel<ServerConnection>) {
+        countCanaries(report, by: node, on: channel)
         let held = members.nodes[node]?.report?.holdsRoutes ?? false
         members.take(report, from: node, on: ObjectIdentifier(channel), at: lane.now)
         if report.epoch == epoch, members.nodes[node]?.channel == ObjectIdentifier(channel) {
@@ -286,6 +291,7 @@ final class Coordinator: @unchecked Sendable {
         if let notLeading { warnings.append(notLeading) }
         if let holding { warnings.append(holding) }
         if leads, let problem = versions.problem { warnings.append(problem) }
+        warnings += canaryWarnings
         for member in members.nodes.values.sorted(by: { $0.number < $1.number }) where member.isConnected {
             guard member.report?.holdsRoutes == true else { continue }
             warnings.append("node \(member.number) keeps its routes: see its /readyz")

@@ -19,6 +19,7 @@ final class ListeningNode: @unchecked Sendable {
 
     private let lock = NSLock()
     private var heard: [News] = []
+    private var records: [String: String] = [:]
     private var states: [(isConnected: Bool, text: String)] = []
     private let lane: Lane
     private var link: CoordinatorLink?
@@ -26,6 +27,8 @@ final class ListeningNode: @unchecked Sendable {
 
     /// Everything that came so far.
     var news: [News] { lock.withLock { heard } }
+    /// The records as the node would have them now, by kind and name.
+    var bodies: [String: String] { lock.withLock { records } }
     var isConnected: Bool { lock.withLock { states.last?.isConnected ?? false } }
     var lastText: String { lock.withLock { states.last?.text ?? "" } }
 
@@ -65,7 +68,14 @@ final class ListeningNode: @unchecked Sendable {
         let news = News(
             at: Host.monotonicNow(), isWhole: isWhole, epoch: epoch, sequence: sequence,
             names: Set(records.map { "\($0.kind) \($0.name)" }), removed: Set(gone.map { "\($0.kind) \($0.name)" }))
-        lock.withLock { heard.append(news) }
+        lock.withLock {
+            heard.append(news)
+            if isWhole { self.records = [:] }
+            for name in news.removed { self.records[name] = nil }
+            for record in records {
+                self.records["\(record.kind) \(record.name)"] = String(decoding: record.body, as: UTF8.self)
+            }
+        }
     }
 
     func report(_ report: Report) {
