@@ -46,6 +46,7 @@ public struct CanaryRun: Sendable, Equatable {
         steps = [CanaryStep(share: plan.steps[0])]
     }
 
+    /// Equal when their records are.
     public static func == (left: CanaryRun, right: CanaryRun) -> Bool { left.json == right.json }
 
     /// True while its target's share is drawn into the route.

@@ -17,7 +17,9 @@ struct SnapshotReader {
     }
 
     /// The kinds that people may write; the others are made by coordinators.
-    static let writtenKinds = ClusterSnapshot.kinds.filter { !["confirmation", "fleet", "share", "canary"].contains($0) }
+    static let writtenKinds = ClusterSnapshot.kinds.filter {
+        !["confirmation", "fleet", "share", "canary"].contains($0)
+    }
 
     /// True when the section is of a kind that is published.
     @discardableResult mutating func read(_ section: ConfigurationDocument.Section) -> Bool {

@@ -29,6 +29,7 @@ public struct ReportedCanary: Sendable, Equatable {
         /// Nothing counted.
         public init() {}
 
+        /// Equal in each count.
         public static func == (left: Arm, right: Arm) -> Bool {
             left.attempts == right.attempts && left.failures == right.failures && left.answers == right.answers
                 && left.cost == right.cost && left.costSquares == right.costSquares
@@ -48,6 +49,7 @@ public struct ReportedCanary: Sendable, Equatable {
     /// A canary without counts.
     public init(route: String, run: UInt32) { (self.route, self.run) = (route, run) }
 
+    /// Equal in each part.
     public static func == (left: ReportedCanary, right: ReportedCanary) -> Bool {
         left.route == right.route && left.run == right.run && left.baseline == right.baseline
             && left.canary == right.canary
