@@ -37,6 +37,8 @@ final class Canaries {
     var onProblem: (String) -> Void = { _ in }
 
     private static let field = "canaries"
+    /// Numbers of nodes that may count for one canary; about 4 KB each.
+    private static let nodeLimit = 4 * Membership.limit
     /// Counts are kept so often; decisions at once.
     private static let interval = Duration.seconds(2)
 
@@ -103,7 +105,6 @@ final class Canaries {
             return "\(CanaryRecords.limit) canaries are under way in this cluster, which is the most"
         }
         if let problem = cluster.problem(with: run.plan) { return problem }
-        entries.removeAll { $0.run.plan.route == run.plan.route && !$0.run.isDrawn }
         entries.append(Entry(run: run, number: Canaries.number()))
         isChanged = true
         return nil
@@ -133,6 +134,8 @@ final class Canaries {
     func take(_ reported: [ReportedCanary], from node: UInt32, incarnation: UInt64) {
         for report in reported {
             guard let place = place(report.route), entries[place].number == report.run else { continue }
+            // What a node told is never forgotten while it may tell it again: it would count twice.
+            guard entries[place].told[node] != nil || entries[place].told.count < Canaries.nodeLimit else { continue }
             var told = entries[place].told[node] ?? Told(incarnation: incarnation)
             if told.incarnation != incarnation { told = Told(incarnation: incarnation) }
             let (baseline, canary) = (CanaryCounts(told: report.baseline), CanaryCounts(told: report.canary))
@@ -159,7 +162,7 @@ final class Canaries {
             }
         }
         for (run, change) in changes where change != .stepped {
-            let place = entries.firstIndex { $0.run.plan.route == run.plan.route && $0.run.state == run.state }
+            let place = entries.lastIndex { $0.run.plan.route == run.plan.route && $0.run.state == run.state }
             if let place { note(place) }
         }
         return changes

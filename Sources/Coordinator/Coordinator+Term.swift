@@ -50,15 +50,20 @@ extension Coordinator {
             return versions.load { [self] _ in recordBeginning() }
         }
         handover.load(mustBeShared: isOneOfSeveral) { [self] found in
-            if case .unknown = found {
-                lane.schedule(after: LeaseView.retry) { [self] in
-                    if leadership.leads, !isPublishing { begin(term: term) }
-                }
-                return
-            }
+            if case .unknown = found { return beginLater(term: term) }
             versions.load { [self] _ in
-                canaries.load { [self] in keys.refresh { [self] in lead(with: found) } }
+                canaries.load { [self] in
+                    // Another leader may have ended some meanwhile.
+                    guard canaries.isLoaded || !isOneOfSeveral else { return beginLater(term: term) }
+                    keys.refresh { [self] in lead(with: found) }
+                }
             }
+        }
+    }
+
+    private func beginLater(term: UInt64) {
+        lane.schedule(after: LeaseView.retry) { [self] in
+            if leadership.leads, !isPublishing { begin(term: term) }
         }
     }
 

@@ -111,7 +111,10 @@ enum CanaryCommand {
         try AdminCall.send(arguments, "GET", "/v1/canaries") { status, value in
             guard status == 200 else { AdminCall.fail(status, value) }
             var canaries = value["canaries"]?.elements ?? []
-            if let route { canaries.removeAll { $0["plan"]?["route"]?.text != route } }
+            // Of a route the latest; without one all that are remembered.
+            if let route {
+                canaries = canaries.filter { $0["plan"]?["route"]?.text == route }.suffix(1)
+            }
             if isJSON {
                 Screen.print(JSONValue.object([.init("canaries", .array(canaries))]).json + "\n")
             } else {

@@ -112,7 +112,7 @@ public enum CanaryRecords {
     /// How many are remembered after their end.
     public static let endedLimit = 16
 
-    /// As they are kept in Redis: about 10 KB each, 35 KB at most.
+    /// As they are kept in Redis: a few KB each, 30 KB at most.
     public static func encode(_ runs: [CanaryRun]) -> [UInt8] { Array(JSONValue.array(runs.map(\.json)).json.utf8) }
 
     /// What `encode` gave; nil when it is something else.
