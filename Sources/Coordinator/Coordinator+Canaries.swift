@@ -96,8 +96,8 @@ extension Coordinator {
         guard leads else { return [] }
         return canaries.runs.compactMap { run in
             adoption(of: run).map {
-                "the canary of \(run.plan.route) was promoted and has all requests: write \($0), into cluster.conf, "
-                    + "then sluice apply"
+                "the canary of \(run.plan.route) was promoted and has all requests; write into cluster.conf, then "
+                    + "sluice apply: \($0)"
             }
         }
     }

@@ -30,7 +30,7 @@ enum CanaryView {
                 "step \(steps.count) of \(plan.steps.count): \(share)\n\(canary["waiting"]?.text ?? "about to go on")"
         case "promoted":
             let line = canary["cluster_conf"]?.text ?? ""
-            return "PROMOTED: \(verdict)\nit has all requests; write \(line), into cluster.conf, then sluice apply"
+            return "PROMOTED: \(verdict)\nit has all requests; write into cluster.conf, then sluice apply:\n\(line)"
         case "rolled_back": return "ROLLED BACK: \(verdict)"
         case let state: return "\(state ?? ""): \(verdict)"
         }

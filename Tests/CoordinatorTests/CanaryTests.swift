@@ -145,6 +145,9 @@ import Wire
         let aborted = try tool(cluster, "canary", "abort", "chat-2", "--reason", "a mistake")
         #expect(aborted.status == 0 && aborted.output.contains("aborted: taken back by ann: a mistake"), "\(aborted)")
         #expect(try tool(cluster, "canary", "abort", "chat-2").status == 1)
+        #expect(start(#"{"route":"chat-2","target":"other/m"}"#).0 == 200)
+        let runs = cluster.http("GET", "/v1/canaries").json["canaries"]?.elements ?? []
+        #expect(runs.map { $0["state"]?.text } == ["running", "aborted", "running"], "what ended is remembered")
         try cluster.write("cluster.conf", cluster.configuration(routes: 4))
         #expect(cluster.http("POST", "/v1/apply").status == 200)
         let ended = cluster.http("GET", "/v1/canaries").text
