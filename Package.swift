@@ -70,7 +70,8 @@ let package = Package(
             "Node",
             on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Providers", "Client"]),
         program(
-            "Coordinator", on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client"]),
+            "Coordinator",
+            on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Providers", "Client"]),
         program("Tool", on: ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client"]),
         program("ProviderSim", on: ["Core", "HTTP", "Policy", "Telemetry", "Net"]),
         // Tests, one target a room.

@@ -65,11 +65,12 @@ public final class CoordinatorLink {
             })
     }
 
-    /// Tells load and health, when there is somebody to tell.
-    public func report(_ report: Report) {
-        guard let channel, let stream, channel.machine.isOpen(stream: stream) else { return }
+    /// Tells load and health; false when there is nobody to tell.
+    @discardableResult public func report(_ report: Report) -> Bool {
+        guard let channel, let stream, channel.machine.isOpen(stream: stream) else { return false }
         channel.machine.report(stream: stream, report)
         channel.wake()
+        return true
     }
 
     /// Ends the subscription for good.

@@ -119,7 +119,7 @@ final class AdminServer {
             .init("sequence", .integer(coordinator.sequence)), .init("redis", .bool(coordinator.redisIsReady)),
             .init("keys", .integer(coordinator.allKeys.count)),
             .init("routes", .array(coordinator.published.routes.keys.sorted().map { .string($0) })),
-            .init("nodes", .array(nodes)),
+            .init("nodes", .array(nodes)), .init("targets", coordinator.health.json()),
             .init("warnings", .array(coordinator.warnings.map { .string($0) })),
         ])
     }
@@ -139,6 +139,7 @@ final class AdminServer {
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
         coordinator.canaries.write(onto: &page)
+        coordinator.health.write(onto: &page)
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
         let text = page.finish()
         channel.machine.respond(status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)

@@ -35,24 +35,19 @@ extension Coordinator {
         }
     }
 
-    /// Draws their shares into what is about to be published; those that the configuration has no place for end here.
-    func drawCanaries(into fresh: inout ClusterSnapshot) {
+    /// Draws their shares into what is about to be published; those that the configuration has no place for end here. The next leader begins
+    /// with routes as they are configured, for canaries are kept beside them.
+    func drawingCanaries(into configured: ClusterSnapshot) -> ClusterSnapshot {
         let gone = canaries.follow(configuration.published, atSeconds: seconds)
         for run in gone {
             note(
                 run.state == .adopted ? .info : .warning, "canary_ended",
                 "\(run.plan.route): \(run.plan.target): \(run.verdict)")
         }
-        canaries.draw(into: &fresh)
         if !gone.isEmpty { canaries.keep(epoch: epoch, atOnce: true) }
-    }
-
-    /// What the next leader begins with: routes as configured, for canaries are kept beside them.
-    func withoutCanaries(_ state: ClusterSnapshot) -> ClusterSnapshot {
-        var state = state
-        for name in state.routes.keys { state.routes[name] = configuration.published.routes[name] }
-        state.canaries = [:]
-        return state
+        var drawn = configured
+        canaries.draw(into: &drawn)
+        return drawn
     }
 
     /// What a node counted, if it speaks on its own connection.

@@ -90,9 +90,7 @@ extension Coordinator {
     /// Redis may have forgotten what it was told: it is told again.
     private func republish() {
         guard published != ClusterSnapshot() else { return }
-        var saved = withoutCanaries(published)
-        saved.keys = configuration.published.keys
-        handover.save(saved, epoch: epoch)
+        keep(configured)
         canaries.keepAgain(epoch: epoch)
     }
 

@@ -39,6 +39,8 @@ final class Coordinator: @unchecked Sendable {
     private var signals: Signals?
     private(set) var subscribers: [ObjectIdentifier: Subscriber] = [:]
     var members = Membership()
+    /// How providers do.
+    private(set) lazy var health = ProviderHealth(self)
     /// How many nodes there were before this term: they come back one after another, and none may believe to be alone.
     var fleetBefore = 0
     /// Each node's part of the capacity of providers.
@@ -123,6 +125,7 @@ final class Coordinator: @unchecked Sendable {
         tick()
         split()
         watchCanaries()
+        health.start()
         note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
     }
 
@@ -189,8 +192,17 @@ final class Coordinator: @unchecked Sendable {
     /// All keys: those of Redis, and those of the file, which win.
     var allKeys: [String: KeyRecord] { keys.records.merging(configuration.published.keys) { _, file in file } }
 
-    /// Publishes a change of keys: the first at once, those that follow closely together, at most ten times a second.
-    private func publishSoon() {
+    /// The cluster's state as it was configured: what nodes get is made of it.
+    var configured: ClusterSnapshot {
+        var fresh = configuration.published
+        fresh.keys = allKeys
+        fresh.fleet = max(1, members.nodes.count, fleetBefore)
+        fresh.shares = capacities.shares
+        return fresh
+    }
+
+    /// Publishes a change of keys or of health: the first at once, those that follow closely together, at most ten times a second.
+    func publishSoon() {
         guard leads, publishTimer == nil else { return }
         let pause = Coordinator.pause - (lane.now - publishedAt)
         guard pause > .zero else { return publishChange() }
@@ -213,11 +225,9 @@ final class Coordinator: @unchecked Sendable {
             for then in waiting { then() }
         }
         guard leads else { return }
-        var fresh = configuration.published
-        fresh.keys = allKeys
-        fresh.fleet = max(1, members.nodes.count, fleetBefore)
-        fresh.shares = capacities.shares
-        drawCanaries(into: &fresh)
+        let configured = configured
+        // The canary's share is of the configured weights; what health leaves of them comes last.
+        let fresh = health.applied(to: drawingCanaries(into: configured))
         let isNews = fresh.shares == published.shares
         switch publication.offer(fresh) {
         case .same: capacities.published(at: sequence)
@@ -230,10 +240,15 @@ final class Coordinator: @unchecked Sendable {
             if !quietly { for subscriber in subscribers.values { subscriber.send(update) } }
             // Shares move every second under load: that is no news.
             if isNews { note(.info, "published", "\(epoch).\(sequence): \(changed) changed, \(removed) removed") }
-            var saved = withoutCanaries(fresh)
-            saved.keys = configuration.published.keys
-            handover.save(saved, epoch: epoch)
+            keep(configured)
         }
+    }
+
+    /// Leaves the configured state to the next leader: neither keys, which it finds in Redis, nor health, which it finds out.
+    func keep(_ configured: ClusterSnapshot) {
+        var saved = configured
+        saved.keys = configuration.published.keys
+        handover.save(saved, epoch: epoch)
     }
 
     // MARK: - Nodes
@@ -266,8 +281,9 @@ final class Coordinator: @unchecked Sendable {
         countCanaries(report, by: node, on: channel)
         let held = members.nodes[node]?.report?.holdsRoutes ?? false
         members.take(report, from: node, on: ObjectIdentifier(channel), at: lane.now)
-        if report.epoch == epoch, members.nodes[node]?.channel == ObjectIdentifier(channel) {
-            capacities.confirmed(report.sequence, by: node)
+        if members.nodes[node]?.channel == ObjectIdentifier(channel) {
+            if report.epoch == epoch { capacities.confirmed(report.sequence, by: node) }
+            health.take(report)
         }
         guard report.holdsRoutes, !held else { return }
         let count = published.routes.count
@@ -292,6 +308,7 @@ final class Coordinator: @unchecked Sendable {
         if let holding { warnings.append(holding) }
         if leads, let problem = versions.problem { warnings.append(problem) }
         warnings += canaryWarnings
+        warnings += health.warnings
         for member in members.nodes.values.sorted(by: { $0.number < $1.number }) where member.isConnected {
             guard member.report?.holdsRoutes == true else { continue }
             warnings.append("node \(member.number) keeps its routes: see its /readyz")

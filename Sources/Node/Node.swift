@@ -24,6 +24,7 @@ final class Node: @unchecked Sendable {
     private var admin: AdminServer?
     private var signals: Signals?
     private var reportNumber: UInt32 = 0
+    private let activity = TargetActivity()
     private var isCoordinatorConnected = false
     private var silentSeconds = 0
     private enum Life { case starting, serving, draining, stopping }
@@ -165,6 +166,7 @@ final class Node: @unchecked Sendable {
             for gateway in gateways {
                 gateway.lane.execute { [silentSeconds] in gateway.noteSilence(seconds: silentSeconds) }
             }
+            activity.collect(from: gateways, on: first)
             report()
             beat()
         }
@@ -259,9 +261,11 @@ final class Node: @unchecked Sendable {
             report.targets = reading.queues.map {
                 Report.Target(name: String($0.name.prefix(64)), inFlight: UInt32(clamping: $0.running))
             }
+            let told = activity.news(room: Report.maximumTargets - report.targets.count)
+            report.targets += told
             let published = keeper?.current?.cluster.canaries ?? [:]
             report.canaries = reading.canaries.reported(published, turn: Int(reportNumber))
-            link?.report(report)
+            if link?.report(report) == true { activity.wereTold(told) }
         }
     }
 

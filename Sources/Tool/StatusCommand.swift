@@ -3,7 +3,7 @@ import Core
 import Net
 
 enum StatusCommand {
-    static let command = Command("status", "show the cluster, its nodes and their load", help: help, run: run)
+    static let command = Command("status", "show the cluster, its nodes and its providers", help: help, run: run)
 
     static let help = """
         usage: sluice status [--json]
@@ -48,6 +48,36 @@ enum StatusCommand {
             "NODE", "STATE", "ADDRESS", "LOAD", "CONNECTIONS", "STREAMS", "REQUESTS", "MEMORY", "CONFIGURATION",
         ]
         text += Table.text(heading, rows)
+        if let targets = value["targets"]?.elements, !targets.isEmpty { text += "\n" + providers(targets) }
         return text
+    }
+
+    private static func providers(_ targets: [JSONValue]) -> String {
+        let rows = targets.map { target -> [String] in
+            let health = target["health"]?.text ?? ""
+            let answered = target["answered_last_minute"]?.integer ?? 0
+            let failed = target["failed_last_minute"]?.integer ?? 0
+            let perMille = target["error_per_mille"]?.integer ?? 0
+            let errors = answered + failed == 0 ? "-" : "\(perMille / 10).\(perMille % 10) % of \(answered + failed)"
+            let first = target["first_token_us"]?.integer ?? 0
+            let share = target["weight_percent"]?.integer ?? 100
+            let state = health == "failing" ? "FAILING" : share < 100 ? "\(health) \(share) %" : health
+            return [
+                target["target"]?.text ?? "", state, time(target["since_ms"]?.integer ?? 0),
+                probe(target["last_probe"]), errors,
+                first == 0 ? "-" : "\((first + 500) / 1_000) ms", target["why"]?.text ?? "",
+            ]
+        }
+        return Table.text(["PROVIDER", "HEALTH", "SINCE", "LAST PROBE", "ERRORS", "FIRST TOKEN", "WHY"], rows)
+    }
+
+    private static func probe(_ value: JSONValue?) -> String {
+        guard let result = value?["result"]?.text else { return "-" }
+        return "\(result) \(time(value?["ms_ago"]?.integer ?? 0)) ago"
+    }
+
+    private static func time(_ milliseconds: Int64) -> String {
+        let seconds = milliseconds / 1_000
+        return seconds < 120 ? "\(seconds) s" : seconds < 7_200 ? "\(seconds / 60) min" : "\(seconds / 3_600) h"
     }
 }

@@ -17,20 +17,20 @@ import Wire
     @Test func `a node hears everything when it joins, then changes at once and all again every 5 s`() throws {
         let node = try ListeningNode(coordinator)
         defer { node.stop() }
-        try coordinator.wait("a first state", seconds: 2) { !node.news.isEmpty }
+        try coordinator.wait("a first state") { !node.news.isEmpty }
         #expect(ListeningNode.routes(node.news[0]) == 4)
         try write(routes: 5)
         let asked = Host.monotonicNow()
         #expect(coordinator.apply().status == 200)
-        try coordinator.wait("the change", seconds: 1) { node.news.contains { !$0.isWhole } }
+        try coordinator.wait("the change") { node.news.contains { !$0.isWhole } }
         let change = try #require(node.news.first { !$0.isWhole })
         #expect(change.names == ["1 chat-5"])
         #expect(change.sequence == node.news[0].sequence + 1)
-        #expect(change.at - asked < .milliseconds(500))
-        try coordinator.wait("the whole state twice more", seconds: 12) { node.news.count { $0.isWhole } >= 3 }
+        #expect(change.at - asked < .seconds(2), "long before the next whole state")
+        try coordinator.wait("the whole state twice more", seconds: 20) { node.news.count { $0.isWhole } >= 3 }
         let whole = node.news.filter(\.isWhole)
         let pause = whole[2].at - whole[1].at
-        #expect(pause > .seconds(4) && pause < .seconds(6), "\(pause)")
+        #expect(pause > .seconds(4) && pause < .seconds(7), "\(pause)")
         #expect(ListeningNode.routes(whole[2]) == 5)
     }
 
@@ -102,11 +102,11 @@ import Wire
         let began = Host.monotonicNow()
         let second = try ListeningNode(coordinator, number: 2, highestEpoch: high)
         defer { second.stop() }
-        try coordinator.wait("the new term", seconds: 2) {
+        try coordinator.wait("the new term") {
             [first, second].allSatisfy { $0.news.contains { $0.epoch == high + 1 && $0.isWhole } }
         }
         let heard = try #require(first.news.first { $0.epoch == high + 1 })
-        #expect(heard.at - began < .seconds(1))
+        #expect(heard.at - began < .seconds(3), "not with the next whole state")
     }
 
     @Test func `reports are taken, and a node that holds its routes is named`() throws {

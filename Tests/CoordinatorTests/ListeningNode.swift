@@ -15,6 +15,8 @@ final class ListeningNode: @unchecked Sendable {
         let sequence: UInt64
         let names: Set<String>
         let removed: Set<String>
+        /// Bodies of records by kind and name.
+        let bodies: [String: String]
     }
 
     private let lock = NSLock()
@@ -67,7 +69,10 @@ final class ListeningNode: @unchecked Sendable {
     ) {
         let news = News(
             at: Host.monotonicNow(), isWhole: isWhole, epoch: epoch, sequence: sequence,
-            names: Set(records.map { "\($0.kind) \($0.name)" }), removed: Set(gone.map { "\($0.kind) \($0.name)" }))
+            names: Set(records.map { "\($0.kind) \($0.name)" }), removed: Set(gone.map { "\($0.kind) \($0.name)" }),
+            bodies: Dictionary(
+                records.map { ("\($0.kind) \($0.name)", String(decoding: $0.body, as: UTF8.self)) }
+            ) { $1 })
         lock.withLock {
             heard.append(news)
             if isWhole { self.records = [:] }

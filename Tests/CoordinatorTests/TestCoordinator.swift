@@ -138,6 +138,19 @@ final class TestCoordinator: @unchecked Sendable {
         }
     }
 
+    /// A provider's simulator on a port of its own.
+    func startSimulator(_ name: String, port: UInt16, _ arguments: [String] = []) throws {
+        let program = TestCoordinator.program("sluice-provider-sim")
+        try launch(name, program, ["--listen", "127.0.0.1:\(port)"] + arguments)
+        try wait("the simulator \(name)") { self.simulator(port) != .null }
+    }
+
+    /// A simulator's counters.
+    func simulator(_ port: UInt16) -> JSONValue {
+        let answer = try? run("/usr/bin/curl", ["-s", "--max-time", "2", "http://127.0.0.1:\(port)/sim/stats"])
+        return (try? JSONValue.parse(Array((answer?.output ?? "").utf8))) ?? .null
+    }
+
     private func launch(_ name: String, _ executable: String, _ arguments: [String]) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: executable)
@@ -245,7 +258,7 @@ final class TestCoordinator: @unchecked Sendable {
         http("POST", "/v1/apply", body: body, of: coordinator)
     }
 
-    private static func freePort() -> UInt16 {
+    static func freePort() -> UInt16 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var address = sockaddr_in()

@@ -7,11 +7,12 @@ import Testing
 ///
 /// `body` changes the second simulator's settings by its second argument.
 func withSecondProvider(
-    _ sections: (Int) -> String, _ body: (TestCluster, (String) async throws -> Void) async throws -> Void
+    _ sections: (Int) -> String, nodes: String = "lanes = 1",
+    _ body: (TestCluster, (String) async throws -> Void) async throws -> Void
 ) async throws {
     let place = try Place()
     defer { place.leave() }
-    try await withCluster(sections(place.base)) { cluster in
+    try await withCluster(sections(place.base), nodes: nodes) { cluster in
         let file = cluster.path("second.log")
         let child = try await Child.start(
             [cluster.program("sluice-provider-sim"), "--listen", "127.0.0.1:\(place.base)"],

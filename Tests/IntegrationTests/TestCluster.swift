@@ -150,6 +150,12 @@ final class TestCluster: @unchecked Sendable {
         try await script("haproxy", ["1", "2"])
         try await launch("redis")
         try await launch("sim")
+        // Before the nodes: a provider that is not there yet would open their breakers.
+        try await wait("the simulator", seconds: 60) {
+            await self.http(self.at("sim"), "/v1/models").status == 200
+        } otherwise: {
+            self.log("sim")
+        }
         try await wait("Redis", seconds: 60) { self.isRedisReady }
         for name in ["coordinator", "node-1", "node-2"] { try await launch(name) }
         try await waitReady(1, 2)

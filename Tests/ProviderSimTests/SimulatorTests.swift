@@ -88,19 +88,23 @@ import Testing
         try withSimulator { (simulator: Simulator) throws in
             let clock = ContinuousClock()
             let caller = Caller(simulator)
-            var firstText: Duration?
-            let start = clock.now
-            caller.chat(
-                "a b c d", stream: true, fields: ["x-sim-first-token: 80ms", "x-sim-pace: 30ms", "x-sim-tokens: 4"])
-            _ = caller.read { text in
-                if firstText == nil, text.contains("\"content\":\"a\"") { firstText = clock.now - start }
-                return text.hasSuffix("0\r\n\r\n")
+            var (first, total) = (Duration.seconds(9), Duration.seconds(9))
+            // A busy machine may be late; it is not late five times.
+            for _ in 0..<5 where first >= .milliseconds(130) || total >= .milliseconds(400) {
+                var firstText: Duration?
+                let start = clock.now
+                caller.chat(
+                    "a b c d", stream: true, fields: ["x-sim-first-token: 80ms", "x-sim-pace: 30ms", "x-sim-tokens: 4"])
+                _ = caller.read { text in
+                    if firstText == nil, text.contains("\"content\":\"a\"") { firstText = clock.now - start }
+                    return text.hasSuffix("0\r\n\r\n")
+                }
+                total = clock.now - start
+                first = try #require(firstText)
+                #expect(first >= .milliseconds(80))
+                #expect(total >= .milliseconds(170), "three pauses lie between four words")
             }
-            let total = clock.now - start
-            #expect(try #require(firstText) >= .milliseconds(80))
-            #expect(try #require(firstText) < .milliseconds(130))
-            #expect(total >= .milliseconds(170), "three pauses lie between four words")
-            #expect(total < .milliseconds(400))
+            #expect(first < .milliseconds(130) && total < .milliseconds(400), "\(first), \(total)")
             let whole = clock.now
             caller.chat("a", fields: ["x-sim-first-token: 50ms", "x-sim-pace: 10ms", "x-sim-tokens: 6"])
             _ = try caller.response()

@@ -60,6 +60,16 @@ final class UpstreamHarness: @unchecked Sendable {
         var received: Int { bytes.count }
     }
 
+    /// Makes a probe and waits for its end.
+    func probe(_ call: ProbeSetting.Call = .models) async -> ProbeCall.Outcome {
+        await withCheckedContinuation { continuation in
+            lane.execute { [self] in
+                let setting = ProbeSetting(call, every: .seconds(30))
+                ProbeCall(target, setting) { continuation.resume(returning: $0) }.start()
+            }
+        }
+    }
+
     /// Makes a call and waits for its end. `onStart` and `onDelta` run on the lane.
     func call(
         isStream: Bool = true, times: UpstreamTimes = UpstreamTimes(),

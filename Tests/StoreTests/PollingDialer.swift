@@ -42,6 +42,8 @@ final class PollingDialer: RedisDialer {
     private var nextTimer = 0
     /// Writes to sockets so far: commands of one turn must share one.
     private(set) var writes = 0
+    /// The longest time between two looks at the clock: on a busy machine nothing can be noticed sooner.
+    private(set) var longestTurn = Duration.zero
 
     init(_ server: RedisServer) { self.server = server }
 
@@ -90,8 +92,10 @@ final class PollingDialer: RedisDialer {
     func run(seconds: Double = 5, until done: () -> Bool = { false }) -> Bool {
         let end = now + .milliseconds(Int64(seconds * 1000))
         while !done() {
-            if now >= end { return false }
+            let began = now
+            if began >= end { return false }
             turn()
+            longestTurn = max(longestTurn, now - began)
         }
         return true
     }

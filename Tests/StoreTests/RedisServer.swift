@@ -68,7 +68,7 @@ final class RedisServer: @unchecked Sendable {
         process.standardError = FileHandle.nullDevice
         try process.run()
         self.process = process
-        for _ in 0..<500 {
+        for _ in 0..<3_000 {
             if let redis = try? BlockingRedis(path: socketPath) {
                 if let reply = try? redis.command("PING"), reply != .null { return }
             }

@@ -32,8 +32,8 @@ enum Tidy {
             "Synchronization",
         ],
         "Coordinator": [
-            "Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client", "Dispatch", "Synchronization",
-            "FoundationEssentials",
+            "Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Providers", "Client", "Dispatch",
+            "Synchronization", "FoundationEssentials",
         ],
         "Tool": ["Core", "Wire", "HTTP", "Policy", "Telemetry", "Net", "Store", "Client", "FoundationEssentials"],
         "ProviderSim": ["Core", "HTTP", "Policy", "Telemetry", "Net", "Dispatch", "Synchronization"],

@@ -21,6 +21,8 @@ final class LaneTarget {
     /// Attempts that began, and those that failed.
     private(set) var attempts: Int64 = 0
     private(set) var failures: Int64 = 0
+    /// What attempts came to since the coordinator was told.
+    private(set) var tally = TargetTally()
     /// Whole answers whose provider did not say, or not believably, what they used.
     private(set) var unaccounted: Int64 = 0
     /// The provider, when this node can use it: its API key can be read, its address is one.
@@ -117,7 +119,9 @@ final class LaneTarget {
         if let firstToken {
             health.observe(firstToken: firstToken)
             slowFirstToken.observe(firstToken)
+            tally.note(firstToken: firstToken)
         }
+        if let end = TargetTally.end(of: outcome.failure) { tally.note(end) }
         if outcome.failure == nil, outcome.end.usage == nil { unaccounted += 1 }
         if let failure = outcome.failure, failure.kind != .cancelled { failures += 1 }
         switch outcome.failure?.kind {
@@ -131,6 +135,12 @@ final class LaneTarget {
             return breaker.giveBack(ticket)
         }
         gateway.breakers.ended(sample, ticket, on: self)
+    }
+
+    /// Hands over what was counted since the last time, and begins anew.
+    func takeTally() -> TargetTally {
+        defer { tally = TargetTally() }
+        return tally
     }
 
     /// An attempt was given up after this time, because another was quicker.

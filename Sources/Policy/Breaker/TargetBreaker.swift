@@ -179,6 +179,11 @@ public struct TargetBreaker: Sendable {
         news = (0, 0, false)
     }
 
+    /// How the cluster's breaker stands, for its coordinator. One whose wait is over, and that only waits for a request, counts as half-open.
+    public func standing(at now: Instant) -> BreakerRecord.State {
+        record.state == .open && now >= instant(record.until) ? .halfOpen : record.state
+    }
+
     /// The cluster lets this lane probe, under the record that was just learned.
     public mutating func grantProbe() { right = (record.epoch, instant(record.leaseUntil)) }
 

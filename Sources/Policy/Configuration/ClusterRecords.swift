@@ -39,6 +39,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var idleTimeout = Duration.seconds(20)
     /// How far an answer is read on whose client cancelled; nil: its connection is closed at once.
     public var drain: DrainBounds?
+    /// How the coordinator that leads looks after it; nil: not at all. Nodes have nothing to do with it and are not told.
+    public var probe: ProbeSetting?
 
     /// A provider with the defaults of everything but its name.
     public init(name: String) { self.name = name }

@@ -170,6 +170,10 @@ extension ProviderRecord {
         if let drain {
             lines.append("on-cancel = drain \(drain.tokens) tokens \(ConfigurationValue.words(drain.time))")
         }
+        if let probe {
+            lines.append("probe = \(probe.text)")
+            if probe.hasOwnBudget { lines.append("probe-budget = \(probe.budget) / hour") }
+        }
         return lines
     }
 }

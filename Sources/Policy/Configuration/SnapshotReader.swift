@@ -80,6 +80,7 @@ struct SnapshotReader {
         record.firstEventTimeout = reader.time("first-event-timeout", in: least...most) ?? record.firstEventTimeout
         record.idleTimeout = reader.time("idle-timeout", in: least...most) ?? record.idleTimeout
         record.drain = reader.optional("on-cancel", SnapshotReader.drain) ?? nil
+        record.probe = reader.probe()
         snapshot.providers[record.name] = record
     }
 

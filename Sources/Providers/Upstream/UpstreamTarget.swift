@@ -18,6 +18,8 @@ public final class UpstreamTarget {
     let pool: ConnectionPool<HTTPClientConnection>
     /// Request line and constant headers of a chat request.
     let chatHead: [UInt8]
+    /// The same of a request for the list of models.
+    let modelsHead: [UInt8]
     /// Calls under way.
     public internal(set) var inFlight = 0
     /// True after `close`: for new calls there is, or will be, another.
@@ -54,15 +56,21 @@ public final class UpstreamTarget {
         pool = ConnectionPool(
             lane: lane, endpoint: .host(address.host, port: address.port), tls: tls, serverName: address.host,
             limits: limits, machine: { _ in HTTPClientConnection() })
+        chatHead = UpstreamTarget.head("POST \(address.path)/chat/completions", address, apiKey, hasBody: true)
+        modelsHead = UpstreamTarget.head("GET \(address.path)/models", address, apiKey, hasBody: false)
+    }
+
+    private static func head(_ line: String, _ address: BaseURL, _ apiKey: Secret?, hasBody: Bool) -> [UInt8] {
         var head = ByteBuffer()
-        head.append("POST \(address.path)/chat/completions HTTP/1.1\r\nHost: \(address.authority)\r\n")
+        head.append("\(line) HTTP/1.1\r\nHost: \(address.authority)\r\n")
         if let apiKey {
             head.append(literal: "Authorization: Bearer ")
             apiKey.withBytes { head.append($0) }
             head.append(literal: "\r\n")
         }
-        head.append(literal: "Content-Type: application/json\r\nAccept-Encoding: identity\r\nUser-Agent: sluice/1\r\n")
-        chatHead = head.array()
+        if hasBody { head.append(literal: "Content-Type: application/json\r\n") }
+        head.append(literal: "Accept-Encoding: identity\r\nUser-Agent: sluice/1\r\n")
+        return head.array()
     }
 
     /// Closes idle connections; running calls go on.

@@ -16,7 +16,7 @@ public struct Report: Sendable, Equatable {
 
     /// One target, since the last report.
     public struct Target: Sendable, Equatable {
-        /// `provider/model`, 1…128 bytes.
+        /// `provider/model`, 1…128 bytes; or a provider alone, of which only the requests under way are told.
         public var name: String
         /// Requests under way.
         public var inFlight: UInt32
