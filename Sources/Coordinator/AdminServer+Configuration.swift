@@ -26,7 +26,7 @@ extension AdminServer {
     }
 
     /// What a request says of a change; nil, with an answer, when it cannot be.
-    private func change(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) -> ConfigurationChange? {
+    func change(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) -> ConfigurationChange? {
         var change = ConfigurationChange(who: "admin interface", reason: "")
         guard !body.isEmpty else { return change }
         guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4)) else {

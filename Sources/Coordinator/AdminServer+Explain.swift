@@ -19,6 +19,7 @@ extension AdminServer {
         }
         var cluster = coordinator.configuration.published
         cluster.keys = coordinator.allKeys
+        coordinator.canaries.draw(into: &cluster)
         let now = coordinator.lane.wallClockMicroseconds / 1_000_000
         let explanation = Explanation(question, in: cluster, atSeconds: now)
         guard let call = explanation.call else {

@@ -78,6 +78,11 @@ final class AdminServer {
         {
             return
         }
+        if request.path.hasPrefix("/v1/canaries"),
+            answerCanaries(request.method, request.path, request.body, channel)
+        {
+            return
+        }
         if request.path == "/v1/breakers", answerBreakers(request.method, request.body, channel) { return }
         switch (request.method, request.path) {
         case ("GET", "/v1/status"): reply(channel, 200, status)
@@ -133,6 +138,7 @@ final class AdminServer {
         page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.allKeys.count)))
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
+        coordinator.canaries.write(onto: &page)
         coordinator.health.write(onto: &page)
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
         let text = page.finish()

@@ -36,6 +36,7 @@ extension Coordinator {
             guard leadership.isLedElsewhere else { return }
             for subscriber in subscribers.values { subscriber.end(elsewhere) }
         }
+        canaries.onProblem = { [unowned self] text in note(.error, "canaries", text) }
         handover.onProblem = { [unowned self] text in note(.error, "handover", text) }
         leadership.start()
     }
@@ -49,13 +50,20 @@ extension Coordinator {
             return versions.load { [self] _ in recordBeginning() }
         }
         handover.load(mustBeShared: isOneOfSeveral) { [self] found in
-            if case .unknown = found {
-                lane.schedule(after: LeaseView.retry) { [self] in
-                    if leadership.leads, !isPublishing { begin(term: term) }
+            if case .unknown = found { return beginLater(term: term) }
+            versions.load { [self] _ in
+                canaries.load { [self] in
+                    // Another leader may have ended some meanwhile.
+                    guard canaries.isLoaded || !isOneOfSeveral else { return beginLater(term: term) }
+                    keys.refresh { [self] in lead(with: found) }
                 }
-                return
             }
-            versions.load { [self] _ in keys.refresh { [self] in lead(with: found) } }
+        }
+    }
+
+    private func beginLater(term: UInt64) {
+        lane.schedule(after: LeaseView.retry) { [self] in
+            if leadership.leads, !isPublishing { begin(term: term) }
         }
     }
 
@@ -84,6 +92,7 @@ extension Coordinator {
     private func republish() {
         guard published != ClusterSnapshot() else { return }
         keep(configured)
+        canaries.keepAgain(epoch: epoch)
     }
 
     /// Begins with what was published before. Of several coordinators each has its own copy of the file, and only `sluice apply` takes
@@ -97,6 +106,7 @@ extension Coordinator {
         served.fleet = 1
         served.shares = [:]
         served.connectionLevels = [:]
+        served.canaries = [:]
         if isOneOfSeveral, isShared {
             compareFile(with: served)
             configuration.published = served

@@ -24,6 +24,7 @@ final class Coordinator: @unchecked Sendable {
     let leadership: Leadership
     let handover: Handover
     let versions: ConfigurationVersions
+    let canaries: Canaries
     /// The file as it was read last.
     var fileText: ConfigurationText
     /// Another coordinator stood beside this one in the file at the start.
@@ -85,6 +86,7 @@ final class Coordinator: @unchecked Sendable {
         leadership = Leadership(
             lane: lane, redis: redis, own: own, isAlone: !isOneOfSeveral)
         versions = ConfigurationVersions(redis)
+        canaries = Canaries(lane: lane, redis: redis)
         handover = Handover(lane: lane, redis: redis, path: "\(folder)/coordinator-\(own.name).published")
     }
 
@@ -124,6 +126,7 @@ final class Coordinator: @unchecked Sendable {
         campaign()
         tick()
         split()
+        watchCanaries()
         health.start()
         note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
     }
@@ -226,7 +229,8 @@ final class Coordinator: @unchecked Sendable {
         }
         guard leads else { return }
         let configured = configured
-        var fresh = health.applied(to: configured)
+        // The canary's share is of the configured weights; what health leaves of them comes last.
+        var fresh = health.applied(to: drawingCanaries(into: configured))
         fresh.connectionLevels = connectionSpread.levels
         let isNews = fresh.shares == published.shares && fresh.connectionLevels == published.connectionLevels
         switch publication.offer(fresh) {
@@ -278,6 +282,7 @@ final class Coordinator: @unchecked Sendable {
     }
 
     func reported(_ report: Report, by node: UInt32, on channel: Channel<ServerConnection>) {
+        countCanaries(report, by: node, on: channel)
         let held = members.nodes[node]?.report?.holdsRoutes ?? false
         members.take(report, from: node, on: ObjectIdentifier(channel), at: lane.now)
         if members.nodes[node]?.channel == ObjectIdentifier(channel) {
@@ -306,6 +311,7 @@ final class Coordinator: @unchecked Sendable {
         if let notLeading { warnings.append(notLeading) }
         if let holding { warnings.append(holding) }
         if leads, let problem = versions.problem { warnings.append(problem) }
+        warnings += canaryWarnings
         warnings += health.warnings
         for member in members.nodes.values.sorted(by: { $0.number < $1.number }) where member.isConnected {
             guard member.report?.holdsRoutes == true else { continue }

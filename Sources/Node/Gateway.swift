@@ -35,6 +35,8 @@ final class Gateway: @unchecked Sendable {
     private var routeTargets: [String: [LaneTarget]] = [:]
     /// Those of the last request's route: mostly also the next one's.
     private var latestTargets: (route: ActiveRoute, found: [LaneTarget])?
+    /// First attempts of routes with a canary.
+    var canaries = CanaryCounter()
     /// Attempts beyond the first.
     var retries = RetryBudget()
     private let retryFloor: SharedRetryFloor
@@ -179,6 +181,7 @@ final class Gateway: @unchecked Sendable {
         let old = snapshot
         snapshot = fresh
         safeMode.fleet = fresh.cluster.fleet
+        canaries.use(fresh.cluster.canaries)
         if fresh.cluster.routes != old.cluster.routes {
             routeTargets = [:]
             latestTargets = nil

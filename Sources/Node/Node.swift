@@ -265,6 +265,8 @@ final class Node: @unchecked Sendable {
             }
             let told = activity.news(room: Report.maximumTargets - report.targets.count)
             report.targets += told
+            let published = keeper?.current?.cluster.canaries ?? [:]
+            report.canaries = reading.canaries.reported(published, turn: Int(reportNumber))
             if link?.report(report) == true { activity.wereTold(told) }
             rebalance.beat(reading.standing, level: connectionLevel)
         }

@@ -160,6 +160,7 @@ struct LaneReading: Sendable {
     var settled: Counter
     var lost: Counter
     var longestTurnNanoseconds: Int64
+    var canaries: CanaryCounter
     var queues: [(name: String, capacity: Int, running: Int, waiting: [Int])]
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
@@ -187,6 +188,7 @@ struct LaneReading: Sendable {
         longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
         gateway.lane.longestTurnNanoseconds = 0
         targets = gateway.targetStates
+        canaries = gateway.canaries
         attempts = gateway.laneTargets.mapValues {
             ($0.provider, $0.model, $0.attempts, $0.failures, $0.unaccounted)
         }
@@ -215,6 +217,7 @@ struct LaneReading: Sendable {
         resume.merge(other.resume)
         overload.merge(other.overload)
         standing.add(other.standing)
+        canaries.merge(other.canaries)
         settled.merge(other.settled)
         lost.merge(other.lost)
         longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)

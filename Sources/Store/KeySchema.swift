@@ -17,7 +17,7 @@ import Policy
 /// | `q:{org}:u:<hour>` | hash | sums of one hour since 1970 by team, feature, model, provider | the same |
 /// | `meta:{marker-<n>}` | string | a value that is made anew when it is missing: then all was lost | none |
 /// | `coord:{lead}:lease` | hash | which coordinator leads, until when, and its epoch | none: the epoch must never fall |
-/// | `coord:{lead}:kept` | hash | what is published, for the next leader; versions of the configuration | none |
+/// | `coord:{lead}:kept` | hash | what is published, for the next leader; versions of the configuration; canaries | none |
 /// | `brk:{breakers}` | string | a number that grows with each change of a breaker | none |
 /// | `brk:{breakers}:<provider>:<model>` | string | the circuit breaker of a target | two hours after its last news or order |
 /// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: 90 days after its end a coordinator removes it; a lost one it writes back |

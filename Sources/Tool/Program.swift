@@ -20,6 +20,7 @@ enum ExitCode {
     /// Every command, in the order of the help text. A new one is a file of its own and a line here.
     static let commands: [Command] = [
         ChatCommand.command, KeysCommand.command, ExplainCommand.command, StatusCommand.command, BreakerCommand.command,
+        CanaryCommand.command, CanaryCommand.migration,
         ApplyCommand.command, UsageCommand.command, LedgerCommand.command, CheckCommand.command, ConfigCommand.command,
         BenchCommand.command, DumpCommand.command,
         Command("version", "print the version", help: "usage: sluice version\n") { words throws(UsageProblem) in

@@ -141,6 +141,7 @@ public enum FrameDump {
             let report = try Report(&reader)
             return "node \(report.node), number \(report.number), \(report.streams) streams, "
                 + "\(report.targets.count) targets"
+                + (report.canaries.isEmpty ? "" : ", canaries: \(report.canaries.map(\.route).joined(separator: " "))")
         default: return "\(reader.remaining) bytes"
         }
     }

@@ -21,6 +21,7 @@ final class ListeningNode: @unchecked Sendable {
 
     private let lock = NSLock()
     private var heard: [News] = []
+    private var records: [String: String] = [:]
     private var states: [(isConnected: Bool, text: String)] = []
     private let lane: Lane
     private var link: CoordinatorLink?
@@ -28,6 +29,8 @@ final class ListeningNode: @unchecked Sendable {
 
     /// Everything that came so far.
     var news: [News] { lock.withLock { heard } }
+    /// The records as the node would have them now, by kind and name.
+    var bodies: [String: String] { lock.withLock { records } }
     var isConnected: Bool { lock.withLock { states.last?.isConnected ?? false } }
     var lastText: String { lock.withLock { states.last?.text ?? "" } }
 
@@ -70,7 +73,14 @@ final class ListeningNode: @unchecked Sendable {
             bodies: Dictionary(
                 records.map { ("\($0.kind) \($0.name)", String(decoding: $0.body, as: UTF8.self)) }
             ) { $1 })
-        lock.withLock { heard.append(news) }
+        lock.withLock {
+            heard.append(news)
+            if isWhole { self.records = [:] }
+            for name in news.removed { self.records[name] = nil }
+            for record in records {
+                self.records["\(record.kind) \(record.name)"] = String(decoding: record.body, as: UTF8.self)
+            }
+        }
     }
 
     func report(_ report: Report) {

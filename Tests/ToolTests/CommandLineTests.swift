@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct CommandLineTests {
     static let commands = [
-        "chat", "keys", "status", "apply", "usage", "ledger", "check", "config", "bench",
+        "chat", "keys", "status", "canary", "migrate", "apply", "usage", "ledger", "check", "config", "bench",
         "dump", "version",
     ]
 
@@ -108,6 +108,13 @@ import Testing
         Mistake(words: ["config", "diff", "1", "x"], says: "found 'x'"),
         Mistake(words: ["apply", "--reason", "two\nlines"], says: "--reason takes one line"),
         Mistake(words: ["config", "get", "x"], says: "cluster.conf"),
+        Mistake(words: ["canary", "start", "r"], says: "expected: sluice canary start ROUTE TARGET"),
+        Mistake(words: ["canary", "stop"], says: "expected start, status, promote or abort, found 'stop'"),
+        Mistake(words: ["canary", "abort"], says: "name one route", hint: "sluice canary status"),
+        Mistake(words: ["canary", "start", "r", "p/m", "--steps", "5,1"], says: "--steps: expected rising shares"),
+        Mistake(words: ["canary", "start", "r", "p/m", "--hold", "x"], says: "--hold: "),
+        Mistake(words: ["migrate", "r", "p/m"], says: "expected: sluice migrate ROUTE FROM TO"),
+        Mistake(words: ["migrate", "r", "p/m", "q/m", "--max-cost", "0"], says: "--max-cost: expected whole per cent"),
         Mistake(words: ["bench", "--concurrency", "0"], says: "--concurrency takes a number from 1 to 20000"),
         Mistake(words: ["bench", "--target", "ftp://x"], says: "--target takes a URL"),
         Mistake(words: ["bench", "--pid", "me"], says: "--pid takes a number"),

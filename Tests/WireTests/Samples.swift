@@ -157,6 +157,16 @@ enum Samples {
                     ]
                 ).encode(into: &$0, stream: 1)
             },
+            sample("report-canaries", "client") {
+                var report = Report(node: 4, number: 7, targets: [.init(name: "sim/luna")])
+                var canary = ReportedCanary(route: "chat-default", run: 77)
+                (canary.baseline.attempts, canary.baseline.failures) = (1_000, 9)
+                (canary.baseline.answers, canary.baseline.cost, canary.baseline.costSquares) = (990, 99_000, 9.9e6)
+                canary.baseline.firstTokens = [.init(0, 1), .init(120, 988), .init(241, 1)]
+                (canary.canary.attempts, canary.canary.failures) = (10, 1)
+                report.canaries = [canary]
+                report.encode(into: &$0, stream: 1)
+            },
             sample("snapshot", "server") {
                 let mark = $0.beginFrame(.snapshot, stream: 1)
                 var message = ByteBuffer()

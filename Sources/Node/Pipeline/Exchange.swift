@@ -352,6 +352,9 @@ final class Exchange: @unchecked Sendable {
         var first: Duration?
         if let firstDeltaAt, let sentAt, head.flags.contains(.stream) { first = firstDeltaAt - sentAt }
         target?.end(outcome, pass, firstToken: first, gateway)
+        if leading == 1 {
+            Pipeline.countFirst(self, at: targetPlace, outcome, price: price, firstToken: first)
+        }
         self.outcome = outcome
         pass = .usual
     }

@@ -195,7 +195,8 @@ extension Pipeline {
         let hasBudget = exchange.grant?.hasBudget == true
         return route.record.pick(
             &gateway.chance, at: gateway.lane.now, near: exchange.prefix, spared: spared(targets, gateway),
-            isOverloaded: sparesNode(exchange), health: { targets[$0].health }
+            canary: exchange.asked == 0 ? route.canary?.place : nil, isOverloaded: sparesNode(exchange),
+            health: { targets[$0].health }
         ) { place in
             guard exchange.asked & (1 << UInt32(place)) == 0, rules[place].serves(exchange),
                 targets[place].isUsable(by: gateway)

@@ -98,7 +98,12 @@ extension Pipeline {
         let gateway = exchange.gateway
         let target = exchange.laneTargets[other.place]
         target.end(outcome, .usual, firstToken: nil, gateway)
-        if outcome.failure?.kind == .cancelled, let sent = other.sentAt { target.wasTooSlow(gateway.lane.now - sent) }
+        let waited = other.sentAt.map { gateway.lane.now - $0 }
+        let isSlow = outcome.failure?.kind == .cancelled
+        if isSlow, let waited { target.wasTooSlow(waited) }
+        if other.number == 1 {
+            countFirst(exchange, at: other.place, outcome, price: other.price, firstToken: isSlow ? waited : nil)
+        }
         if let admission = other.admission, let grant = exchange.grant {
             if outcome.failure?.kind == .rateLimited { admission.throttled() }
             admission.finished(exchange.priorityClass, team: grant.teamName, surplus: 0)

@@ -147,7 +147,7 @@ final class LaneTarget {
     func wasTooSlow(_ time: Duration) { slowFirstToken.observe(time) }
 
     /// What an end says about the target; nil for nothing: the client went away, or it has too much to do.
-    private static func sample(_ failure: ProviderFailure?) -> FailureWindow.Sample? {
+    static func sample(_ failure: ProviderFailure?) -> FailureWindow.Sample? {
         switch failure?.kind {
         case nil: .success
         case .cancelled, .rateLimited, .quotaExhausted, .authentication, .permissionDenied: nil

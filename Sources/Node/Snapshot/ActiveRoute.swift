@@ -8,10 +8,14 @@ final class ActiveRoute: Sendable {
     /// The field by which each log line of its requests names it.
     let logField: [UInt8]
 
+    /// The target on trial; nil for none.
+    let canary: ActiveCanary?
+
     var name: String { record.name }
 
-    init(_ record: RouteRecord) {
+    init(_ record: RouteRecord, _ canary: ActiveCanary?) {
         self.record = record
+        self.canary = canary
         logField = LogRecord.prepared { $0.field("gen_ai.request.model", record.name) }
     }
 }

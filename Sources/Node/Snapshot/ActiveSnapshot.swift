@@ -27,8 +27,11 @@ final class ActiveSnapshot: Sendable {
         priceVersion = cluster.priceVersion
         aliases = cluster.routes.keys.sorted()
         routes = cluster.routes.mapValues { record in
-            if let known = previous?.routes[record.name], known.record == record { return known }
-            return ActiveRoute(record)
+            let canary = cluster.canaries[record.name].flatMap { ActiveCanary($0, on: record) }
+            if let known = previous?.routes[record.name], known.record == record, known.canary == canary {
+                return known
+            }
+            return ActiveRoute(record, canary)
         }
         providerNumbers = Dictionary(
             uniqueKeysWithValues: cluster.providers.keys.sorted().enumerated().map { ($1, UInt16(clamping: $0 + 1)) })

@@ -31,6 +31,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
     /// How many client connections nodes should come down to that have clearly more than their share, by their numbers.
     public var connectionLevels: [UInt32: Int] = [:]
 
+    /// What nodes count of canaries, by route; the weights of these routes have the canary's share already.
+    public var canaries: [String: RouteCanary] = [:]
+
     /// An empty cluster.
     public init() {}
 
@@ -52,9 +55,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
     }
 
     /// The kinds in the order of their numbers. A number keeps its meaning for ever: nodes of the version before read it too.
-    static let kinds = ["provider", "route", "org", "team", "price", "key", "confirmation", "fleet", "share", "spread"]
-    /// The place of `spread` among them.
-    static let spreadKind: UInt8 = 9
+    static let kinds = [
+        "provider", "route", "org", "team", "price", "key", "confirmation", "fleet", "share", "canary", "spread",
+    ]
 
     /// The largest snapshot that is read, in bytes: 100,000 keys of 300 bytes, twice. The wire carries no more either.
     public static let sizeLimit = 64 << 20
@@ -76,10 +79,11 @@ public struct ClusterSnapshot: Sendable, Equatable {
         for (name, nodes) in shares.sorted(by: { $0.key < $1.key }) {
             add(8, name, nodes.sorted { $0.key < $1.key }.map { "node = \($0) \($1)" })
         }
+        for (name, canary) in canaries.sorted(by: { $0.key < $1.key }) { add(9, name, canary.lines) }
         if !connectionLevels.isEmpty {
             // No provider can have this name: nodes of the version before take what they do not know for one's share.
             let lines = connectionLevels.sorted { $0.key < $1.key }.map { "node = \($0) \($1)" }
-            add(ClusterSnapshot.spreadKind, "connections/nodes", lines)
+            add(10, "connections/nodes", lines)
         }
         return records
     }
@@ -138,7 +142,9 @@ public struct ClusterSnapshot: Sendable, Equatable {
             case 6: confirmedRouteCount = nil
             case 7: fleet = 1
             case 8: shares[name] = nil
-            case ClusterSnapshot.spreadKind: connectionLevels = [:]
+            case 9: canaries[name] = nil
+            case 10: connectionLevels = [:]
+            // Of a later version: what it says is not known here, and neither is its end.
             default: break
             }
         }
@@ -153,6 +159,7 @@ public struct ClusterSnapshot: Sendable, Equatable {
         if fresh.fleet != 1 { fleet = fresh.fleet }
         shares.merge(fresh.shares) { $1 }
         if !fresh.connectionLevels.isEmpty { connectionLevels = fresh.connectionLevels }
+        canaries.merge(fresh.canaries) { $1 }
         return []
     }
 }
@@ -201,6 +208,12 @@ extension RouteRecord {
             lines.append("target = \(target.provider)/\(target.model) weight \(target.weight)\(group)\(conditions)")
         }
         return lines
+    }
+}
+
+extension RouteCanary {
+    var lines: [String] {
+        ["target = \(target)", "run = \(run)"] + (replaced.map { ["replaced = \($0)"] } ?? [])
     }
 }
 

@@ -18,7 +18,7 @@ struct SnapshotReader {
 
     /// The kinds that people may write; the others are made by coordinators.
     static let writtenKinds = ClusterSnapshot.kinds.filter {
-        !["confirmation", "fleet", "share", "spread"].contains($0)
+        !["confirmation", "fleet", "share", "canary", "spread"].contains($0)
     }
 
     /// True when the section is of a kind that is published.
@@ -41,6 +41,7 @@ struct SnapshotReader {
         case "fleet": snapshot.fleet = reader.number("count", in: 1...100_000) ?? 1
         case "share": snapshot.shares[section.name] = SnapshotReader.shares(&reader)
         case "spread": snapshot.connectionLevels = SnapshotReader.shares(&reader)
+        case "canary": snapshot.canaries[section.name] = SnapshotReader.canary(&reader)
         default: snapshot.confirmedRouteCount = reader.number("routes", in: 0...1_000_000)
         }
         reader.finish()

@@ -19,15 +19,18 @@ extension RouteRecord {
     ///
     /// With the number of a prompt's beginning nothing is drawn: the target that most wants such prompts is taken, and the next one while
     /// it has more than its share of the calls under way.
+    ///
+    /// `canary`, the place of a target on trial, has exactly its share: being drawn decides, and neither its speed nor its load. Otherwise a
+    /// slow one would hardly be asked, and its requests would not be like those of the others.
     public func pick(
         _ chance: inout Chance, at now: Instant, near prefix: UInt64? = nil, spared: UInt32 = 0,
-        isOverloaded: Bool = false, health: (Int) -> TargetHealth, isAllowed: (Int) -> Bool
+        canary: Int? = nil, isOverloaded: Bool = false, health: (Int) -> TargetHealth, isAllowed: (Int) -> Bool
     ) -> Int? {
         if targets.count == 1 { return targets[0].weight > 0 && isAllowed(0) ? 0 : nil }
         for mayRest in [false, true] {
             for turn in 1...RouteRecord.overloadGroup {
                 let group = isOverloaded ? (turn == 1 ? RouteRecord.overloadGroup : turn - 1) : turn
-                let place = pick(group, &chance, prefix, health) { place in
+                let place = pick(group, &chance, prefix, canary, health) { place in
                     isAllowed(place)
                         && (mayRest || spared & (1 << UInt32(place)) == 0 && health(place).isUsable(at: now))
                 }
@@ -38,7 +41,7 @@ extension RouteRecord {
     }
 
     private func pick(
-        _ group: Int, _ chance: inout Chance, _ prefix: UInt64?, _ health: (Int) -> TargetHealth,
+        _ group: Int, _ chance: inout Chance, _ prefix: UInt64?, _ canary: Int?, _ health: (Int) -> TargetHealth,
         _ fits: (Int) -> Bool
     ) -> Int? {
         var total = 0
@@ -48,6 +51,7 @@ extension RouteRecord {
         if total > 0, let prefix { return nearest(group, prefix, total, health, fits) }
         guard total > 0, let first = draw(group, total, &chance, fits), let second = draw(group, total, &chance, fits)
         else { return nil }
+        if let canary, first == canary || second == canary { return first }
         return health(second).cost < health(first).cost ? second : first
     }
 

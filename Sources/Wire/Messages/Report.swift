@@ -82,6 +82,8 @@ public struct Report: Sendable, Equatable {
     public var residentBytes: UInt64
     /// The targets; more than `maximumTargets` are cut off.
     public var targets: [Target]
+    /// Counts of canaries; those that do not fit are cut off.
+    public var canaries: [ReportedCanary] = []
 
     /// A node's figures.
     public init(
@@ -109,7 +111,8 @@ public struct Report: Sendable, Equatable {
         let mark = buffer.beginFrame(.report, stream: stream)
         buffer.append(integer: node)
         buffer.append(load)
-        buffer.append((isDraining ? 1 : 0) | (holdsRoutes ? 2 : 0))
+        let fitting = ReportedCanary.fitting(canaries, beside: targets.prefix(Self.maximumTargets))
+        buffer.append((isDraining ? 1 : 0) | (holdsRoutes ? 2 : 0) | (fitting.isEmpty ? 0 : 4))
         buffer.append(integer: UInt16(min(targets.count, Self.maximumTargets)))
         buffer.append(integer: number)
         buffer.append(integer: connections)
@@ -127,6 +130,7 @@ public struct Report: Sendable, Equatable {
             buffer.append(target.vote.rawValue)
             buffer.append(shortText: target.name)
         }
+        if !fitting.isEmpty { ReportedCanary.encode(fitting, into: &buffer) }
         buffer.endFrame(mark)
     }
 
@@ -134,7 +138,7 @@ public struct Report: Sendable, Equatable {
         guard reader.remaining >= 60 else { throw WireFault(.frameSize, .wrongFixedLength) }
         self.init(node: try reader.integer(), load: try reader.integer())
         let flags: UInt8 = try reader.integer()
-        guard flags & 0xFC == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard flags & 0xF8 == 0 else { throw WireFault(.malformed, .reservedNotZero) }
         isDraining = flags & 1 != 0
         holdsRoutes = flags & 2 != 0
         let count = Int(try reader.integer(UInt16.self))
@@ -148,6 +152,7 @@ public struct Report: Sendable, Equatable {
         errors = try reader.integer()
         residentBytes = try reader.integer()
         for _ in 0..<count { targets.append(try Self.target(&reader)) }
+        if flags & 4 != 0 { canaries = try ReportedCanary.decode(&reader) }
         try reader.expectEnd()
     }
 
