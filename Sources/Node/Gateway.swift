@@ -321,9 +321,10 @@ final class Gateway: @unchecked Sendable {
 
     // MARK: - Log
 
-    /// A line was appended: it is handed over within 20 ms, or at once when there are many.
+    /// A line was appended: it is handed over within 20 ms, or at once when there are many. Each time wakes the writer's thread, so that
+    /// many is some 200 lines.
     func linesWritten() {
-        if lines.count > 32 * 1024 { return writer.append(draining: &lines) }
+        if lines.count > 128 * 1024 { return writer.append(draining: &lines) }
         guard lineTimer == nil else { return }
         lineTimer = lane.schedule(after: .milliseconds(20)) { [self] in
             lineTimer = nil
