@@ -26,12 +26,15 @@ public class Pollable {
     func resume() {}
 
     final func watch(_ events: UInt32) {
+        // Two threads in the lane's table at once would give one place to two objects: one of them is never heard again.
+        assert(lane.isCurrent, "what a lane watches changes on its own thread alone")
         guard descriptor >= 0, events != interest else { return }
         lane.watch(self, events, isNew: ticket == 0)
         interest = events
     }
 
     final func unwatch() {
+        assert(lane.isCurrent || ticket == 0, "what a lane watches changes on its own thread alone")
         guard ticket != 0 else { return }
         lane.unwatch(self)
         interest = 0

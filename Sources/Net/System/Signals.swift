@@ -18,7 +18,7 @@ public final class Signals {
     /// Lets a write to a reader that is gone fail with an error instead of ending the process.
     public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
-    /// Calls `onSignal` on the lane for each signal that arrives.
+    /// Calls `onSignal` on the lane for each signal that arrives. From any thread.
     ///
     /// - Throws: `SystemFailure` when the kernel gives no descriptor.
     public init(lane: Lane, onSignal: @escaping (Int32) -> Void) throws(SystemFailure) {
@@ -28,7 +28,8 @@ public final class Signals {
         guard descriptor >= 0 else { throw SystemFailure(call: "signalfd", code: clinux_errno()) }
         watcher = Watcher(lane: lane, onSignal: onSignal)
         watcher.descriptor = descriptor
-        watcher.watch(EPOLLIN.rawValue)
+        let begin = Unshared { [watcher] in watcher.watch(EPOLLIN.rawValue) }
+        if lane.isCurrent { begin.value() } else { lane.execute { begin.value() } }
     }
 
     private static func handled() -> sigset_t {
