@@ -68,6 +68,7 @@ final class RedisServer: @unchecked Sendable {
         process.standardError = FileHandle.nullDevice
         try process.run()
         self.process = process
+        Survivors.add(process.processIdentifier, folder.path)
         for _ in 0..<3_000 {
             if let redis = try? BlockingRedis(path: socketPath) {
                 if let reply = try? redis.command("PING"), reply != .null { return }
@@ -86,7 +87,33 @@ final class RedisServer: @unchecked Sendable {
         if number != SIGKILL { Foundation.kill(process.processIdentifier, SIGCONT) }
         Foundation.kill(process.processIdentifier, number)
         process.waitUntilExit()
+        Survivors.remove(process.processIdentifier)
         self.process = nil
+    }
+}
+
+/// Servers that run, for the end of the test process: whatever still holds one then, such as a connection that its test did not close, must not
+/// leave it behind.
+private enum Survivors {
+    private static let lock = NSLock()
+    nonisolated(unsafe) private static var folders: [Int32: String] = [:]
+    private static let armed: Void = { _ = atexit { Survivors.end() } }()
+
+    static func add(_ pid: Int32, _ folder: String) {
+        _ = armed
+        lock.withLock { folders[pid] = folder }
+    }
+
+    static func remove(_ pid: Int32) { lock.withLock { folders[pid] = nil } }
+
+    private static func end() {
+        lock.withLock {
+            for (pid, folder) in folders {
+                Foundation.kill(pid, SIGKILL)
+                try? FileManager.default.removeItem(atPath: folder)
+            }
+            folders = [:]
+        }
     }
 }
 
