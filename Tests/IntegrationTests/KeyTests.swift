@@ -69,6 +69,41 @@ import Wire
         }
     }
 
+    @Test func `a key learns of no model but its own, by table, number or error`() async throws {
+        let routes = "[route chat-merger]\ntarget = sim/gpt-6-luna\n[route chat-other]\ntarget = sim/gpt-6-luna\n"
+        try await withCluster(routes) { cluster in
+            let (id, text) = try await make(cluster, ["--model", "chat-other", "--model", "chat-default"])
+            func fresh() -> Identifier128 { Identifier128(high: 9, low: .random(in: 10...(.max))) }
+            let narrow = try await RawConnection(cluster, key: text)
+            let models = try #require(narrow.now.answer?.models)
+            #expect(models.map(\.name) == ["chat-default", "chat-other"])
+            #expect(models.map(\.id) == [1, 2])
+            let wide = try await RawConnection(cluster)
+            #expect(wide.now.answer?.models.map(\.name) == ["chat-default", "chat-merger", "chat-other"])
+
+            // A number that was not told names nothing, whatever stands at its place in the configuration.
+            await narrow.ask("x", id: Identifier128(high: 9, low: 3), number: 3)
+            try await cluster.wait("the refusal") { narrow.now.errors.count == 1 }
+            #expect(narrow.now.errors.last?.code == .unknownModel)
+            #expect(narrow.now.errors.last?.text == "number 3 is not in this connection's model table")
+            await narrow.ask("x", id: Identifier128(high: 9, low: 2), number: 2)
+            try await cluster.wait("an answer by number") { narrow.now.end != nil }
+
+            // Rights that change later: a number keeps its meaning and is judged anew; what is new is spelled.
+            try await edit(cluster, id, ["--model", "chat-merger", "--model", "chat-default"])
+            try await cluster.wait("the loss of a right") {
+                let before = narrow.now.outcomes
+                await narrow.ask("x", id: fresh(), number: 2)
+                try await cluster.wait("an outcome") { narrow.now.outcomes > before }
+                return narrow.now.errors.last?.code == .forbidden
+            }
+            #expect(narrow.now.errors.last?.field == "model")
+            let before = narrow.now.ends
+            await narrow.ask("x", id: fresh(), model: "chat-merger")
+            try await cluster.wait("the new model, spelled") { narrow.now.ends == before + 1 }
+        }
+    }
+
     @Test func `a revoked key ends its streams and connections on every node within a second`() async throws {
         try await withCluster(org: "limit = 64 concurrent") { cluster in
             let (id, text) = try await make(cluster, ["--model", "*"])

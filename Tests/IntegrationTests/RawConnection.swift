@@ -13,11 +13,13 @@ final class RawConnection: @unchecked Sendable {
         var grant: ResumeGrant?
         var bytes: [UInt8] = []
         var end: End?
+        var ends = 0
         var errors: [StreamError] = []
         /// Frames behind a stream's terminal frame.
         var afterEnd = 0
         var isClosed = false
 
+        var outcomes: Int { errors.count + ends }
         var text: String { String(decoding: bytes, as: UTF8.self) }
     }
 
@@ -81,7 +83,10 @@ final class RawConnection: @unchecked Sendable {
         case .event(let stream, _): note(stream)
         case .end(let stream, let end):
             ended.insert(stream)
-            heard.withLock { $0.end = end }
+            heard.withLock {
+                $0.end = end
+                $0.ends += 1
+            }
         case .error(let stream, let error):
             ended.insert(stream)
             heard.withLock { $0.errors.append(error) }
@@ -114,6 +119,16 @@ final class RawConnection: @unchecked Sendable {
             body.message(.user, prompt)
             let head = RequestHead(
                 idempotencyKey: id, model: model, flags: [.stream, .resumable], timeoutMilliseconds: 60_000)
+            return machine.request(head, body: body.finish().array().span.raw, at: now) ?? 0
+        }
+    }
+
+    /// Asks by a number of HELLO_OK's model table.
+    @discardableResult func ask(_ prompt: String, id: Identifier128, number: UInt16) async -> UInt32? {
+        await say { machine, now in
+            var body = ChatBodyWriter()
+            body.message(.user, prompt)
+            let head = RequestHead(idempotencyKey: id, modelID: number, timeoutMilliseconds: 60_000)
             return machine.request(head, body: body.finish().array().span.raw, at: now) ?? 0
         }
     }

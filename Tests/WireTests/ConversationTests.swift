@@ -1,6 +1,7 @@
 // Conversations as transcripts: what one side does on the left, what the other sees on the right.
 
 import Core
+import Foundation
 import Testing
 
 @testable import Wire
@@ -315,6 +316,102 @@ import Testing
         pair.server.release(stream: stream)
         pair.run()
         #expect(pair.isClientFinished)
+    }
+
+    @Test func aClientThatSaidFarewellOpensNoMoreStreams() {
+        let pair = Pair.open()
+        let stream = pair.ask()
+        pair.run()
+        let farewell = bytes { GoAway(lastStream: 0, reason: .done, drainMilliseconds: 0).encode(into: &$0) }
+        #expect(pair.inject(farewell) == ["goAway done"])
+        // Again: an oddity, not a mistake.
+        #expect(pair.inject(farewell) == [])
+        #expect(pair.isServerUsable && !pair.takesWishes)
+        pair.delta(stream, "still here")
+        pair.run()
+        #expect(pair.seen == ["delta 1 0 text still here"])
+        let request = LimitTests.request(2, body: 0, declared: 0)
+        #expect(pair.inject(request) == [LimitTests.failure("PROTOCOL", .wrongState)])
+    }
+
+    @Test func theServerClosesBehindTheLastStreamOfAClientThatSaidFarewell() {
+        let pair = Pair.open()
+        let stream = pair.ask()
+        pair.run()
+        pair.inject(bytes { GoAway(lastStream: 0, reason: .done, drainMilliseconds: 0).encode(into: &$0) })
+        pair.run()
+        #expect(!pair.isServerFinished)
+        pair.server.end(stream: stream, End(outputTokens: 2))
+        pair.run()
+        #expect(!pair.isServerFinished, "upstream still runs")
+        pair.server.release(stream: stream)
+        pair.run()
+        #expect(pair.isServerFinished)
+        #expect(pair.seen == ["end 1 stop 2"])
+
+        let idle = Pair.open()
+        idle.inject(bytes { GoAway(lastStream: 0, reason: .done, drainMilliseconds: 0).encode(into: &$0) })
+        idle.run()
+        #expect(idle.isServerFinished, "without streams at once")
+    }
+
+    /// Types of the frames that the server sends next.
+    private func frames(_ pair: Pair) -> [String] {
+        var wire = ByteBuffer()
+        pair.server.transmit(into: &wire, at: pair.now)
+        return FrameDump.describe(wire.array()).map { line in
+            let words = line.split(separator: " ")
+            return String(words.count > 1 ? words[1] : "").trimmingCharacters(in: [":"])
+        }
+    }
+
+    @Test func theAnswerToHelloIsTheFirstFrameWhateverComesWithIt() {
+        let hello = bytes { Hello(apiKey: Pair.key, client: "one write").encode(into: &$0) }
+        let ping = frame(.ping, [1, 2, 3, 4, 5, 6, 7, 8])
+        let request = LimitTests.request(1, body: 2, declared: 2)
+
+        let pinging = Pair()
+        pinging.inject(hello + ping)
+        #expect(frames(pinging) == ["HELLO_OK", "PONG"])
+
+        let asking = Pair()
+        #expect(asking.inject(hello + ping + request) == ["hello client one write", "request 1 #1 2"])
+        asking.server.sendHint(Hint(load: 255))
+        asking.server.fail(stream: 1, StreamError(code: .overloaded))
+        let order = frames(asking)
+        #expect(order.first == "HELLO_OK")
+        #expect(Set(order) == ["HELLO_OK", "PONG", "HINT", "ERROR"])
+
+        // Before it is said there is nothing to say, also when it is a refusal.
+        let refused = Pair()
+        refused.answersHello = false
+        refused.inject(hello + ping)
+        #expect(frames(refused) == [])
+        refused.server.reject(.authFailed, at: refused.now)
+        #expect(frames(refused) == ["CONN_ERROR"])
+    }
+
+    @Test func whatFollowsHelloWaitsForTheAnswer() {
+        let pair = Pair()
+        pair.answersHello = false
+        let hello = bytes { Hello(apiKey: Pair.key, client: "early").encode(into: &$0) }
+        #expect(pair.inject(hello + LimitTests.request(1, body: 2, declared: 2)) == ["hello client early"])
+        // While the owner decides, wishes are not sent, and nothing overtakes the answer.
+        pair.server.sendHint(Hint(load: 9))
+        #expect(frames(pair) == [])
+        #expect(pair.isServerQuiet() && pair.toServer.count > 0)
+        pair.server.accept(pair.helloOK, at: pair.now)
+        #expect(pair.inject([]) == ["request 1 #1 2"])
+        #expect(frames(pair) == ["HELLO_OK"])
+    }
+
+    @Test func onlyANodeAgreesOnTheControlPlane() {
+        for (role, agreed) in [(PeerRole.client, false), (.tool, false), (.node, true)] {
+            let pair = Pair(
+                hello: Hello(role: role, apiKey: Pair.key, capabilities: [.controlPlane, .hints]))
+            pair.run()
+            #expect(pair.server.capabilities.contains(.controlPlane) == agreed, "\(role)")
+        }
     }
 
     @Test func terminalFramesAndInteractiveStreamsGoFirstWhenTheSocketIsSlow() {

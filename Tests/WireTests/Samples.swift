@@ -215,7 +215,7 @@ enum Samples {
         let input = ByteBuffer(frame)
         let header = FrameHeader(input)
         let payload = input.slice(at: 8, count: input.count - 8)
-        guard Int(header.length) == payload.count else { throw WireFault(.frameSize, .innerLength) }
+        guard Int(header.length) == payload.count else { throw WireFault(.innerLength) }
         var reader = FieldReader(input.bytes(of: payload))
         var output = ByteBuffer()
         switch FrameType(rawValue: header.type) {

@@ -26,7 +26,7 @@ import Testing
     static func hex(_ bytes: [UInt8]) -> String { bytes.map { String(format: "%02x", $0) }.joined() }
 
     static func unhex(_ text: String?) throws -> [UInt8] {
-        guard let text, let bytes = FrameDump.bytes(hex: text).bytes else { throw WireFault(.malformed, .fieldValue) }
+        guard let text, let bytes = FrameDump.bytes(hex: text).bytes else { throw WireFault(.fieldValue) }
         return bytes
     }
 

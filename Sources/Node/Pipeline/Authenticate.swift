@@ -6,12 +6,14 @@ import Wire
 extension Pipeline {
     /// Finds the key's rights and the route. A key that lost its rights since the connection began is refused here.
     static func authenticate(_ exchange: Exchange) throws(Refusal) {
+        // A number that is not in the connection's table, which has only what the key might name, says nothing about models.
+        guard exchange.head.modelID == 0 else { throw .unknownModelNumber(exchange.head.modelID) }
         do throws(KeyRefusal) {
             // The rights of this moment, also when the request came a moment before they changed.
             let grant = try exchange.session.grant()
             exchange.grant = grant
             // The key's rights first: who may not name a model does not learn whether there is one.
-            let route = exchange.snapshot.route(alias: exchange.head.model, number: exchange.head.modelID)
+            let route = exchange.snapshot.route(alias: exchange.head.model)
             if let refusal = grant.refusal(of: exchange.question(model: route?.name ?? exchange.head.model)) {
                 throw refusal
             }

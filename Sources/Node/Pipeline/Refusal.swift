@@ -10,6 +10,7 @@ import Wire
 indirect enum Refusal: Error {
     case body(BodyError)
     case unknownModel(String)
+    case unknownModelNumber(UInt16)
     case forbidden(KeyRefusal)
     case unsupported(Operation)
     case duplicate(QuotaRecord)
@@ -40,7 +41,11 @@ indirect enum Refusal: Error {
     var streamError: StreamError {
         switch self {
         case .body(let error): return error.streamError
-        case .unknownModel(let name): return StreamError(code: .unknownModel, text: "no route is named '\(name)'")
+        case .unknownModel(let name):
+            return StreamError(code: .unknownModel, text: "no route is named '\(name)'", field: "model")
+        case .unknownModelNumber(let number):
+            return StreamError(
+                code: .unknownModel, text: "number \(number) is not in this connection's model table", field: "model")
         case .forbidden(let refusal):
             return StreamError(code: .forbidden, text: refusal.description, field: refusal.field)
         case .unsupported(let operation):

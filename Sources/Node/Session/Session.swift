@@ -97,8 +97,9 @@ final class Session: @unchecked Sendable {
     private func greet(_ hello: Hello) {
         let now = gateway.lane.now
         proof = Session.proof(hello, channel.peer)
+        let aliases: [String]
         do throws(KeyRefusal) {
-            _ = try grant()
+            aliases = gateway.snapshot.aliases(of: try grant().record)
         } catch {
             gateway.metrics.authenticationFailures.add()
             if error != .unknown, let id = knownGrant?.record.id {
@@ -106,18 +107,21 @@ final class Session: @unchecked Sendable {
             }
             return channel.machine.reject(.authFailed, at: now)
         }
-        let models = gateway.snapshot.aliases.enumerated().map { HelloOK.Model(id: UInt16($0 + 1), name: $1) }
+        let models = zip(UInt16(1)..., aliases).map { HelloOK.Model(id: $0, name: $1) }
         channel.machine.accept(
             HelloOK(
                 session: number, node: UInt32(gateway.settings.index),
                 tableVersion: UInt32(truncatingIfNeeded: gateway.snapshot.sequence), models: models), at: now)
-        tableSnapshot = gateway.snapshot
+        table = aliases
+        // What is usual needs no word.
+        if gateway.safeMode.keepsAlone(org ?? "") { tellMode() }
         scheduleReview()
         if gateway.isDraining { drain() }
     }
 
-    /// The numbers of HELLO_OK's table stay those of the snapshot that was told.
-    private var tableSnapshot: ActiveSnapshot?
+    /// The models of HELLO_OK, by their number - 1: what the key might name then. A number means the same alias as long as the connection
+    /// lives; whether it may be named, and what is behind it, is asked anew with each request. Nil before HELLO was answered.
+    private var table: [String]?
 
     private static func proof(_ hello: Hello, _ peer: PeerIdentity) -> Proof? {
         guard hello.role != .node else { return nil }
@@ -157,7 +161,7 @@ final class Session: @unchecked Sendable {
             guard let grant = knownGrant else { return }
             guard let place = grant.place(ofHash: hash) else {
                 // Before it was shown that the secret is the key's own, nothing is told about the key.
-                standingRefusal = tableSnapshot == nil ? .unknown : grant.record.isRevoked ? .revoked : .secretRetired
+                standingRefusal = table == nil ? .unknown : grant.record.isRevoked ? .revoked : .secretRetired
                 return
             }
             presented = grant.record.secrets[place]
@@ -171,7 +175,7 @@ final class Session: @unchecked Sendable {
 
     /// The rights may have changed: requests that lost theirs end at once, and so does the connection when its key opens nothing.
     func review() {
-        guard tableSnapshot != nil, !isRefused, channel.isOpen else { return }
+        guard table != nil, !isRefused, channel.isOpen else { return }
         let before = knownGrant
         do throws(KeyRefusal) {
             let grant = try grant()
@@ -208,8 +212,8 @@ final class Session: @unchecked Sendable {
 
     private func begin(_ stream: UInt32, _ head: RequestHead, _ bytes: ByteSlice, _ isComplete: Bool) {
         var head = head
-        if head.modelID != 0, let aliases = tableSnapshot?.aliases, Int(head.modelID) <= aliases.count {
-            head.model = aliases[Int(head.modelID) - 1]
+        if let table, table.indices.contains(Int(head.modelID) - 1) {
+            head.model = table[Int(head.modelID) - 1]
             head.modelID = 0
         }
         var body = ByteBuffer(capacity: max(bytes.count, isComplete ? 0 : 16_384))

@@ -1,6 +1,7 @@
 // A published configuration in the form that requests use: immutable, shared by all lanes, swapped by reference.
 import Core
 import Policy
+import Wire
 
 /// Everything that a request needs to know of the cluster.
 final class ActiveSnapshot: Sendable {
@@ -14,8 +15,8 @@ final class ActiveSnapshot: Sendable {
     let identities: [String: KeyGrant]
     /// Numbers of providers in END and ACCEPTED frames, from 1, in the order of their names.
     let providerNumbers: [String: UInt16]
-    /// Aliases in the order of HELLO_OK's model table; the number of an alias is its place + 1.
-    let aliases: [String]
+    /// Names of the routes, in alphabetical order.
+    private let aliases: [String]
     private let routes: [String: ActiveRoute]
 
     /// The snapshot in use next. Grants whose key, org and team stay as they are in `previous` are taken over: a change of one key
@@ -51,11 +52,13 @@ final class ActiveSnapshot: Sendable {
         self.identities = identities
     }
 
-    /// The route of a request that names it by alias or by number.
-    func route(alias: String, number: UInt16) -> ActiveRoute? {
-        if number == 0 { return routes[alias] }
-        let place = Int(number) - 1
-        return aliases.indices.contains(place) ? routes[aliases[place]] : nil
+    /// The route of that name.
+    func route(alias: String) -> ActiveRoute? { routes[alias] }
+
+    /// The routes that a key may name, as many as a model table holds: nobody learns of others.
+    func aliases(of key: KeyRecord) -> [String] {
+        if key.models.contains("*"), aliases.count <= HelloOK.mostModels { return aliases }
+        return Array(aliases.lazy.filter { key.allows(model: $0) }.prefix(HelloOK.mostModels))
     }
 }
 

@@ -13,7 +13,7 @@ struct FieldReader: ~Escapable {
     var remaining: Int { span.byteCount - offset }
 
     mutating func integer<T: FixedWidthInteger & BitwiseCopyable>(_: T.Type = T.self) throws(WireFault) -> T {
-        guard remaining >= MemoryLayout<T>.size else { throw WireFault(.frameSize, .innerLength) }
+        guard remaining >= MemoryLayout<T>.size else { throw WireFault(.innerLength) }
         let value = span.integer(at: offset, as: T.self)
         offset += MemoryLayout<T>.size
         return value
@@ -28,18 +28,18 @@ struct FieldReader: ~Escapable {
             value |= UInt64(byte & 0x7F) << shift
             if byte & 0x80 == 0 {
                 guard byte != 0 || shift == 0, value <= UInt32.max else {
-                    throw WireFault(.malformed, .nonMinimalInteger)
+                    throw WireFault(.nonMinimalInteger)
                 }
                 return Int(value)
             }
             shift += 7
-            guard shift < 35 else { throw WireFault(.malformed, .nonMinimalInteger) }
+            guard shift < 35 else { throw WireFault(.nonMinimalInteger) }
         }
     }
 
     /// The next `length` bytes as a slice relative to the payload.
     mutating func run(_ length: Int) throws(WireFault) -> ByteSlice {
-        guard length >= 0, length <= remaining else { throw WireFault(.frameSize, .innerLength) }
+        guard length >= 0, length <= remaining else { throw WireFault(.innerLength) }
         let slice = ByteSlice(start: offset, count: length)
         offset += length
         return slice
@@ -50,7 +50,7 @@ struct FieldReader: ~Escapable {
         if length == 0 { return "" }
         let slice = try run(length)
         let bytes = span.extracting(slice.start..<slice.start + slice.count)
-        guard bytes.isUTF8 else { throw WireFault(.malformed, .notUTF8) }
+        guard bytes.isUTF8 else { throw WireFault(.notUTF8) }
         return bytes.string()
     }
 
@@ -60,7 +60,7 @@ struct FieldReader: ~Escapable {
     }
 
     func expectEnd() throws(WireFault) {
-        guard remaining == 0 else { throw WireFault(.frameSize, .trailingBytes) }
+        guard remaining == 0 else { throw WireFault(.trailingBytes) }
     }
 
     /// Opens the next numbered field (`number u8 | length varint | bytes`); nil at the end of the payload.
@@ -72,10 +72,10 @@ struct FieldReader: ~Escapable {
         guard remaining > 0 else { return nil }
         let number: UInt8 = try integer()
         let mayRepeat = repeatable?.contains(number) ?? false
-        guard number > last || (number == last && mayRepeat) else { throw WireFault(.malformed, .fieldOrder) }
+        guard number > last || (number == last && mayRepeat) else { throw WireFault(.fieldOrder) }
         last = number
         let length = try varint()
-        guard length <= remaining else { throw WireFault(.frameSize, .innerLength) }
+        guard length <= remaining else { throw WireFault(.innerLength) }
         return (number, length)
     }
 }

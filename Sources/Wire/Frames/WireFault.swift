@@ -92,16 +92,34 @@ public enum Violation: UInt16, Sendable, CaseIterable {
     case resumes = 43
 }
 
+extension Violation {
+    /// The code that CONN_ERROR carries for this rule: each rule has exactly one.
+    public var code: ErrorCode {
+        switch self {
+        case .frameTooLong, .wrongFixedLength, .innerLength, .trailingBytes, .messageTooLong: .frameSize
+        case .unknownType, .capability: .unknownFrame
+        case .streamCredit, .bodyCredit, .responseCredit, .streamsUsedUp: .creditViolation
+        case .glitches, .pings, .creditFrames, .inboundRate, .streamRate, .outboundQueue, .resumes: .calm
+        case .helloTimeout: .handshakeTimeout
+        case .partialFrame, .pingTimeout, .writeStall: .peerSilent
+        case .transportEnded: .connectionLost
+        case .versionRange: .version
+        case .credentials: .authFailed
+        case .none, .unknownFlag, .reservedNotZero, .nonMinimalInteger, .fieldOrder, .fieldValue, .notUTF8,
+            .wrongDirection, .wrongState, .wrongStream, .streamNotNext, .bodyLength, .smallFragment, .unknownStream,
+            .afterTerminal, .magic, .checksum, .unaskedPong, .emptyPayload:
+            .malformed
+        }
+    }
+}
+
 /// A peer's mistake; always ends the connection.
 public struct WireFault: Error, Sendable, Equatable {
-    /// The code that CONN_ERROR carries.
-    public let code: ErrorCode
     /// The rule that was broken.
     public let violation: Violation
+    /// The code that CONN_ERROR carries.
+    public var code: ErrorCode { violation.code }
 
-    /// A fault of a code and the rule behind it.
-    @inlinable public init(_ code: ErrorCode, _ violation: Violation) {
-        self.code = code
-        self.violation = violation
-    }
+    /// A fault by the rule that was broken.
+    @inlinable public init(_ violation: Violation) { self.violation = violation }
 }

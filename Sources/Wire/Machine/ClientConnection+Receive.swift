@@ -17,11 +17,11 @@ extension ClientConnection {
             guard input.count >= FrameHeader.size else { return partial(input.count) }
             let header = FrameHeader(input)
             do throws(WireFault) {
-                guard header.flags.isKnown else { throw WireFault(.malformed, .unknownFlag) }
+                guard header.flags.isKnown else { throw WireFault(.unknownFlag) }
                 guard Int(header.length) <= max(shared.limits.frameBytes, ServerConnection.largestFrame) else {
-                    throw WireFault(.frameSize, .frameTooLong)
+                    throw WireFault(.frameTooLong)
                 }
-                guard header.stream >> 31 == 0 else { throw WireFault(.malformed, .wrongStream) }
+                guard header.stream >> 31 == 0 else { throw WireFault(.wrongStream) }
                 let size = FrameHeader.size + Int(header.length)
                 guard input.count >= size else { return partial(input.count) }
                 partialDue = .distantFuture
@@ -29,13 +29,13 @@ extension ClientConnection {
                 try charge(size)
                 let payload = input.slice(at: FrameHeader.size, count: Int(header.length))
                 let event =
-                    header.type == FrameType.delta.rawValue
+                    header.type == FrameType.delta.rawValue && isUsable
                     ? try delta(header, payload, input) : try handle(header, payload, input)
                 input.consume(size)
                 if let event { return event }
                 if hasLost, let event = nextLost() { return event }
             } catch {
-                return fail(error.code, error.violation)
+                return fail(error.violation)
             }
         }
     }
@@ -53,37 +53,37 @@ extension ClientConnection {
         let cost = Int64(max(size, shared.limits.frameCharge)) &* shared.inboundCost >> 10
         // A server answers many small frames at once; four times the budget that it gives us.
         guard inbound.take(cost >> 2, depth: shared.inboundDepth, at: clock) else {
-            throw WireFault(.calm, .inboundRate)
+            throw WireFault(.inboundRate)
         }
     }
 
     private mutating func glitch() throws(WireFault) {
         guard glitches.take(shared.glitchCost, depth: shared.glitchDepth, at: clock) else {
-            throw WireFault(.calm, .glitches)
+            throw WireFault(.glitches)
         }
     }
 
     private mutating func delta(
         _ header: FrameHeader, _ payload: ByteSlice, _ input: borrowing ByteBuffer
     ) throws(WireFault) -> Event? {
-        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
-        guard payload.count > 1, payload.count <= StreamEvent.maximumPayload else {
-            throw payload.count > 1 ? WireFault(.frameSize, .frameTooLong) : WireFault(.malformed, .emptyPayload)
-        }
+        guard header.flags.isEmpty else { throw WireFault(.unknownFlag) }
         let slot = try stream(header)
-        try take(slot, payload.count)
+        guard payload.count > 1, payload.count <= StreamEvent.maximumPayload else {
+            throw payload.count > 1 ? WireFault(.frameTooLong) : WireFault(.emptyPayload)
+        }
         let tag = input.byte(at: FrameHeader.size)
-        guard let kind = DeltaKind(rawValue: tag & 0x0F) else { throw WireFault(.malformed, .fieldValue) }
+        guard let kind = DeltaKind(rawValue: tag & 0x0F) else { throw WireFault(.fieldValue) }
+        try take(slot, payload.count)
         if streams.rows[slot].flags.contains(.cancelled) { return nil }
         return .delta(stream: header.stream, choice: tag >> 4, kind: kind, bytes: payload.dropFirst(1))
     }
 
     /// The row of an open stream; frames behind a terminal frame or ahead of an opening are the server's mistake.
     @inline(__always) private func stream(_ header: FrameHeader) throws(WireFault) -> Int {
-        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard header.stream != 0 else { throw WireFault(.wrongStream) }
         guard let slot = streams.find(header.stream) else {
-            guard header.stream <= lastOpened else { throw WireFault(.malformed, .unknownStream) }
-            throw WireFault(.malformed, .afterTerminal)
+            guard header.stream <= lastOpened else { throw WireFault(.unknownStream) }
+            throw WireFault(.afterTerminal)
         }
         return slot
     }
@@ -91,7 +91,7 @@ extension ClientConnection {
     /// Charges response bytes against the credit that was granted.
     @inline(__always) private mutating func take(_ slot: Int, _ bytes: Int) throws(WireFault) {
         let received = Int(streams.rows[slot].received) + bytes
-        guard received <= Int(streams.rows[slot].granted) else { throw WireFault(.creditViolation, .responseCredit) }
+        guard received <= Int(streams.rows[slot].granted) else { throw WireFault(.responseCredit) }
         streams.rows[slot].received = UInt32(received)
         // Nobody reads a cancelled stream, and an event's own bytes never wait for a reader.
         if case .automatic = responseCredit {
@@ -108,15 +108,15 @@ extension ClientConnection {
     private mutating func handle(
         _ header: FrameHeader, _ payload: ByteSlice, _ input: borrowing ByteBuffer
     ) throws(WireFault) -> Event? {
-        guard let type = FrameType(rawValue: header.type) else {
-            guard header.type & FrameType.ignorableBit != 0 else { throw WireFault(.unknownFrame, .unknownType) }
+        guard let type = FrameType(rawValue: header.type), type != .hint || capabilities.contains(.hints) else {
+            guard header.type & FrameType.ignorableBit != 0 else { throw WireFault(.unknownType) }
+            // The answer to HELLO comes first, ahead of frames that mean nothing, too.
+            if case .awaitingAnswer = phase { throw WireFault(.wrongState) }
             try glitch()
             return nil
         }
-        try checkFlags(type, header)
-        if case .awaitingAnswer = phase, type != .helloOK, type != .connectionError {
-            throw WireFault(.malformed, .wrongState)
-        }
+        try expect(type)
+        try type.check(header, agreed: capabilities)
         var reader = FieldReader(input.bytes(of: payload))
         switch type {
         case .end:
@@ -147,28 +147,27 @@ extension ClientConnection {
         case .snapshot, .update: return try state(type, header, &reader)
         case .helloOK, .ping, .pong, .goAway, .connectionError, .hint:
             return try connectionFrame(type, header, &reader)
-        case .resume where !canResume: throw WireFault(.unknownFrame, .capability)
         case .delta, .hello, .request, .body, .cancel, .resume, .subscribe, .report:
-            throw WireFault(.malformed, .wrongDirection)
+            throw WireFault(.wrongDirection)
         }
     }
 
-    /// Which flags each type may carry.
-    private func checkFlags(_ type: FrameType, _ header: FrameHeader) throws(WireFault) {
-        let allowed: FrameFlags
-        switch type {
-        case .helloOK, .end, .error: allowed = .fields
-        case .accepted: allowed = canResume ? .fields : []
-        case .snapshot, .update: allowed = .more
-        default: allowed = []
+    /// Who may send the frame, and whether the connection is in a state for it: before anything else of it is looked at.
+    private func expect(_ type: FrameType) throws(WireFault) {
+        switch type.sender {
+        case .server, .both: break
+        case .client, .service: throw WireFault(.wrongDirection)
         }
-        guard header.flags.subtracting(allowed).isEmpty else { throw WireFault(.malformed, .unknownFlag) }
+        switch (phase, type) {
+        case (.awaitingAnswer, .helloOK), (.awaitingAnswer, .connectionError): break
+        case (.awaitingAnswer, _), (.open, .helloOK): throw WireFault(.wrongState)
+        case (.open, _), (.failed, _), (.finished, _): break
+        }
     }
 
     private mutating func connectionFrame(
         _ type: FrameType, _ header: FrameHeader, _ reader: inout FieldReader
     ) throws(WireFault) -> Event? {
-        guard header.stream == 0 else { throw WireFault(.malformed, .wrongStream) }
         switch type {
         case .helloOK: return try answer(&reader, header.flags)
         case .goAway: return goAway(try GoAway(&reader))
@@ -176,30 +175,27 @@ extension ClientConnection {
         case .connectionError: return failed(try ConnectionError(&reader))
         default: break
         }
-        guard reader.remaining == 8 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining == 8 else { throw WireFault(.wrongFixedLength) }
         let value: UInt64 = try reader.integer()
         if type == .ping {
             if clock - lastPing < shared.limits.pingInterval {
                 pingStrikes += 1
-                guard pingStrikes <= shared.limits.pingStrikes else { throw WireFault(.calm, .pings) }
+                guard pingStrikes <= shared.limits.pingStrikes else { throw WireFault(.pings) }
             }
             lastPing = clock
             control.pong = value
             control.bits.insert(.pong)
         } else {
-            guard pongDue != .distantFuture else { throw WireFault(.malformed, .unaskedPong) }
+            guard pongDue != .distantFuture else { throw WireFault(.unaskedPong) }
             if value == pingValue { pongDue = .distantFuture }
         }
         return nil
     }
 
     private mutating func answer(_ reader: inout FieldReader, _ flags: FrameFlags) throws(WireFault) -> Event? {
-        guard case .awaitingAnswer = phase else { throw WireFault(.malformed, .wrongState) }
         let answer = try HelloOK(&reader, flags: flags)
-        guard answer.version == 1 else { throw WireFault(.version, .versionRange) }
-        guard offered.isSuperset(of: answer.capabilities) else {
-            throw WireFault(.malformed, .capability)
-        }
+        guard answer.version == 1 else { throw WireFault(.versionRange) }
+        guard offered.isSuperset(of: answer.capabilities) else { throw WireFault(.fieldValue) }
         phase = .open
         answerDue = .distantFuture
         maximumStream = answer.maximumStream
@@ -238,10 +234,11 @@ extension ClientConnection {
     }
 
     private mutating func credit(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
-        guard reader.remaining == 4 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard header.stream <= lastOpened else { throw WireFault(.unknownStream) }
+        guard reader.remaining == 4 else { throw WireFault(.wrongFixedLength) }
         let value: UInt32 = try reader.integer()
         if header.stream == 0 {
-            guard value >> 31 == 0 else { throw WireFault(.malformed, .fieldValue) }
+            guard value >> 31 == 0 else { throw WireFault(.fieldValue) }
             guard value > maximumStream else {
                 try glitch()
                 return nil
@@ -249,7 +246,6 @@ extension ClientConnection {
             maximumStream = value
             return .streamCredit(available: availableStreams)
         }
-        guard header.stream <= lastOpened else { throw WireFault(.malformed, .unknownStream) }
         // Behind a terminal frame or CANCEL the body is gone.
         guard let slot = streams.find(header.stream) else { return nil }
         guard value > streams.rows[slot].bodyGranted else {
@@ -266,19 +262,19 @@ extension ClientConnection {
         _ type: FrameType, _ header: FrameHeader, _ reader: inout FieldReader
     ) throws(WireFault) -> Event? {
         let slot = try stream(header)
-        guard streams.rows[slot].flags.contains(.subscription) else { throw WireFault(.malformed, .wrongStream) }
+        guard streams.rows[slot].flags.contains(.subscription) else { throw WireFault(.wrongStream) }
         let isAssembling = streams.rows[slot].flags.contains(.assembling)
         guard !isAssembling || streams.rows[slot].assembled == type.rawValue else {
-            throw WireFault(.malformed, .wrongState)
+            throw WireFault(.wrongState)
         }
         let isLast = !header.flags.contains(.more)
         if isLast, !isAssembling { return try message(type, header.stream, reader.span) }
         let queue = streams.rows[slot].queue ?? FrameQueue()
         guard queue.bytes.count + reader.remaining <= shared.limits.stateMessageBytes else {
-            throw WireFault(.frameSize, .messageTooLong)
+            throw WireFault(.messageTooLong)
         }
         guard isLast || reader.remaining >= shared.limits.bodyFragmentBytes else {
-            throw WireFault(.malformed, .smallFragment)
+            throw WireFault(.smallFragment)
         }
         queue.bytes.append(reader.span)
         guard isLast else {
@@ -323,8 +319,8 @@ extension ClientConnection {
             ConnectionError(code: .connectionLost, detail: detail, lastStream: lastOpened, origin: .transport))
     }
 
-    mutating func fail(_ code: ErrorCode, _ violation: Violation) -> Event? {
-        let error = ConnectionError(code: code, detail: violation.rawValue, lastStream: 0)
+    mutating func fail(_ violation: Violation) -> Event? {
+        let error = ConnectionError(code: violation.code, detail: violation.rawValue, lastStream: 0)
         control.failure = error
         control.bits.insert(.failure)
         return failed(error)
@@ -355,13 +351,13 @@ extension ClientConnection {
         switch phase {
         case .failed, .finished: return nil
         case .awaitingAnswer:
-            if now >= answerDue { return fail(.handshakeTimeout, .helloTimeout) }
-            return now >= partialDue ? fail(.peerSilent, .partialFrame) : nil
+            if now >= answerDue { return fail(.helloTimeout) }
+            return now >= partialDue ? fail(.partialFrame) : nil
         case .open: break
         }
         if hasLost, let event = nextLost() { return event }
-        if now >= partialDue { return fail(.peerSilent, .partialFrame) }
-        if now >= pongDue { return fail(.peerSilent, .pingTimeout) }
+        if now >= partialDue { return fail(.partialFrame) }
+        if now >= pongDue { return fail(.pingTimeout) }
         if pongDue == .distantFuture, now >= lastReceived + shared.limits.pingIdle {
             pingValue = chance.next()
             pongDue = now + shared.limits.pongTime

@@ -11,8 +11,8 @@ extension ServerConnection {
             switch phase {
             case .awaitingHello, .open: break
             case .deciding:
-                // Nothing may follow HELLO before its answer: state before authentication stays at one frame.
-                return input.count == 0 ? nil : fail(.malformed, .wrongState)
+                // What follows HELLO waits unread for the answer: what is kept for a stranger stays at one read.
+                return nil
             case .failed, .finished:
                 input.consume(input.count)
                 return nil
@@ -31,7 +31,7 @@ extension ServerConnection {
                 input.consume(size)
                 if let event { return event }
             } catch {
-                return fail(error.code, error.violation)
+                return fail(error.violation)
             }
         }
     }
@@ -48,37 +48,40 @@ extension ServerConnection {
 
     /// What can be said of a frame before its payload is there.
     private func check(_ header: FrameHeader) throws(WireFault) {
-        guard header.flags.isKnown else { throw WireFault(.malformed, .unknownFlag) }
+        guard header.flags.isKnown else { throw WireFault(.unknownFlag) }
         if case .awaitingHello = phase {
-            guard header.type == FrameType.hello.rawValue else { throw WireFault(.malformed, .wrongState) }
+            guard header.type == FrameType.hello.rawValue else { throw WireFault(.wrongState) }
             guard Int(header.length) + FrameHeader.size <= shared.limits.helloBytes else {
-                throw WireFault(.frameSize, .frameTooLong)
+                throw WireFault(.frameTooLong)
             }
         }
-        guard Int(header.length) <= shared.limits.frameBytes else { throw WireFault(.frameSize, .frameTooLong) }
-        guard header.stream >> 31 == 0 else { throw WireFault(.malformed, .wrongStream) }
+        guard Int(header.length) <= shared.limits.frameBytes else { throw WireFault(.frameTooLong) }
+        guard header.stream >> 31 == 0 else { throw WireFault(.wrongStream) }
     }
 
     /// Every frame is charged: bytes, and at least what its bookkeeping costs.
     private mutating func charge(_ size: Int) throws(WireFault) {
         let cost = Int64(max(size, shared.limits.frameCharge)) &* shared.inboundCost >> 10
-        guard inbound.take(cost, depth: shared.inboundDepth, at: clock) else { throw WireFault(.calm, .inboundRate) }
+        guard inbound.take(cost, depth: shared.inboundDepth, at: clock) else { throw WireFault(.inboundRate) }
     }
 
     mutating func glitch() throws(WireFault) {
         guard glitches.take(shared.glitchCost, depth: shared.glitchDepth, at: clock) else {
-            throw WireFault(.calm, .glitches)
+            throw WireFault(.glitches)
         }
     }
 
     private mutating func handle(
         _ header: FrameHeader, _ payload: ByteSlice, _ input: borrowing ByteBuffer
     ) throws(WireFault) -> Event? {
-        guard let type = FrameType(rawValue: header.type) else {
-            guard header.type & FrameType.ignorableBit != 0 else { throw WireFault(.unknownFrame, .unknownType) }
+        // HINT may be skipped like any frame above 0x80, also by the side that never gets one.
+        guard let type = FrameType(rawValue: header.type), type != .hint else {
+            guard header.type & FrameType.ignorableBit != 0 else { throw WireFault(.unknownType) }
             try glitch()
             return nil
         }
+        try expect(type)
+        try type.check(header, agreed: capabilities)
         var reader = FieldReader(input.bytes(of: payload))
         switch type {
         case .request: return try request(header, payload, &reader)
@@ -86,51 +89,65 @@ extension ServerConnection {
         case .credit: return try credit(header, &reader)
         case .cancel: return try cancel(header, &reader)
         case .ping, .pong:
-            try expectConnection(header)
-            guard reader.remaining == 8 else { throw WireFault(.frameSize, .wrongFixedLength) }
+            guard reader.remaining == 8 else { throw WireFault(.wrongFixedLength) }
             let value: UInt64 = try reader.integer()
             if type == .ping { try ping(value) } else { try pong(value) }
             return nil
         case .hello: return try hello(header, &reader)
-        case .goAway:
-            try expectConnection(header)
-            return .goAway(try GoAway(&reader))
-        case .connectionError:
-            try expectConnection(header)
-            return failed(try ConnectionError(&reader))
+        case .goAway: return try goAway(&reader)
+        case .connectionError: return failed(try ConnectionError(&reader))
         case .subscribe: return try subscribe(header, &reader)
         case .report: return try report(header, &reader)
         case .resume: return try resume(header, &reader)
-        case .hint: try glitch()
-        case .helloOK, .accepted, .delta, .event, .end, .error, .snapshot, .update:
-            throw WireFault(.malformed, .wrongDirection)
+        case .helloOK, .accepted, .delta, .event, .end, .error, .snapshot, .update, .hint:
+            throw WireFault(.wrongDirection)
         }
-        return nil
     }
 
-    private func expectConnection(_ header: FrameHeader) throws(WireFault) {
-        guard header.stream == 0 else { throw WireFault(.malformed, .wrongStream) }
-        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
+    /// Who may send the frame, and whether the connection is in a state for it: before anything else of it is looked at.
+    private func expect(_ type: FrameType) throws(WireFault) {
+        switch type.sender {
+        case .client, .both: break
+        case .service: guard role != .node else { throw WireFault(.wrongDirection) }
+        case .server: throw WireFault(.wrongDirection)
+        }
+        switch (phase, type) {
+        case (.awaitingHello, .hello): break
+        case (.open, .request), (.open, .resume), (.open, .subscribe):
+            guard !peerLeaves else { throw WireFault(.wrongState) }
+        case (.awaitingHello, _), (.deciding, _), (_, .hello): throw WireFault(.wrongState)
+        case (.open, _), (.failed, _), (.finished, _): break
+        }
     }
 
     private mutating func hello(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
-        guard case .awaitingHello = phase else { throw WireFault(.malformed, .wrongState) }
-        guard header.stream == 0 else { throw WireFault(.malformed, .wrongStream) }
-        guard !header.flags.contains(.more) else { throw WireFault(.malformed, .unknownFlag) }
         let hello = try Hello(&reader, flags: header.flags)
-        guard hello.minimumVersion <= 1, hello.maximumVersion >= 1 else { throw WireFault(.version, .versionRange) }
+        guard hello.minimumVersion <= 1, hello.maximumVersion >= 1 else { throw WireFault(.versionRange) }
         phase = .deciding
         helloDue = .distantFuture
         window = UInt32(hello.windowKiB) * 1024
-        capabilities = hello.capabilities.intersection(offered)
         role = hello.role
+        capabilities = hello.capabilities.intersection(offered)
         return .hello(hello)
+    }
+
+    /// The client opens no more streams: the connection finishes with the last one.
+    private mutating func goAway(_ reader: inout FieldReader) throws(WireFault) -> Event? {
+        let message = try GoAway(&reader)
+        // A server opens no streams, so there is none to disown.
+        guard message.lastStream == 0 else { throw WireFault(.fieldValue) }
+        guard !peerLeaves else {
+            try glitch()
+            return nil
+        }
+        peerLeaves = true
+        return .goAway(message)
     }
 
     private mutating func ping(_ value: UInt64) throws(WireFault) {
         if clock - lastPing < shared.limits.pingInterval {
             pingStrikes += 1
-            guard pingStrikes <= shared.limits.pingStrikes else { throw WireFault(.calm, .pings) }
+            guard pingStrikes <= shared.limits.pingStrikes else { throw WireFault(.pings) }
         }
         lastPing = clock
         control.pong = value
@@ -138,7 +155,7 @@ extension ServerConnection {
     }
 
     private mutating func pong(_ value: UInt64) throws(WireFault) {
-        guard pongDue != .distantFuture else { throw WireFault(.malformed, .unaskedPong) }
+        guard pongDue != .distantFuture else { throw WireFault(.unaskedPong) }
         guard value == pingValue else { return }
         pongDue = .distantFuture
         if case .announced(_, let drain, let reason) = leaving { finishGoAway(reason: reason, drain: drain) }
@@ -146,15 +163,13 @@ extension ServerConnection {
 
     /// The id of a new stream must be the last one plus one, within credit and rate.
     mutating func open(_ header: FrameHeader) throws(WireFault) -> Bool {
-        guard case .open = phase else { throw WireFault(.malformed, .wrongState) }
-        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
-        guard header.stream == highestSeen &+ 1 else { throw WireFault(.malformed, .streamNotNext) }
+        guard header.stream == highestSeen &+ 1 else { throw WireFault(.streamNotNext) }
         guard header.stream <= shared.limits.streamsPerConnection else {
-            throw WireFault(.creditViolation, .streamsUsedUp)
+            throw WireFault(.streamsUsedUp)
         }
-        guard header.stream <= announcedMaximum else { throw WireFault(.creditViolation, .streamCredit) }
+        guard header.stream <= announcedMaximum else { throw WireFault(.streamCredit) }
         guard streamRate.take(shared.streamCost, depth: 1_000_000_000, at: clock) else {
-            throw WireFault(.calm, .streamRate)
+            throw WireFault(.streamRate)
         }
         highestSeen = header.stream
         if case .final = leaving { return false }
@@ -164,20 +179,18 @@ extension ServerConnection {
     private mutating func request(
         _ header: FrameHeader, _ payload: ByteSlice, _ reader: inout FieldReader
     ) throws(WireFault) -> Event? {
-        guard !header.flags.contains(.fields) else { throw WireFault(.malformed, .unknownFlag) }
-        guard role != .node else { throw WireFault(.malformed, .wrongDirection) }
         let isTaken = try open(header)
         let head = try RequestHead(&reader)
         // Without the capability the bit has no meaning.
-        guard !head.flags.contains(.resumable) || canResume else { throw WireFault(.malformed, .reservedNotZero) }
+        guard !head.flags.contains(.resumable) || canResume else { throw WireFault(.reservedNotZero) }
         let first = payload.dropFirst(reader.offset)
         let isComplete = !header.flags.contains(.more)
         guard first.count <= Int(head.bodyLength), isComplete == (first.count == Int(head.bodyLength)) else {
-            throw WireFault(.malformed, .bodyLength)
+            throw WireFault(.bodyLength)
         }
         // Above the last stream of our GOAWAY: the client knows that it was not processed; nothing is kept.
         guard isTaken else { return nil }
-        guard first.count <= shared.limits.freeBodyBytes else { throw WireFault(.creditViolation, .bodyCredit) }
+        guard first.count <= shared.limits.freeBodyBytes else { throw WireFault(.bodyCredit) }
         guard Int(head.bodyLength) <= shared.limits.bodyBytes else {
             refuse(header.stream, head.bodyLength)
             return nil
@@ -203,38 +216,36 @@ extension ServerConnection {
     }
 
     private mutating func body(_ header: FrameHeader, _ payload: ByteSlice) throws(WireFault) -> Event? {
-        guard !header.flags.contains(.fields) else { throw WireFault(.malformed, .unknownFlag) }
-        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
-        guard header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
-        guard payload.count > 0 else { throw WireFault(.malformed, .emptyPayload) }
+        guard header.stream <= highestSeen else { throw WireFault(.unknownStream) }
+        guard payload.count > 0 else { throw WireFault(.emptyPayload) }
         let isComplete = !header.flags.contains(.more)
         guard isComplete || payload.count >= shared.limits.bodyFragmentBytes else {
-            throw WireFault(.malformed, .smallFragment)
+            throw WireFault(.smallFragment)
         }
         // Behind its terminal frame or CANCEL, what was already under way is dropped.
         guard let slot = streams.find(header.stream) else { return nil }
         if !streams.rows[slot].flags.isDisjoint(with: [.closing, .cancelled]) { return nil }
-        guard !streams.rows[slot].flags.contains(.bodyDone) else { throw WireFault(.malformed, .bodyLength) }
+        guard !streams.rows[slot].flags.contains(.bodyDone) else { throw WireFault(.bodyLength) }
         let row = streams.rows[slot]
         let received = Int(row.bodyReceived) + payload.count
         let allowed = row.flags.contains(.granted) ? Int(row.bodyLength) : shared.limits.freeBodyBytes
-        guard received <= Int(row.bodyLength) else { throw WireFault(.malformed, .bodyLength) }
-        guard received <= allowed else { throw WireFault(.creditViolation, .bodyCredit) }
-        guard isComplete == (received == Int(row.bodyLength)) else { throw WireFault(.malformed, .bodyLength) }
+        guard received <= Int(row.bodyLength) else { throw WireFault(.bodyLength) }
+        guard received <= allowed else { throw WireFault(.bodyCredit) }
+        guard isComplete == (received == Int(row.bodyLength)) else { throw WireFault(.bodyLength) }
         streams.rows[slot].bodyReceived = UInt32(received)
         if isComplete { streams.rows[slot].flags.insert(.bodyDone) }
         return .body(stream: header.stream, payload, isComplete: isComplete)
     }
 
     private mutating func credit(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
-        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
-        guard reader.remaining == 4 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        // Stream credit is the server's to give.
+        guard header.stream != 0 else { throw WireFault(.wrongStream) }
+        guard header.stream <= highestSeen else { throw WireFault(.unknownStream) }
+        guard reader.remaining == 4 else { throw WireFault(.wrongFixedLength) }
         let value: UInt32 = try reader.integer()
-        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
-        guard header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
         creditFrames += 1
         guard creditFrames <= shared.limits.creditFrames + 2 * Int(sentBytes / 4096) else {
-            throw WireFault(.calm, .creditFrames)
+            throw WireFault(.creditFrames)
         }
         guard let slot = streams.find(header.stream) else { return nil }
         guard value > streams.rows[slot].responseGranted else {
@@ -247,13 +258,9 @@ extension ServerConnection {
     }
 
     private mutating func cancel(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
-        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
-        guard reader.remaining == 1 else { throw WireFault(.frameSize, .wrongFixedLength) }
-        guard let reason = CancelReason(rawValue: try reader.integer()) else {
-            throw WireFault(.malformed, .fieldValue)
-        }
-        guard header.stream != 0 else { throw WireFault(.malformed, .wrongStream) }
-        guard header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
+        guard header.stream <= highestSeen else { throw WireFault(.unknownStream) }
+        guard reader.remaining == 1 else { throw WireFault(.wrongFixedLength) }
+        guard let reason = CancelReason(rawValue: try reader.integer()) else { throw WireFault(.fieldValue) }
         guard let slot = streams.find(header.stream) else { return nil }
         if streams.rows[slot].flags.contains(.cancelled) || clock - streams.rows[slot].opened < .seconds(1) {
             try glitch()
@@ -267,8 +274,6 @@ extension ServerConnection {
     }
 
     private mutating func subscribe(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
-        guard capabilities.contains(.controlPlane), role == .node else { throw WireFault(.unknownFrame, .capability) }
-        guard !header.flags.contains(.more) else { throw WireFault(.malformed, .unknownFlag) }
         let isTaken = try open(header)
         let message = try Subscribe(&reader, flags: header.flags)
         guard isTaken else { return nil }
@@ -279,12 +284,10 @@ extension ServerConnection {
     }
 
     private mutating func report(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
-        guard capabilities.contains(.controlPlane), role == .node else { throw WireFault(.unknownFrame, .capability) }
-        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
-        guard header.stream != 0, header.stream <= highestSeen else { throw WireFault(.malformed, .unknownStream) }
+        guard header.stream <= highestSeen else { throw WireFault(.unknownStream) }
         let report = try Report(&reader)
         guard let slot = streams.find(header.stream), !streams.rows[slot].flags.contains(.closing) else { return nil }
-        guard streams.rows[slot].flags.contains(.subscription) else { throw WireFault(.malformed, .wrongStream) }
+        guard streams.rows[slot].flags.contains(.subscription) else { throw WireFault(.wrongStream) }
         return .report(stream: header.stream, report)
     }
 
@@ -306,9 +309,13 @@ extension ServerConnection {
     }
 
     /// This side found a mistake: CONN_ERROR is the last thing it says.
-    mutating func fail(_ code: ErrorCode, _ violation: Violation) -> Event? {
+    mutating func fail(_ violation: Violation) -> Event? {
         // A version error tells what would have worked: lowest × 256 + highest.
-        let detail = code == .version ? 0x0101 : violation.rawValue
+        end(violation.code, detail: violation == .versionRange ? 0x0101 : violation.rawValue)
+    }
+
+    /// The connection ends with CONN_ERROR.
+    mutating func end(_ code: ErrorCode, detail: UInt16) -> Event {
         let error = ConnectionError(code: code, detail: detail, lastStream: highestStream)
         control.failure = error
         control.bits.insert(.failure)

@@ -9,20 +9,21 @@ extension ServerConnection {
     /// Response bytes that may be under way on a stream of this connection: the client's window.
     public var responseWindow: Int { Int(window) }
 
-    /// Features that this side offers.
+    /// Features that this side offers to a client of the role that HELLO said.
     var offered: Capabilities {
-        shared.limits.refusedResumes > 0 ? .supported : .supported.subtracting(.resume)
+        var offered = Capabilities.supported
+        if shared.limits.refusedResumes == 0 { offered.remove(.resume) }
+        // Only a node subscribes.
+        if role != .node { offered.remove(.controlPlane) }
+        return offered
     }
 
     /// RESUME opens a stream whose count of response bytes and credit go on where another connection left them.
     mutating func resume(_ header: FrameHeader, _ reader: inout FieldReader) throws(WireFault) -> Event? {
-        guard canResume else { throw WireFault(.unknownFrame, .capability) }
-        guard header.flags.isEmpty else { throw WireFault(.malformed, .unknownFlag) }
-        guard role != .node else { throw WireFault(.malformed, .wrongDirection) }
-        guard refusedResumes < shared.limits.refusedResumes else { throw WireFault(.calm, .resumes) }
         let isTaken = try open(header)
         let message = try Resume(&reader)
-        guard message.credit - message.received <= window else { throw WireFault(.malformed, .fieldValue) }
+        guard message.credit - message.received <= window else { throw WireFault(.fieldValue) }
+        guard refusedResumes < shared.limits.refusedResumes else { throw WireFault(.resumes) }
         guard isTaken else { return nil }
         var row = ServerStream(id: header.stream, priority: .interactive, window: message.credit, at: clock)
         row.flags = .bodyDone

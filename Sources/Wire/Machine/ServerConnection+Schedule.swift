@@ -7,6 +7,12 @@ extension ServerConnection {
     public mutating func transmit(into output: inout ByteBuffer, at now: Instant) {
         clock = now
         let before = output.count
+        if owesAnswer {
+            // HELLO_OK, and what the owner already answered behind it, goes ahead of control frames.
+            owesAnswer = false
+            output.append(draining: &ready)
+            openStream = 0
+        }
         if !control.isEmpty { control.transmit(into: &output) }
         switch phase {
         case .finished: return
@@ -35,13 +41,19 @@ extension ServerConnection {
 
     /// The connection is over when everything was said after the last stream.
     private mutating func finishIfDrained(_ waiting: Int) {
-        guard case .final = leaving, streams.count == 0, control.isEmpty, ready.count == 0 else { return }
+        guard isLeaving, streams.count == 0, control.isEmpty, ready.count == 0 else { return }
         if !pending.contains(where: { $0.kind == .drained }) { phase = .finished }
+    }
+
+    /// True when no stream comes any more, by this side's second GOAWAY or by the client's.
+    private var isLeaving: Bool {
+        if case .final = leaving { return true }
+        return peerLeaves && isUsable
     }
 
     /// Stream credit returns for finished streams: together, every 32 or when little is left.
     private mutating func sendStreamCredit(_ output: inout ByteBuffer) {
-        guard case .open = phase, case .no = leavingFinal() else { return }
+        guard case .open = phase, !isLeaving else { return }
         let window = UInt32(shared.limits.openStreams)
         let maximum = min(window &+ completed, shared.limits.streamsPerConnection)
         guard maximum > announcedMaximum else { return }
@@ -50,14 +62,6 @@ extension ServerConnection {
         let mark = output.beginFrame(.credit)
         output.append(integer: maximum)
         output.endFrame(mark)
-    }
-
-    /// `no` until the last stream is settled; nobody needs credit behind it.
-    private func leavingFinal() -> Leaving {
-        switch leaving {
-        case .no, .announced: .no
-        case .final: leaving
-        }
     }
 
     /// One stream's turn.

@@ -16,6 +16,7 @@ extension ServerConnection {
         answer.maximumAgeSeconds = UInt32(clamping: shared.limits.age.components.seconds)
         answer.minimumPingSeconds = UInt16(clamping: shared.limits.pingInterval.components.seconds)
         answer.encode(into: &ready, room: FrameHeader.size + Self.largestFrame)
+        owesAnswer = true
         phase = .open
         lastReceived = now
         idleSince = now
@@ -35,7 +36,7 @@ extension ServerConnection {
         case .failed, .finished: return
         }
         clock = now
-        _ = fail(code, code == .authFailed ? .credentials : .none)
+        _ = end(code, detail: code == .authFailed ? Violation.credentials.rawValue : 0)
     }
 
     /// Lets the client send the rest of the stream's body: after admission. Nothing happens when the body is complete.

@@ -30,20 +30,20 @@ extension ServerConnection {
         switch phase {
         case .deciding, .failed, .finished: return nil
         case .awaitingHello:
-            if now >= helloDue { return fail(.handshakeTimeout, .helloTimeout) }
-            return now >= partialDue ? fail(.peerSilent, .partialFrame) : nil
+            if now >= helloDue { return fail(.helloTimeout) }
+            return now >= partialDue ? fail(.partialFrame) : nil
         case .open: break
         }
-        if now >= partialDue { return fail(.peerSilent, .partialFrame) }
-        if now >= pongDue { return fail(.peerSilent, .pingTimeout) }
-        if now >= writeStallDue { return fail(.peerSilent, .writeStall) }
+        if now >= partialDue { return fail(.partialFrame) }
+        if now >= pongDue { return fail(.pingTimeout) }
+        if now >= writeStallDue { return fail(.writeStall) }
         if pongDue == .distantFuture, now >= lastReceived + shared.limits.pingIdle {
             queuePing()
             trim()
         }
         advanceLeaving(now)
         if now >= streamsDue { checkStreams(now) }
-        if queued > shared.limits.queuedBytesHard { return fail(.calm, .outboundQueue) }
+        if queued > shared.limits.queuedBytesHard { return fail(.outboundQueue) }
         return nextPending()
     }
 

@@ -26,7 +26,7 @@ public struct ServerConnection: Machine, ~Copyable {
         indirect case subscribe(stream: UInt32, Subscribe)
         /// A node's load.
         indirect case report(stream: UInt32, Report)
-        /// The client opens no more streams.
+        /// The client opens no more streams; the connection finishes by itself when the last one is released.
         case goAway(GoAway)
         /// No credit for 30 s: fail the stream with `slowConsumer`.
         case slowConsumer(stream: UInt32)
@@ -72,6 +72,10 @@ public struct ServerConnection: Machine, ~Copyable {
     let shared: SharedLimits
     var phase = Phase.awaitingHello
     var leaving = Leaving.no
+    /// True once the client said GOAWAY: it opens no more streams.
+    var peerLeaves = false
+    /// True until HELLO_OK is on its way: it is the first frame, whatever else waits.
+    var owesAnswer = false
     var chance: Chance
     var clock: Instant
 
@@ -165,7 +169,7 @@ public struct ServerConnection: Machine, ~Copyable {
 
     /// True for a client that wants to hear wishes, and that was not told to go away.
     public var takesWishes: Bool {
-        guard case .no = leaving else { return false }
+        guard case .no = leaving, !peerLeaves else { return false }
         return isUsable && capabilities.contains(.hints)
     }
 

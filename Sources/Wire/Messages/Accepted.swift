@@ -61,14 +61,14 @@ public struct Accepted: Sendable, Equatable {
 
     init(_ reader: inout FieldReader, flags frameFlags: FrameFlags) throws(WireFault) {
         guard frameFlags.contains(.fields) ? reader.remaining >= 8 : reader.remaining == 8 else {
-            throw WireFault(.frameSize, .wrongFixedLength)
+            throw WireFault(.wrongFixedLength)
         }
         self.init(
             provider: try reader.integer(), model: try reader.integer(), flags: Flags(rawValue: try reader.integer()),
             attempt: try reader.integer(), queueMilliseconds: try reader.integer())
-        guard flags.rawValue & 0xFC == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard flags.rawValue & 0xFC == 0 else { throw WireFault(.reservedNotZero) }
         guard frameFlags.contains(.fields) == (reader.remaining > 0) else {
-            throw WireFault(.frameSize, .trailingBytes)
+            throw WireFault(.trailingBytes)
         }
         var last: UInt8 = 0
         while let (number, length) = try reader.field(after: &last) {
@@ -76,7 +76,7 @@ public struct Accepted: Sendable, Equatable {
                 _ = try reader.run(length)
                 continue
             }
-            guard length == ResumeGrant.size else { throw WireFault(.malformed, .fieldValue) }
+            guard length == ResumeGrant.size else { throw WireFault(.fieldValue) }
             let id = Identifier128(high: try reader.integer(), low: try reader.integer())
             resumption = ResumeGrant(id: id, keptMilliseconds: try reader.integer())
         }

@@ -96,10 +96,10 @@ public struct End: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader, flags: FrameFlags) throws(WireFault) {
-        guard reader.remaining >= 32 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining >= 32 else { throw WireFault(.wrongFixedLength) }
         guard let finish = FinishReason(rawValue: try reader.integer()),
             let source = UsageSource(rawValue: try reader.integer())
-        else { throw WireFault(.malformed, .fieldValue) }
+        else { throw WireFault(.fieldValue) }
         self.init(finish: finish, usageSource: source, provider: try reader.integer())
         inputTokens = try reader.integer()
         outputTokens = try reader.integer()
@@ -108,16 +108,16 @@ public struct End: Sendable, Equatable {
         costMicroUSD = try reader.integer()
         timeToFirstTokenMilliseconds = try reader.integer()
         attempts = try reader.integer()
-        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.frameSize, .trailingBytes) }
+        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.trailingBytes) }
         var last: UInt8 = 0
         while let (number, length) = try reader.field(after: &last) {
             switch number {
             case 1, 2:
-                guard length == 4 else { throw WireFault(.malformed, .fieldValue) }
+                guard length == 4 else { throw WireFault(.fieldValue) }
                 let tokens: UInt32 = try reader.integer()
                 if number == 1 { reasoningTokens = tokens } else { cacheWriteTokens = tokens }
             case 3:
-                guard length <= 64 else { throw WireFault(.malformed, .fieldValue) }
+                guard length <= 64 else { throw WireFault(.fieldValue) }
                 providerFinish = try reader.text(length)
             default: _ = try reader.run(length)
             }

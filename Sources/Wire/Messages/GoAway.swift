@@ -36,11 +36,11 @@ public struct GoAway: Sendable, Equatable {
 
     init(_ reader: inout FieldReader) throws(WireFault) {
         guard reader.remaining >= 12, reader.remaining <= 12 + 128 else {
-            throw WireFault(.frameSize, .wrongFixedLength)
+            throw WireFault(.wrongFixedLength)
         }
         lastStream = try reader.integer()
         reason = GoAwayReason(rawValue: try reader.integer()) ?? .unrecognized
-        guard try reader.integer(UInt16.self) == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard try reader.integer(UInt16.self) == 0 else { throw WireFault(.reservedNotZero) }
         drainMilliseconds = try reader.integer()
         text = try reader.text(reader.remaining)
     }
@@ -90,7 +90,7 @@ public struct ConnectionError: Error, Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader) throws(WireFault) {
-        guard reader.remaining == 8 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining == 8 else { throw WireFault(.wrongFixedLength) }
         let rawCode: UInt16 = try reader.integer()
         self.init(
             code: ErrorCode(rawValue: rawCode) ?? .unrecognized, detail: try reader.integer(),

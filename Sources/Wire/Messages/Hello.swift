@@ -31,10 +31,10 @@ public struct Hello: Sendable, Equatable {
     /// Share of requests to trace, in 1/255; nil for the server's choice.
     public var traceSampling: UInt8?
 
-    /// A HELLO of version 1 with the standard window.
+    /// A HELLO of version 1 with the standard window, and the capabilities that go with its role unless others are named.
     public init(
         role: PeerRole = .client, authentication: Authentication = .apiKey, apiKey: [UInt8] = [], client: String = "",
-        instance: Identifier128 = Identifier128(high: 0, low: 0), capabilities: Capabilities = .standard,
+        instance: Identifier128 = Identifier128(high: 0, low: 0), capabilities: Capabilities? = nil,
         wantedStreams: UInt16 = 256, windowKiB: UInt16 = 64, tenant: String = "", traceSampling: UInt8? = nil
     ) {
         self.role = role
@@ -42,7 +42,7 @@ public struct Hello: Sendable, Equatable {
         self.apiKey = apiKey
         self.client = client
         self.instance = instance
-        self.capabilities = capabilities
+        self.capabilities = capabilities ?? (role == .node ? .node : .standard)
         self.wantedStreams = wantedStreams
         self.windowKiB = windowKiB
         self.tenant = tenant
@@ -77,13 +77,13 @@ public struct Hello: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader, flags: FrameFlags) throws(WireFault) {
-        guard reader.remaining >= 40 else { throw WireFault(.frameSize, .wrongFixedLength) }
-        guard try reader.integer(UInt32.self) == Hello.magic else { throw WireFault(.malformed, .magic) }
+        guard reader.remaining >= 40 else { throw WireFault(.wrongFixedLength) }
+        guard try reader.integer(UInt32.self) == Hello.magic else { throw WireFault(.magic) }
         let lowest: UInt8 = try reader.integer()
         let highest: UInt8 = try reader.integer()
         guard let role = PeerRole(rawValue: try reader.integer()),
             let authentication = Authentication(rawValue: try reader.integer()), lowest <= highest
-        else { throw WireFault(.malformed, .fieldValue) }
+        else { throw WireFault(.fieldValue) }
         self.init(role: role, authentication: authentication)
         minimumVersion = lowest
         maximumVersion = highest
@@ -91,32 +91,32 @@ public struct Hello: Sendable, Equatable {
         instance = Identifier128(high: try reader.integer(), low: try reader.integer())
         wantedStreams = try reader.integer()
         windowKiB = try reader.integer()
-        guard try reader.integer(UInt32.self) == 0 else { throw WireFault(.malformed, .reservedNotZero) }
-        guard windowKiB >= 16, windowKiB <= 1024 else { throw WireFault(.malformed, .fieldValue) }
+        guard try reader.integer(UInt32.self) == 0 else { throw WireFault(.reservedNotZero) }
+        guard windowKiB >= 16, windowKiB <= 1024 else { throw WireFault(.fieldValue) }
         try readFields(&reader, flags: flags)
     }
 
     private mutating func readFields(_ reader: inout FieldReader, flags: FrameFlags) throws(WireFault) {
-        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.frameSize, .trailingBytes) }
+        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.trailingBytes) }
         var last: UInt8 = 0
         while let (number, length) = try reader.field(after: &last) {
             switch number {
             case 1:
-                guard length > 0, length <= 512 else { throw WireFault(.malformed, .fieldValue) }
+                guard length > 0, length <= 512 else { throw WireFault(.fieldValue) }
                 apiKey = try reader.array(length)
             case 2:
-                guard length <= 64 else { throw WireFault(.malformed, .fieldValue) }
+                guard length <= 64 else { throw WireFault(.fieldValue) }
                 client = try reader.text(length)
             case 3:
-                guard length <= 128 else { throw WireFault(.malformed, .fieldValue) }
+                guard length <= 128 else { throw WireFault(.fieldValue) }
                 tenant = try reader.text(length)
             case 4:
-                guard length == 1 else { throw WireFault(.malformed, .fieldValue) }
+                guard length == 1 else { throw WireFault(.fieldValue) }
                 traceSampling = try reader.integer()
             default: _ = try reader.run(length)
             }
         }
-        guard (authentication == .apiKey) == !apiKey.isEmpty else { throw WireFault(.malformed, .fieldValue) }
+        guard (authentication == .apiKey) == !apiKey.isEmpty else { throw WireFault(.fieldValue) }
     }
 }
 

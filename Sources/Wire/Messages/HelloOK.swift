@@ -46,6 +46,9 @@ public struct HelloOK: Sendable, Equatable {
     /// Addresses to dial for further connections.
     public var peers: [String]
 
+    /// As many models as a table of the shortest names could have: 16 KiB less 1 KiB, 5 bytes and more each.
+    public static let mostModels = 3_072
+
     /// An answer with the owner's part.
     public init(
         session: UInt64 = 0, node: UInt32 = 0, tableVersion: UInt32 = 0, models: [Model] = [], locale: String = "",
@@ -91,9 +94,9 @@ public struct HelloOK: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader, flags: FrameFlags) throws(WireFault) {
-        guard reader.remaining >= 40 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining >= 40 else { throw WireFault(.wrongFixedLength) }
         let version: UInt8 = try reader.integer()
-        guard try reader.integer(UInt8.self) == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard try reader.integer(UInt8.self) == 0 else { throw WireFault(.reservedNotZero) }
         let ping: UInt16 = try reader.integer()
         let capabilities = Capabilities(rawValue: try reader.integer())
         self.init(session: try reader.integer(), node: try reader.integer())
@@ -106,22 +109,22 @@ public struct HelloOK: Sendable, Equatable {
         maximumAgeSeconds = try reader.integer()
         tableVersion = try reader.integer()
         guard maximumStream > 0, maximumStream >> 31 == 0, maximumFrame >= 8192 else {
-            throw WireFault(.malformed, .fieldValue)
+            throw WireFault(.fieldValue)
         }
-        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.frameSize, .trailingBytes) }
+        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.trailingBytes) }
         var last: UInt8 = 0
         while let (number, length) = try reader.field(after: &last, repeatable: 1...3) {
             switch number {
             case 1:
-                guard length > 2, length <= 130 else { throw WireFault(.malformed, .fieldValue) }
+                guard length > 2, length <= 130 else { throw WireFault(.fieldValue) }
                 let id: UInt16 = try reader.integer()
-                guard id > 0 else { throw WireFault(.malformed, .fieldValue) }
+                guard id > 0 else { throw WireFault(.fieldValue) }
                 models.append(Model(id: id, name: try reader.text(length - 2)))
             case 2:
-                guard locale.isEmpty, length > 0, length <= 16 else { throw WireFault(.malformed, .fieldValue) }
+                guard locale.isEmpty, length > 0, length <= 16 else { throw WireFault(.fieldValue) }
                 locale = try reader.text(length)
             case 3:
-                guard length > 0, length <= 128, peers.count < 64 else { throw WireFault(.malformed, .fieldValue) }
+                guard length > 0, length <= 128, peers.count < 64 else { throw WireFault(.fieldValue) }
                 peers.append(try reader.text(length))
             default: _ = try reader.run(length)
             }

@@ -47,11 +47,11 @@ public struct Hint: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader) throws(WireFault) {
-        guard reader.remaining == 4 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining == 4 else { throw WireFault(.wrongFixedLength) }
         let load: UInt8 = try reader.integer()
         let flags: UInt8 = try reader.integer()
         guard flags & 0xF0 == 0, let budget = Budget(rawValue: flags >> 1 & 3) else {
-            throw WireFault(.malformed, .reservedNotZero)
+            throw WireFault(.reservedNotZero)
         }
         self.init(
             load: load, wantsRebalance: flags & 1 == 1, suggestedInFlight: try reader.integer(), budget: budget,

@@ -135,14 +135,14 @@ public struct Report: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader) throws(WireFault) {
-        guard reader.remaining >= 60 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining >= 60 else { throw WireFault(.wrongFixedLength) }
         self.init(node: try reader.integer(), load: try reader.integer())
         let flags: UInt8 = try reader.integer()
-        guard flags & 0xF8 == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard flags & 0xF8 == 0 else { throw WireFault(.reservedNotZero) }
         isDraining = flags & 1 != 0
         holdsRoutes = flags & 2 != 0
         let count = Int(try reader.integer(UInt16.self))
-        guard count <= Self.maximumTargets else { throw WireFault(.malformed, .fieldValue) }
+        guard count <= Self.maximumTargets else { throw WireFault(.fieldValue) }
         number = try reader.integer()
         connections = try reader.integer()
         streams = try reader.integer()
@@ -165,10 +165,10 @@ public struct Report: Sendable, Equatable {
         target.firstTokenMedianMicroseconds = try reader.integer()
         target.firstTokenHighMicroseconds = try reader.integer()
         target.totalHighMicroseconds = try reader.integer()
-        guard let vote = Vote(rawValue: try reader.integer()) else { throw WireFault(.malformed, .fieldValue) }
+        guard let vote = Vote(rawValue: try reader.integer()) else { throw WireFault(.fieldValue) }
         target.vote = vote
         let length = Int(try reader.integer(UInt8.self))
-        guard length >= 1, length <= 128 else { throw WireFault(.malformed, .fieldValue) }
+        guard length >= 1, length <= 128 else { throw WireFault(.fieldValue) }
         target.name = try reader.text(length)
         return target
     }

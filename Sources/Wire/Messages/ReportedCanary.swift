@@ -94,12 +94,12 @@ public struct ReportedCanary: Sendable, Equatable {
 
     static func decode(_ reader: inout FieldReader) throws(WireFault) -> [ReportedCanary] {
         let count = Int(try reader.integer(UInt8.self))
-        guard (1...maximum).contains(count) else { throw WireFault(.malformed, .fieldValue) }
+        guard (1...maximum).contains(count) else { throw WireFault(.fieldValue) }
         var canaries: [ReportedCanary] = []
         for _ in 0..<count {
             let run: UInt32 = try reader.integer()
             let length = Int(try reader.integer(UInt8.self))
-            guard (1...64).contains(length) else { throw WireFault(.malformed, .fieldValue) }
+            guard (1...64).contains(length) else { throw WireFault(.fieldValue) }
             var canary = ReportedCanary(route: try reader.text(length), run: run)
             canary.baseline = try arm(&reader)
             canary.canary = try arm(&reader)
@@ -115,12 +115,12 @@ public struct ReportedCanary: Sendable, Equatable {
         arm.answers = try reader.integer()
         arm.cost = try reader.integer()
         arm.costSquares = Double(bitPattern: try reader.integer())
-        guard arm.costSquares.isFinite, arm.costSquares.sign == .plus else { throw WireFault(.malformed, .fieldValue) }
+        guard arm.costSquares.isFinite, arm.costSquares.sign == .plus else { throw WireFault(.fieldValue) }
         let count = Int(try reader.integer(UInt8.self))
         for _ in 0..<count {
             let bucket = Bucket(try reader.integer(), try reader.integer())
             guard bucket.count > 0, bucket.number > arm.firstTokens.last?.number ?? 0 || arm.firstTokens.isEmpty else {
-                throw WireFault(.malformed, .fieldValue)
+                throw WireFault(.fieldValue)
             }
             arm.firstTokens.append(bucket)
         }

@@ -102,7 +102,7 @@ public struct RequestHead: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader) throws(WireFault) {
-        guard reader.remaining >= Self.fixedSize else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining >= Self.fixedSize else { throw WireFault(.wrongFixedLength) }
         let key = Identifier128(high: try reader.integer(), low: try reader.integer())
         let trace = Identifier128(high: try reader.integer(), low: try reader.integer())
         let span: UInt64 = try reader.integer()
@@ -112,18 +112,18 @@ public struct RequestHead: Sendable, Equatable {
             let priority = Priority(rawValue: try reader.integer()),
             let cachePolicy = CachePolicy(rawValue: try reader.integer()),
             let cancelPolicy = CancelPolicy(rawValue: try reader.integer())
-        else { throw WireFault(.malformed, .fieldValue) }
+        else { throw WireFault(.fieldValue) }
         let modelID: UInt16 = try reader.integer()
         let flags = Flags(rawValue: try reader.integer())
-        guard flags.isKnown else { throw WireFault(.malformed, .reservedNotZero) }
+        guard flags.isKnown else { throw WireFault(.reservedNotZero) }
         let bodyLength: UInt32 = try reader.integer()
         let featureLength = Int(try reader.integer(UInt8.self))
-        guard featureLength <= 64 else { throw WireFault(.malformed, .fieldValue) }
+        guard featureLength <= 64 else { throw WireFault(.fieldValue) }
         let feature = try reader.text(featureLength)
         var model = ""
         if modelID == 0 {
             let length = Int(try reader.integer(UInt8.self))
-            guard length >= 1, length <= 128 else { throw WireFault(.malformed, .fieldValue) }
+            guard length >= 1, length <= 128 else { throw WireFault(.fieldValue) }
             model = try reader.text(length)
         }
         self.init(

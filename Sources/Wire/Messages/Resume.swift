@@ -46,10 +46,10 @@ public struct Resume: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader) throws(WireFault) {
-        guard reader.remaining == Self.size else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining == Self.size else { throw WireFault(.wrongFixedLength) }
         id = Identifier128(high: try reader.integer(), low: try reader.integer())
         received = try reader.integer()
         credit = try reader.integer()
-        guard credit >= received else { throw WireFault(.malformed, .fieldValue) }
+        guard credit >= received else { throw WireFault(.fieldValue) }
     }
 }

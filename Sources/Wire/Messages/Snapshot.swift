@@ -134,15 +134,15 @@ enum StateMessage {
 
     static func snapshot(_ bytes: RawSpan) throws(WireFault) -> Snapshot {
         let update = try update(bytes)
-        guard update.removed.isEmpty else { throw WireFault(.malformed, .fieldValue) }
+        guard update.removed.isEmpty else { throw WireFault(.fieldValue) }
         return Snapshot(epoch: update.epoch, sequence: update.sequence, records: update.changed)
     }
 
     static func update(_ bytes: RawSpan) throws(WireFault) -> Update {
-        guard bytes.byteCount >= 24 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard bytes.byteCount >= 24 else { throw WireFault(.wrongFixedLength) }
         let end = bytes.byteCount - 4
         guard CRC32C.checksum(bytes.extracting(0..<end)) == bytes.integer(at: end, as: UInt32.self) else {
-            throw WireFault(.malformed, .checksum)
+            throw WireFault(.checksum)
         }
         var reader = FieldReader(bytes.extracting(0..<end))
         var update = Update(epoch: try reader.integer(), sequence: try reader.integer())
@@ -151,14 +151,14 @@ enum StateMessage {
             let action: UInt8 = try reader.integer()
             let kind: UInt8 = try reader.integer()
             let length = try reader.varint()
-            guard length >= 1, length <= 512 else { throw WireFault(.malformed, .fieldValue) }
+            guard length >= 1, length <= 512 else { throw WireFault(.fieldValue) }
             let name = try reader.text(length)
             switch action {
             case 1:
                 let body = try reader.array(try reader.varint())
                 update.changed.append(SnapshotRecord(kind: kind, name: name, body: body))
             case 2: update.removed.append(Update.Removal(kind: kind, name: name))
-            default: throw WireFault(.malformed, .fieldValue)
+            default: throw WireFault(.fieldValue)
             }
         }
         try reader.expectEnd()

@@ -114,12 +114,12 @@ public struct StreamError: Error, Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader, flags frameFlags: FrameFlags) throws(WireFault) {
-        guard reader.remaining >= 28 else { throw WireFault(.frameSize, .wrongFixedLength) }
-        guard reader.remaining <= 28 + 512 else { throw WireFault(.frameSize, .frameTooLong) }
+        guard reader.remaining >= 28 else { throw WireFault(.wrongFixedLength) }
+        guard reader.remaining <= 28 + 512 else { throw WireFault(.frameTooLong) }
         let rawCode: UInt16 = try reader.integer()
-        guard let retry = RetryClass(rawValue: try reader.integer()) else { throw WireFault(.malformed, .fieldValue) }
+        guard let retry = RetryClass(rawValue: try reader.integer()) else { throw WireFault(.fieldValue) }
         let flags = Flags(rawValue: try reader.integer())
-        guard flags.rawValue & 0xF8 == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard flags.rawValue & 0xF8 == 0 else { throw WireFault(.reservedNotZero) }
         self.init(code: ErrorCode(rawValue: rawCode) ?? .unrecognized, retry: retry, flags: flags)
         self.rawCode = rawCode
         retryAfterMilliseconds = try reader.integer()
@@ -129,7 +129,7 @@ public struct StreamError: Error, Sendable, Equatable {
         providerStatus = try reader.integer()
         provider = try reader.integer()
         guard frameFlags.contains(.fields) == (reader.remaining > 0) else {
-            throw WireFault(.frameSize, .trailingBytes)
+            throw WireFault(.trailingBytes)
         }
         var last: UInt8 = 0
         while let (number, length) = try reader.field(after: &last) {
@@ -148,7 +148,7 @@ public struct StreamError: Error, Sendable, Equatable {
         let remaining: Int64 = try reader.integer()
         let scope = try reader.text(Int(try reader.integer(UInt8.self)))
         let unit = try reader.text(Int(try reader.integer(UInt8.self)))
-        guard reader.remaining == end else { throw WireFault(.frameSize, .innerLength) }
+        guard reader.remaining == end else { throw WireFault(.innerLength) }
         return BindingLimit(scope: scope, unit: unit, amount: amount, remaining: remaining)
     }
 }

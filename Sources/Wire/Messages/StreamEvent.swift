@@ -71,10 +71,10 @@ public enum StreamEvent: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader) throws(WireFault) {
-        guard reader.remaining <= Self.maximumPayload else { throw WireFault(.frameSize, .frameTooLong) }
+        guard reader.remaining <= Self.maximumPayload else { throw WireFault(.frameTooLong) }
         let kind: UInt8 = try reader.integer()
         let choice: UInt8 = try reader.integer()
-        guard choice < 16 else { throw WireFault(.malformed, .fieldValue) }
+        guard choice < 16 else { throw WireFault(.fieldValue) }
         switch kind {
         case 1:
             let index: UInt16 = try reader.integer()
@@ -84,19 +84,19 @@ public enum StreamEvent: Sendable, Equatable {
         case 2: self = .toolCallResume(choice: choice, index: try reader.integer())
         case 3:
             guard let finish = FinishReason(rawValue: try reader.integer()) else {
-                throw WireFault(.malformed, .fieldValue)
+                throw WireFault(.fieldValue)
             }
             self = .choiceEnd(choice: choice, finish: finish)
         case 4: self = .restart(choice: choice, attempt: try reader.integer())
         case 5: self = .citation(choice: choice, json: try reader.array(reader.remaining))
         case 6: self = .logProbabilities(choice: choice, json: try reader.array(reader.remaining))
         case 7:
-            guard choice == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+            guard choice == 0 else { throw WireFault(.reservedNotZero) }
             self = .usage(
                 inputTokens: try reader.integer(), outputTokens: try reader.integer(),
                 cachedTokens: try reader.integer())
         case 0x80...: self = .other(kind: kind, choice: choice, body: try reader.array(reader.remaining))
-        default: throw WireFault(.malformed, .fieldValue)
+        default: throw WireFault(.fieldValue)
         }
         try reader.expectEnd()
     }

@@ -53,16 +53,16 @@ public struct Subscribe: Sendable, Equatable {
     }
 
     init(_ reader: inout FieldReader, flags: FrameFlags) throws(WireFault) {
-        guard reader.remaining >= 40 else { throw WireFault(.frameSize, .wrongFixedLength) }
+        guard reader.remaining >= 40 else { throw WireFault(.wrongFixedLength) }
         let node: UInt32 = try reader.integer()
-        guard try reader.integer(UInt32.self) == 0 else { throw WireFault(.malformed, .reservedNotZero) }
+        guard try reader.integer(UInt32.self) == 0 else { throw WireFault(.reservedNotZero) }
         self.init(
             node: node, incarnation: try reader.integer(), lastEpoch: try reader.integer(),
             lastSequence: try reader.integer(), highestEpoch: try reader.integer())
-        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.frameSize, .trailingBytes) }
+        guard flags.contains(.fields) == (reader.remaining > 0) else { throw WireFault(.trailingBytes) }
         var last: UInt8 = 0
         while let (number, length) = try reader.field(after: &last) {
-            guard length <= 128 else { throw WireFault(.malformed, .fieldValue) }
+            guard length <= 128 else { throw WireFault(.fieldValue) }
             switch number {
             case 1: name = try reader.text(length)
             case 2: address = try reader.text(length)

@@ -113,7 +113,9 @@ public struct Capabilities: OptionSet, Sendable, Hashable {
     /// HINT frames are wanted.
     public static let hints = Capabilities(rawValue: 1 << 2)
     /// What a client offers unless told otherwise: what costs nobody anything.
-    public static let standard: Capabilities = [.controlPlane, .hints]
+    public static let standard: Capabilities = .hints
+    /// What a node offers to its coordinator.
+    public static let node: Capabilities = [.controlPlane, .hints]
     /// What this implementation can do.
     public static let supported: Capabilities = [.resume, .controlPlane, .hints]
 }
