@@ -33,7 +33,7 @@ redis_answers() { [ "$(redis ping)" = PONG ]; }
 haproxy_says() { printf '%s\n' "$1" | socat - "UNIX-CONNECT:$state/haproxy.sock"; }
 simulator() { sed -n 's|^base-url *= *http://\([^/]*\)/.*|\1|p' "$config" | head -n 1; }
 node_address() { echo "$(setting nodes.listen):$(($(setting nodes.base-port) + $1))"; }
-node_admin() { echo "$(setting nodes.listen):$(($(setting nodes.admin-base-port) + $1))"; }
+node_admin() { echo "$(setting nodes.admin-listen):$(($(setting nodes.admin-base-port) + $1))"; }
 metric() { curl -s "http://$(node_admin "$1")/metrics" | sed -n "s/^$2 //p"; }
 # asking COMMAND …: the tool, speaking to this cluster through its balancer.
 asking() {

@@ -8,6 +8,9 @@ import Wire
 
 /// Serves `sluice` and operators. Bind it to a private address.
 final class AdminServer {
+    /// Time for a request's head, for its body, and between two requests.
+    static let patience = Duration.seconds(5)
+
     unowned let coordinator: Coordinator
     private var listener: Listener<HTTPServerConnection>?
 
@@ -25,7 +28,9 @@ final class AdminServer {
         limits.connections = 256
         listener = try Listener(
             lane: coordinator.lane, address: address, limits: limits,
-            machine: { HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), at: $0) },
+            machine: {
+                HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), idleTime: AdminServer.patience, at: $0)
+            },
             onAccept: { [unowned self] channel in
                 let request = Request()
                 channel.onEvent = { [unowned self] channel, event in

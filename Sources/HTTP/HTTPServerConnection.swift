@@ -61,10 +61,12 @@ public struct HTTPServerConnection: Machine, ~Copyable {
         idleSince = now
     }
 
-    /// False while a response is outstanding: requests behind it wait in the socket.
+    /// False while a response is outstanding or waits to be handed out: requests behind it wait in the socket, so that a client that sends
+    /// requests and reads no response makes nothing pile up here.
     public var wantsInput: Bool {
         switch reading {
-        case .head, .body: true
+        case .head: outgoing.count == 0
+        case .body: true
         case .waiting, .finished: false
         }
     }

@@ -16,6 +16,7 @@ final class Node: @unchecked Sendable {
 
     let settings: NodeSettings
     private let lanes: [Lane]
+    private let adminLane: Lane
     private let gateways: [Gateway]
     private let writer: LineWriter
     private let tls: TLSContext
@@ -31,7 +32,8 @@ final class Node: @unchecked Sendable {
     private enum Life { case starting, serving, draining, stopping }
     private var life = Life.starting
     private var lastTurns: [UInt64] = []
-    private var lastBeat: Instant
+    /// In nanoseconds of the monotonic clock; the admin lane reads it.
+    private let lastBeat: Atomic<Int64>
     private let incarnation = Host.randomSeed()
 
     var first: Lane { lanes[0] }
@@ -55,6 +57,7 @@ final class Node: @unchecked Sendable {
         let plan = try RedisPlan(settings.configuration.redis, path: settings.path, secret: settings.secret)
         let empty = ActiveSnapshot(ClusterSnapshot(), epoch: 0, sequence: 0)
         lanes = try Lane.start(count: settings.lanes, name: "lane")
+        adminLane = try Lane.start(count: 1, name: "admin")[0]
         let state = settings.path(settings.configuration.stateDirectory)
         try FileAccess.makeFolder(state)
         let retryFloor = SharedRetryFloor()
@@ -67,7 +70,7 @@ final class Node: @unchecked Sendable {
                 retryFloor: retryFloor)
         }
         rebalance = Rebalance(gateways)
-        lastBeat = lanes[0].now
+        lastBeat = Atomic(Host.monotonicNow().nanoseconds)
     }
 
     /// Opens everything, on the first lane.
@@ -93,8 +96,8 @@ final class Node: @unchecked Sendable {
         self.keeper = keeper
         keeper.loadSaved()
         try follow(keeper)
-        let admin = AdminServer(self)
-        try admin.listen(lane: first, on: settings.admin)
+        let admin = AdminServer(self, lane: adminLane, on: settings.admin, secret: try settings.adminSecret())
+        try admin.listen()
         self.admin = admin
         signals = try Signals(lane: first) { [self] number in handle(signal: number) }
         // The port is open from the start; until the first snapshot every key is unknown, and /readyz says so.
@@ -163,7 +166,7 @@ final class Node: @unchecked Sendable {
     private func beat() {
         first.schedule(after: .seconds(1)) { [self] in
             lastTurns = lanes.map(\.turns)
-            lastBeat = first.now
+            lastBeat.store(first.now.nanoseconds, ordering: .relaxed)
             silentSeconds = isCoordinatorConnected ? 0 : silentSeconds + 1
             for gateway in gateways {
                 gateway.lane.execute { [silentSeconds] in gateway.noteSilence(seconds: silentSeconds) }
@@ -175,8 +178,10 @@ final class Node: @unchecked Sendable {
         for lane in lanes { lane.execute {} }
     }
 
-    /// False when a lane made no turn for five seconds.
-    var isLive: Bool { first.now - lastBeat < .seconds(5) }
+    /// False when a lane made no turn for five seconds. From any thread.
+    var isLive: Bool {
+        Host.monotonicNow().nanoseconds - lastBeat.load(ordering: .relaxed) < Duration.seconds(5).nanoseconds
+    }
 
     /// Why a load balancer must not send clients here; empty when it may.
     var reasonsNotReady: [String] {
@@ -184,6 +189,13 @@ final class Node: @unchecked Sendable {
         if keeper?.current == nil { reasons.append("no snapshot from a coordinator yet") }
         if life == .draining || life == .stopping { reasons.append("draining") }
         return reasons
+    }
+
+    /// What the admin port tells of the node as a whole.
+    func facts(_ reading: LaneReading) -> NodeFacts {
+        NodeFacts(
+            reasonsNotReady: reasonsNotReady, warnings: warnings(reading), priceVersion: priceVersion,
+            snapshotEpoch: snapshotEpoch, snapshotSequence: snapshotSequence, droppedLogBytes: droppedLogBytes)
     }
 
     /// What is not as it should be, though clients are served. `reading`: of all lanes.
@@ -219,7 +231,7 @@ final class Node: @unchecked Sendable {
         return "# snapshot \(snapshotEpoch).\(snapshotSequence); key hashes are masked\n" + masked.text
     }
 
-    /// Gathers all lanes and hands the sum over, on the first lane.
+    /// Gathers all lanes and hands the sum over, on the first lane. From any thread.
     func read(_ then: @escaping (LaneReading) -> Void) {
         let gathering = Gathering(left: gateways.count, then: then)
         for gateway in gateways {
@@ -336,14 +348,14 @@ final class Node: @unchecked Sendable {
             gateways[0].note(.info, "stopped", "bye")
             for gateway in gateways { gateway.lane.execute { gateway.flushLines() } }
             first.schedule(after: .milliseconds(50)) { [self] in
-                for lane in lanes { lane.stop() }
+                for lane in lanes + [adminLane] { lane.stop() }
             }
         }
     }
 
     /// Waits for the end of all lanes.
     func join() {
-        for lane in lanes { lane.join() }
+        for lane in lanes + [adminLane] { lane.join() }
         writer.drain()
     }
 }

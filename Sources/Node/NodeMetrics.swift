@@ -247,10 +247,10 @@ struct LaneReading: Sendable {
     }
 
     /// The page that Prometheus reads.
-    func page(_ node: Node) -> ByteBuffer {
+    func page(_ facts: NodeFacts) -> ByteBuffer {
         var page = MetricsPage()
         page.facts("sluice_build", help: "The program.", [("version", Node.version)])
-        page.facts("sluice_prices", help: "The prices in use, by content.", [("version", node.priceVersion)])
+        page.facts("sluice_prices", help: "The prices in use, by content.", [("version", facts.priceVersion)])
         page.add(metrics.requests)
         page.add(metrics.tokens)
         page.add(metrics.cost)
@@ -295,10 +295,10 @@ struct LaneReading: Sendable {
             "process_cpu_seconds_total", help: "User and system time.",
             value: .nanoseconds(Host.processorMicroseconds() * 1_000))
         page.gauge("process_open_fds", help: "Open descriptors.", value: .signed(Int64(Host.openDescriptors())))
-        page.gauge("sluice_snapshot_epoch", help: "Epoch in use.", value: .unsigned(node.snapshotEpoch))
-        page.gauge("sluice_snapshot_sequence", help: "Sequence in use.", value: .unsigned(node.snapshotSequence))
+        page.gauge("sluice_snapshot_epoch", help: "Epoch in use.", value: .unsigned(facts.snapshotEpoch))
+        page.gauge("sluice_snapshot_sequence", help: "Sequence in use.", value: .unsigned(facts.snapshotSequence))
         page.counter(
-            "sluice_log_dropped_bytes_total", help: "Log bytes dropped.", value: UInt64(node.droppedLogBytes))
+            "sluice_log_dropped_bytes_total", help: "Log bytes dropped.", value: UInt64(facts.droppedLogBytes))
         return page.finish()
     }
 

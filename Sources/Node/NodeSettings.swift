@@ -34,7 +34,7 @@ struct NodeSettings: Sendable {
         folder = slash.map { String(options.configurationPath[..<$0]) } ?? "."
         let nodes = configuration.nodes
         listen = try NodeSettings.address(options.listen ?? "\(nodes.listen):\(nodes.basePort + options.index)")
-        admin = try NodeSettings.address(options.admin ?? "\(nodes.listen):\(nodes.adminBasePort + options.index)")
+        admin = try NodeSettings.address(options.admin ?? "\(nodes.adminListen):\(nodes.adminBasePort + options.index)")
         let wanted = options.lanes ?? nodes.lanes
         lanes = wanted == 0 ? Host.processors : wanted
         logLevel = LogLevel(name: nodes.logLevel) ?? .info
@@ -49,6 +49,18 @@ struct NodeSettings: Sendable {
 
     /// A path of the configuration, made absolute or relative to where the program runs.
     func path(_ text: String) -> String { text.hasPrefix("/") ? text : "\(folder)/\(text)" }
+
+    /// The secret that `/config` asks for; nil when none is configured.
+    ///
+    /// - Throws: when it is configured and cannot be read, or is short.
+    func adminSecret() throws(Problem) -> Secret? {
+        guard let reference = configuration.nodes.adminSecret else { return nil }
+        guard let secret = secret(reference), secret.withBytes({ $0.count >= 16 }) else {
+            throw Problem(
+                text: "the admin secret of [nodes] at \(reference) cannot be read, or has less than 16 characters")
+        }
+        return secret
+    }
 
     /// What a reference to a secret stands for; nil when it cannot be read.
     func secret(_ reference: SecretReference) -> Secret? {

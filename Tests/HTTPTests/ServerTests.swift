@@ -23,16 +23,23 @@ import Testing
         var body: [UInt8] = []
         for piece in pieces {
             input.append(piece)
-            while server.wantsInput, let event = server.receive(&input, at: now) {
-                switch event {
-                case .request(let head):
-                    seen.requests.append("\(head.method) \(head.target)")
-                    body = []
-                case .body(let slice): body += input.array(of: slice)
-                case .end: server.respond(status: 200, body: body.span.bytes)
-                case .failed(let failure): seen.failure = failure
+            var taken = 0
+            repeat {
+                // What was handed out makes room for the next request.
+                server.transmit(into: &output, at: now)
+                taken = 0
+                while server.wantsInput, let event = server.receive(&input, at: now) {
+                    taken += 1
+                    switch event {
+                    case .request(let head):
+                        seen.requests.append("\(head.method) \(head.target)")
+                        body = []
+                    case .body(let slice): body += input.array(of: slice)
+                    case .end: server.respond(status: 200, body: body.span.bytes)
+                    case .failed(let failure): seen.failure = failure
+                    }
                 }
-            }
+            } while taken > 0
             server.transmit(into: &output, at: now)
         }
         if closes, case .failed(let failure) = server.inputEnded(at: now) { seen.failure = failure }
@@ -64,6 +71,41 @@ import Testing
                 HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ndef
                 """)
         #expect(seen.isFinished == false)
+    }
+
+    @Test func `a client that sends requests and reads nothing is answered once, until it reads`() {
+        var server = HTTPServerConnection(at: now)
+        var input = ByteBuffer(Array(String(repeating: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", count: 2_000).utf8))
+        var answered = 0
+        func work() {
+            while server.wantsInput, let event = server.receive(&input, at: now) {
+                guard event == .end else { continue }
+                server.respond(status: 200, body: [UInt8](repeating: 120, count: 30_000).span.bytes)
+                answered += 1
+            }
+        }
+        work()
+        #expect(answered == 1)
+        let buffered = server.bufferedBytes
+        #expect(buffered < 31_000)
+        var output = ByteBuffer()
+        server.transmit(into: &output, at: now)
+        work()
+        #expect(answered == 2)
+    }
+
+    @Test func `a head that comes in dribs and drabs has its time in all, not from byte to byte`() {
+        var server = HTTPServerConnection(idleTime: .seconds(5), at: now)
+        var input = ByteBuffer(Array("GET / HTTP/1.1\r\n".utf8))
+        for second in 1...4 {
+            _ = server.receive(&input, at: now + .seconds(second))
+            input.append("X-\(second): y\r\n")
+        }
+        let due = server.deadline
+        #expect(due == now + .seconds(5))
+        _ = server.advance(to: now + .seconds(5))
+        let isFinished = server.isFinished
+        #expect(isFinished)
     }
 
     @Test func `an HTTP 1.0 client needs no Host and is sent away after its answer unless it asks to stay`() {

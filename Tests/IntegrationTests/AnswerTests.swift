@@ -71,7 +71,11 @@ import Testing
             ] {
                 #expect(metrics.contains(name))
             }
-            let configuration = await cluster.http(port, "/config").body
+            let stranger = await cluster.http(port, "/config")
+            #expect(stranger.status == 401 && !stranger.body.contains("route"))
+            // A page of another site whose name points here does not read it through an operator's browser.
+            #expect(await cluster.http(port, "/metrics", header: "Host: rebound.example").status == 421)
+            let configuration = await cluster.configuration(node: 1)
             #expect(configuration.contains("[route chat-default]"))
             // Log lines are written at most 20 ms later.
             try await cluster.wait("both requests in the logs") {
@@ -79,7 +83,9 @@ import Testing
             }
             let logs = ["node-1", "node-2", "coordinator"].map(cluster.log).joined()
             let secret = String(cluster.key.split(separator: "_")[2])
-            for canary in ["prompt-canary-99d1", "provider-canary-51be20", "admin-canary-7f3a9c", secret] {
+            for canary in [
+                "prompt-canary-99d1", "provider-canary-51be20", "admin-canary-7f3a9c", "node-canary-31c0aa52", secret,
+            ] {
                 #expect(!(configuration + metrics + logs).contains(canary))
             }
         }

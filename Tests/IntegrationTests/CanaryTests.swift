@@ -93,7 +93,7 @@ private final class LoadEnd: Sendable {
             #expect(steps?.map { $0["share_bp"]?.integer } == [1_000, 4_000, 10_000])
             // From now on the new target has all requests, and the old one is there for failures.
             try await cluster.wait("all requests") {
-                let page = await cluster.http(cluster.at("nodeAdmin") + 1, "/config").body
+                let page = await cluster.configuration(node: 1)
                 return page.contains("target = second/gpt-6-luna weight 1000000\n")
                     && page.contains("target = sim/gpt-6-luna weight 100 group 2")
             }

@@ -72,13 +72,13 @@ import Wire
             }
             for node in [1, 2] {
                 try await cluster.wait("the weights at node \(node)", seconds: 5) {
-                    let page = await cluster.http(cluster.at("nodeAdmin") + node, "/config").body
+                    let page = await cluster.configuration(node: node)
                     return page.contains("target = second/gpt-6-luna weight 50\n")
                         && page.contains("target = sim/gpt-6-luna weight 5000\n")
                 }
             }
             // Nobody else serves this route: there its weight is what it was.
-            let page = await cluster.http(cluster.at("nodeAdmin") + 1, "/config").body
+            let page = await cluster.configuration(node: 1)
             #expect(page.contains("target = second/gpt-6-luna weight 100\n"))
             let ready = await cluster.http(cluster.at("admin"), "/readyz").body
             #expect(ready.contains("no target of route alone works"), "\(ready)")
@@ -123,7 +123,7 @@ import Wire
             #expect(parts.isSuperset(of: [1, 100]) && parts.count >= 3, "\(parts)")
             for node in [1, 2] {
                 try await cluster.wait("the weights at node \(node)", seconds: 5) {
-                    await cluster.http(cluster.at("nodeAdmin") + node, "/config").body
+                    await cluster.configuration(node: node)
                         .contains("target = second/gpt-6-luna weight 50\ntarget = sim/gpt-6-luna weight 50\n")
                 }
             }

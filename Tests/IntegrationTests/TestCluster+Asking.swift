@@ -66,12 +66,18 @@ extension TestCluster {
         throw ClusterFailure(description: "no key: \(last)")
     }
 
-    func http(_ port: Int, _ path: String) async -> (status: Int, body: String) {
-        let answer = try? await run([
-            "/usr/bin/curl", "-s", "--max-time", "3", "-w", "\n%{http_code}", "http://127.0.0.1:\(port)\(path)",
-        ])
+    func http(_ port: Int, _ path: String, header: String? = nil) async -> (status: Int, body: String) {
+        let headers = header.map { ["-H", $0] } ?? []
+        let answer = try? await run(
+            ["/usr/bin/curl", "-s", "--max-time", "3", "-w", "\n%{http_code}"] + headers
+                + ["http://127.0.0.1:\(port)\(path)"])
         let lines = (answer?.output ?? "").split(separator: "\n", omittingEmptySubsequences: false)
         return (Int(lines.last ?? "") ?? 0, lines.dropLast().joined(separator: "\n"))
+    }
+
+    /// The snapshot that a node uses, for who has the secret.
+    func configuration(node: Int) async -> String {
+        await http(at("nodeAdmin") + node, "/config", header: "Authorization: Bearer node-canary-31c0aa52").body
     }
 
     /// Waits for a word in a program's log, which is written some milliseconds after what it tells of.

@@ -85,6 +85,7 @@ final class TestCluster: @unchecked Sendable {
             [nodes edge]
             base-port = \(at("node"))
             admin-base-port = \(at("nodeAdmin"))
+            admin-secret = file:state/node-admin.secret
             \(nodes)
             \(nodes.contains("lag-limit") ? "" : "lag-limit = 10s")
             drain-notice = 2s
@@ -111,6 +112,7 @@ final class TestCluster: @unchecked Sendable {
 
             """)
         try write("state/admin.secret", "admin-canary-7f3a9c\n")
+        try write("state/node-admin.secret", "node-canary-31c0aa52\n")
         try write("state/provider.key", "provider-canary-51be20\n")
     }
 

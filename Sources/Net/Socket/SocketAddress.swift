@@ -61,6 +61,15 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// True for addresses that only this machine reaches; a Unix path is one.
+    public var isLoopback: Bool {
+        switch self {
+        case .ipv4(let address, _): address >> 24 == 127
+        case .ipv6(let bytes, _): bytes == [UInt8](repeating: 0, count: 15) + [1]
+        case .unix: true
+        }
+    }
+
     var family: Int32 {
         switch self {
         case .ipv4: AF_INET

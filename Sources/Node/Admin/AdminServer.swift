@@ -4,67 +4,157 @@ import HTTP
 import Net
 import Telemetry
 
-/// Serves load balancers, Prometheus and operators. Plain HTTP: bind it to a private address.
+/// Serves load balancers, Prometheus and operators, on a lane of its own: what is asked here never keeps a client waiting. Plain HTTP: bind
+/// it to a private address.
+///
+/// Confined to its lane, once it listens.
 final class AdminServer {
+    /// Time for a request's head, for its body, and between two requests.
+    static let patience = Duration.seconds(5)
+    /// How long data lanes may take to say how they are.
+    static let readingLimit = Duration.seconds(2)
+
     private let node: Node
+    private let lane: Lane
+    private let readings: Readings
+    /// What `Authorization` must carry for `/config`; nil: it is not served.
+    private let secret: Secret?
+    private let address: SocketAddress
     private var listener: Listener<HTTPServerConnection>?
-    var address: SocketAddress? { listener?.address }
 
-    init(_ node: Node) { self.node = node }
+    private final class Request {
+        var method = ""
+        var path = ""
+        var host = ""
+        var isAllowed = false
+    }
 
-    func listen(lane: Lane, on address: SocketAddress) throws(SystemFailure) {
+    init(_ node: Node, lane: Lane, on address: SocketAddress, secret: Secret?) {
+        self.node = node
+        self.lane = lane
+        self.address = address
+        self.secret = secret
+        readings = Readings(node, lane: lane)
+    }
+
+    func listen() throws(SystemFailure) {
         var limits = ListenerLimits()
         limits.connections = 256
         listener = try Listener(
             lane: lane, address: address, limits: limits,
-            machine: { HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), at: $0) },
+            machine: {
+                HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), idleTime: AdminServer.patience, at: $0)
+            },
             onAccept: { [unowned self] channel in
-                var target = ""
-                var method = ""
+                let request = Request()
                 channel.onEvent = { [unowned self] channel, event in
                     switch event {
-                    case .request(let head):
-                        target = head.path
-                        method = head.method
+                    case .request(let head): begin(request, head, channel)
                     case .body, .failed: break
-                    case .end: answer(channel, method, target)
+                    case .end: answer(channel, request)
                     }
                     channel.wake()
                 }
             })
     }
 
-    private func answer(_ channel: Channel<HTTPServerConnection>, _ method: String, _ path: String) {
-        guard method == "GET" || method == "HEAD" else { return reply(channel, 405, "only GET is served here\n") }
-        switch path {
+    private func begin(_ request: Request, _ head: HTTPRequestHead, _ channel: Channel<HTTPServerConnection>) {
+        request.method = head.method
+        request.path = head.path
+        let (host, presented) = channel.withBytes(of: head.slice) {
+            (head.value(of: "host", in: $0) ?? "", head.value(of: "authorization", in: $0) ?? "")
+        }
+        request.host = host
+        request.isAllowed =
+            secret?.withBytes { Digest.constantTimeEquals(Array(presented.utf8), Array("Bearer ".utf8) + $0) } ?? false
+    }
+
+    private func answer(_ channel: Channel<HTTPServerConnection>, _ request: Request) {
+        guard request.method == "GET" || request.method == "HEAD" else {
+            return reply(channel, 405, "only GET is served here\n")
+        }
+        guard AdminServer.serves(host: request.host, at: address) else {
+            // A page of another site whose name was made to point here (DNS rebinding) must not read it through an operator's browser.
+            return reply(channel, 421, "this port is asked by the name localhost or by its address\n")
+        }
+        switch request.path {
         case "/livez": reply(channel, node.isLive ? 200 : 503, node.isLive ? "live\n" : "a lane hangs\n")
-        case "/readyz":
-            node.read { [self, node] reading in
-                let reasons = node.reasonsNotReady
-                let value = JSONValue.object([
-                    .init("ready", .bool(reasons.isEmpty)), .init("reasons", .array(reasons.map { .string($0) })),
-                    .init("warnings", .array(node.warnings(reading).map { .string($0) })),
-                ])
-                reply(channel, reasons.isEmpty ? 200 : 503, value.json + "\n", "application/json")
-            }
+        case "/readyz": read(channel) { $0.readiness(channel) }
         case "/metrics":
-            node.read { [node] reading in
-                let page = reading.page(node)
+            read(channel) { answer in
+                let page = answer.page
                 channel.machine.respond(
-                    status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: page.bytes)
+                    status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: page.span.raw)
                 channel.wake()
             }
-        case "/config": reply(channel, 200, node.configurationText, "text/plain")
+        case "/config": configuration(channel, request)
         default: reply(channel, 404, "try /livez, /readyz, /metrics or /config\n")
         }
     }
 
-    private func reply(
-        _ channel: Channel<HTTPServerConnection>, _ status: Int, _ text: String, _ kind: String = "text/plain"
+    /// On a loopback address only its own names are taken: nobody else has a reason to come by another one.
+    static func serves(host: String, at address: SocketAddress) -> Bool {
+        guard address.isLoopback, !host.isEmpty else { return true }
+        let name = Endpoint.parse(host.contains("]") || !host.contains(":") ? "\(host):80" : host) ?? .parse(host)
+        guard case .host(let text, _) = name else { return SocketAddress.parse(host) != nil }
+        return text == "localhost" || SocketAddress.parse(text.contains(":") ? "[\(text)]:1" : "\(text):1") != nil
+    }
+
+    private func read(_ channel: Channel<HTTPServerConnection>, _ then: @escaping (NodeReading) -> Void) {
+        var isAnswered = false
+        let timer = lane.schedule(after: AdminServer.readingLimit) { [self] in
+            isAnswered = true
+            reply(channel, 503, "a lane does not answer\n")
+        }
+        readings.ask { reading in
+            guard !isAnswered else { return }
+            timer.cancel()
+            guard channel.isOpen else { return }
+            then(reading)
+        }
+    }
+
+    private func configuration(_ channel: Channel<HTTPServerConnection>, _ request: Request) {
+        guard secret != nil else {
+            return reply(channel, 403, "not served: cluster.conf has no 'admin-secret' in its section [nodes]\n")
+        }
+        guard request.isAllowed else { return reply(channel, 401, "the admin secret is missing or wrong\n") }
+        let asking = Asking(channel: channel, server: self)
+        node.first.execute { [node] in
+            let text = node.configurationText
+            asking.server.lane.execute { asking.server.reply(asking.channel, 200, text) }
+        }
+    }
+
+    /// Carried through another lane and touched on this one alone.
+    private struct Asking: @unchecked Sendable {
+        let channel: Channel<HTTPServerConnection>
+        let server: AdminServer
+    }
+
+    private func reply(_ channel: Channel<HTTPServerConnection>, _ status: Int, _ text: String) {
+        AdminServer.reply(channel, status, text, "text/plain")
+    }
+
+    fileprivate static func reply(
+        _ channel: Channel<HTTPServerConnection>, _ status: Int, _ text: String, _ kind: String
     ) {
+        guard channel.isOpen else { return }
         var body = ByteBuffer()
         body.append(text)
         channel.machine.respond(status: status, headers: "Content-Type: \(kind)\r\n", body: body.bytes)
         channel.wake()
+    }
+}
+
+extension NodeReading {
+    fileprivate func readiness(_ channel: Channel<HTTPServerConnection>) {
+        let value = JSONValue.object([
+            .init("ready", .bool(facts.reasonsNotReady.isEmpty)),
+            .init("reasons", .array(facts.reasonsNotReady.map { .string($0) })),
+            .init("warnings", .array(facts.warnings.map { .string($0) })),
+        ])
+        let status = facts.reasonsNotReady.isEmpty ? 200 : 503
+        AdminServer.reply(channel, status, value.json + "\n", "application/json")
     }
 }

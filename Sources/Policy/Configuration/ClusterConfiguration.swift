@@ -69,8 +69,12 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var listen = "127.0.0.1"
         /// Node N serves clients on this port + N.
         public var basePort = 7500
+        /// The host part of their admin ports' addresses.
+        public var adminListen = "127.0.0.1"
         /// Node N has its admin port on this + N.
         public var adminBasePort = 7600
+        /// Where the secret is kept that `/config` of an admin port asks for; nil: it is not served.
+        public var adminSecret: SecretReference?
         /// Event loops of a node; 0 for one a processor.
         public var lanes = 0
         /// Client connections of a lane.

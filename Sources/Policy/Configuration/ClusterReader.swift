@@ -133,7 +133,9 @@ struct ClusterReader {
         var nodes = ClusterConfiguration.Nodes()
         nodes.listen = reader.optional("listen", PlainText.numericHost) ?? nodes.listen
         nodes.basePort = reader.number("base-port", in: 1...61_000) ?? nodes.basePort
+        nodes.adminListen = reader.optional("admin-listen", PlainText.numericHost) ?? nodes.adminListen
         nodes.adminBasePort = reader.number("admin-base-port", in: 1...61_000) ?? nodes.adminBasePort
+        nodes.adminSecret = reader.optional("admin-secret", ConfigurationValue.secret)
         nodes.lanes = reader.number("lanes", in: 0...64) ?? nodes.lanes
         nodes.maximumConnections = reader.number("max-connections", in: 1...10_000) ?? nodes.maximumConnections
         nodes.drainNotice = reader.time("drain-notice", in: .zero ... .seconds(600)) ?? nodes.drainNotice
