@@ -16,6 +16,8 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
     public var onOpen: ((Channel<M>) -> Void)?
     /// Called when a backlog of output has drained.
     public var onDrained: ((Channel<M>) -> Void)?
+    /// Called before a deadline of the machine counts, when what came in time was read.
+    public var onDeadline: ((Channel<M>) -> Void)?
     /// Called exactly once when the connection is gone.
     public var onClose: ((Channel<M>, CloseReason) -> Void)?
     @usableFromInline var timer: LaneTimer?
@@ -109,6 +111,7 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
         onEvent = nil
         onOpen = nil
         onDrained = nil
+        onDeadline = nil
         onClose = nil
         whileOpen = nil
     }
@@ -151,6 +154,12 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
     @usableFromInline func timerFired() {
         guard transport.isOpen else { return }
         let now = lane.now
+        if let deadline = machine.deadline, deadline <= now {
+            // A lane that is late must not take its peer for late.
+            transport.catchUp()
+            guard transport.isOpen else { return }
+            onDeadline?(self)
+        }
         while let deadline = machine.deadline, deadline <= now, let event = machine.advance(to: now) {
             onEvent?(self, event)
             guard transport.isOpen else { return }

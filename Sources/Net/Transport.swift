@@ -95,6 +95,10 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     public static let lowMark = 64 * 1024
     /// A connection whose socket takes nothing for this long is closed (protocol limits table: write stall).
     static let stallLimit = Duration.seconds(20)
+    /// Bytes that one reading of a socket brings at most.
+    static let readLimit = 64 * 1024
+    /// Readings before a deadline counts: 4 MiB, more than any reply may have.
+    private static let catchUpLimit = 64
     /// How long a graceful close may take to send what is left.
     static let closeLimit = Duration.seconds(1)
 
@@ -225,6 +229,22 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Reads what the kernel has: before a deadline counts, what came in time is heard.
+    func catchUp() {
+        withExtendedLifetime(self) {
+            for _ in 0..<Transport.catchUpLimit {
+                guard state == .open, !isPaused else { return }
+                let before = bytesReceived
+                readSocket()
+                if isHungry, state == .open {
+                    isHungry = false
+                    deliver()
+                }
+                if bytesReceived - before < Transport.readLimit, !isHungry { return }
+            }
+        }
+    }
+
     private func finishConnecting() {
         let code = clinux_pending_error(descriptor)
         guard code == 0 else {
@@ -267,7 +287,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
             }
         } else {
             borrowInput()
-            result = Socket.receive(descriptor, into: &input, atMost: 64 * 1024)
+            result = Socket.receive(descriptor, into: &input, atMost: Transport.readLimit)
             if case .bytes(let count) = result {
                 bytesReceived += Int64(count)
                 return deliver()
@@ -288,6 +308,8 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         let before = input.count
         let progress = tls.read(into: &input)
         if lane.ciphertext.produced > 0 { flushCiphertext() }
+        // What a failed engine left must not be there for the next one, whatever the owner does now.
+        lane.ciphertext.reset()
         if input.count > before { deliver() } else { returnInput() }
         guard state != .closed else { return }
         switch progress {

@@ -231,28 +231,28 @@ final class Node: @unchecked Sendable {
         return "# snapshot \(snapshotEpoch).\(snapshotSequence); key hashes are masked\n" + masked.text
     }
 
-    /// Gathers all lanes and hands the sum over, on the first lane. From any thread.
-    func read(_ then: @escaping (LaneReading) -> Void) {
-        let gathering = Gathering(left: gateways.count, then: then)
+    /// Gathers a reading of all lanes and hands the sum over, on the first lane. From any thread.
+    func read<R: Reading>(_ kind: R.Type = R.self, _ then: @escaping (R) -> Void) {
+        let gathering = Gathering<R>(left: gateways.count, then: then)
         for gateway in gateways {
             gateway.lane.execute { [first] in
-                let reading = LaneReading(gateway)
+                let reading = R(gateway)
                 first.execute { gathering.add(reading) }
             }
         }
     }
 
-    private final class Gathering: @unchecked Sendable {
+    private final class Gathering<R: Reading>: @unchecked Sendable {
         private var left: Int
-        private var sum: LaneReading?
-        private let then: (LaneReading) -> Void
+        private var sum: R?
+        private let then: (R) -> Void
 
-        init(left: Int, then: @escaping (LaneReading) -> Void) {
+        init(left: Int, then: @escaping (R) -> Void) {
             self.left = left
             self.then = then
         }
 
-        func add(_ reading: LaneReading) {
+        func add(_ reading: R) {
             if sum == nil { sum = reading } else { sum?.merge(reading) }
             left -= 1
             if left == 0, let sum { then(sum) }
@@ -262,18 +262,18 @@ final class Node: @unchecked Sendable {
     private func report() {
         // Told is the state that every lane had when it was read: with it a node confirms that a share shrank.
         let (epoch, sequence) = (snapshotEpoch, snapshotSequence)
-        read { [self] reading in
+        read(LoadReading.self) { [self] reading in
             reportNumber &+= 1
             var report = Report(
                 node: UInt32(settings.index), isDraining: life != .serving, holdsRoutes: keeper?.holdsRoutes ?? false,
                 number: reportNumber, epoch: epoch, sequence: sequence)
-            report.connections = UInt32(clamping: reading.listener.open)
+            report.connections = UInt32(clamping: reading.connections)
             report.streams = UInt32(clamping: reading.requestsUnderWay)
-            report.requests = reading.metrics.duration.total
-            report.load = reading.overload.load
+            report.requests = reading.requests
+            report.load = reading.load
             report.residentBytes = UInt64(max(0, Host.residentBytes()))
-            report.targets = reading.queues.map {
-                Report.Target(name: String($0.name.prefix(64)), inFlight: UInt32(clamping: $0.running))
+            report.targets = reading.running.sorted { $0.key < $1.key }.map {
+                Report.Target(name: String($0.key.prefix(64)), inFlight: UInt32(clamping: $0.value))
             }
             let told = activity.news(room: Report.maximumTargets - report.targets.count)
             report.targets += told
@@ -324,8 +324,8 @@ final class Node: @unchecked Sendable {
 
     private func waitForEmpty() {
         guard life == .draining else { return }
-        read { [self] reading in
-            if reading.listener.open == 0, reading.requestsUnderWay == 0 { return stop() }
+        read(LoadReading.self) { [self] reading in
+            if reading.connections == 0, reading.requestsUnderWay == 0 { return stop() }
             first.schedule(after: .milliseconds(100)) { [self] in waitForEmpty() }
         }
     }
@@ -340,7 +340,7 @@ final class Node: @unchecked Sendable {
 
     /// What Redis does not take in time stays in the spool, for the next start.
     private func waitForSettlements(until end: Instant) {
-        read { [self] reading in
+        read(LoadReading.self) { [self] reading in
             guard reading.unsettled == 0 || first.now >= end else {
                 first.schedule(after: .milliseconds(20)) { [self] in waitForSettlements(until: end) }
                 return
@@ -358,9 +358,4 @@ final class Node: @unchecked Sendable {
         for lane in lanes + [adminLane] { lane.join() }
         writer.drain()
     }
-}
-
-extension MetricFamily where M == Histogram {
-    /// Values recorded over all series.
-    var total: UInt64 { sum { $0.count } }
 }

@@ -141,7 +141,7 @@ struct NodeMetrics: Sendable {
 }
 
 /// A lane's state at the moment of a scrape.
-struct LaneReading: Sendable {
+struct LaneReading: Reading {
     var metrics: NodeMetrics
     var redis: RedisMetrics
     var redisIsReady: Bool
@@ -149,18 +149,14 @@ struct LaneReading: Sendable {
     var listener: ListenerCounts
     var requestsUnderWay: Int
     var settlementBacklog: Int
-    /// Settlements and blocks that a stopping node waits for.
-    var unsettled: Int
     var breakers: BreakerReading
     var leases: LeaseReading
     var safe: SafeReading
     var resume: ResumeReading
     var overload: OverloadReading
-    var standing: RebalancePace.Standing
     var settled: Counter
     var lost: Counter
-    var longestTurnNanoseconds: Int64
-    var canaries: CanaryCounter
+    var turns: TurnReading
     var queues: [(name: String, capacity: Int, running: Int, waiting: [Int])]
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
@@ -176,19 +172,15 @@ struct LaneReading: Sendable {
         listener = gateway.listenerCounts
         requestsUnderWay = gateway.openRequests
         settlementBacklog = gateway.settlementBacklog
-        unsettled = gateway.isSettled ? 0 : 1
         breakers = BreakerReading(gateway.laneTargets.values)
         leases = LeaseReading(gateway.leases)
         safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
         resume = ResumeReading(gateway.resumptions)
         overload = OverloadReading(gateway.overload, load: gateway.load)
-        standing = gateway.standing
         settled = gateway.settlements.settled
         lost = gateway.settlements.lost
-        longestTurnNanoseconds = gateway.lane.longestTurnNanoseconds
-        gateway.lane.longestTurnNanoseconds = 0
+        turns = TurnReading(gateway.lane)
         targets = gateway.targetStates
-        canaries = gateway.canaries
         attempts = gateway.laneTargets.mapValues {
             ($0.provider, $0.model, $0.attempts, $0.failures, $0.unaccounted)
         }
@@ -210,17 +202,14 @@ struct LaneReading: Sendable {
         listener.pending += other.listener.pending
         requestsUnderWay += other.requestsUnderWay
         settlementBacklog += other.settlementBacklog
-        unsettled += other.unsettled
         breakers.merge(other.breakers)
         leases.merge(other.leases)
         safe.merge(other.safe)
         resume.merge(other.resume)
         overload.merge(other.overload)
-        standing.add(other.standing)
-        canaries.merge(other.canaries)
         settled.merge(other.settled)
         lost.merge(other.lost)
-        longestTurnNanoseconds = max(longestTurnNanoseconds, other.longestTurnNanoseconds)
+        turns.merge(other.turns)
         attempts.merge(other.attempts) {
             ($0.provider, $0.model, $0.all + $1.all, $0.failed + $1.failed, $0.unaccounted + $1.unaccounted)
         }
@@ -287,9 +276,7 @@ struct LaneReading: Sendable {
         connections(&page)
         page.gauge("sluice_requests_under_way", help: "Requests under way.", value: .signed(Int64(requestsUnderWay)))
         upstream(&page)
-        page.gauge(
-            "sluice_lane_longest_turn_seconds", help: "Longest turn of a lane since the last scrape.",
-            value: .nanoseconds(longestTurnNanoseconds))
+        turns.write(onto: &page)
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
         page.gauge(
             "process_cpu_seconds_total", help: "User and system time.",

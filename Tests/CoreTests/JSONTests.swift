@@ -234,3 +234,19 @@ import Testing
         }
     }
 }
+
+@Suite struct JSONDepthTests {
+    @Test func whatIsWrittenAtMostDeepCanBeRead() throws {
+        var writer = JSONWriter()
+        var output = ByteBuffer()
+        for _ in 0..<JSONWriter.maximumDepth { writer.beginArray(&output) }
+        writer.null(&output)
+        writer.null(&output)
+        for _ in 0..<JSONWriter.maximumDepth { writer.endArray(&output) }
+        let depth = JSONWriter.maximumDepth
+        let text = String(repeating: "[", count: depth) + "null,null" + String(repeating: "]", count: depth)
+        #expect(output.array() == Array(text.utf8))
+        #expect(JSONLimits().depth == depth)
+        _ = try JSONValue.parse(Array(text.utf8))
+    }
+}

@@ -308,4 +308,17 @@ import Wire
             try await cluster.wait("the settlement") { try await cluster.held("q:{acme}").requests == 0 }
         }
     }
+
+    @Test func `guesses are counted, whichever lane they name`() async throws {
+        try await withCluster { cluster in
+            let connection = try await RawConnection(cluster)
+            for high: UInt64 in [0, 0xFF << 56] {
+                let guess = Identifier128(high: high, low: 0x1234)
+                _ = try #require(await connection.resume(guess, .init(received: 0, consumed: 0)))
+            }
+            try await cluster.wait("both answers") { connection.now.errors.count == 2 }
+            #expect(connection.now.errors.allSatisfy { $0.code == .resumeUnknown })
+            #expect(try await cluster.metric("sluice_resumes_refused_total", node: 1) == 2)
+        }
+    }
 }

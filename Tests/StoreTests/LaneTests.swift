@@ -144,6 +144,36 @@ import Testing
         return try #require(Double(waited), "\(waited)") / 1e6
     }
 
+    @Test func aLaneThatIsLateDoesNotTakeRedisForLate() throws {
+        let server = try RedisServer()
+        let outcome = try Self.onLane { lane, done in
+            let connection = RedisConnection(
+                lane: lane, endpoint: .unix(server.socketPath), configuration: RedisConfiguration(), seed: 1)
+            var answers = 0
+            var failures = 0
+            connection.onReady = { _ in
+                func answered(_ result: Result<RedisReply, StoreError>) {
+                    if case .success = result { answers += 1 } else { failures += 1 }
+                    guard answers + failures == 6 else { return }
+                    connection.close()
+                    done("\(answers) answered, degraded: \(connection.metrics.timeouts.value)")
+                }
+                @Sendable func freeze() { usleep(120_000) }
+                // Queued at the beginning of a long turn: on the wire only at its end.
+                for _ in 0..<3 { connection.send(RedisCommand("PING"), then: answered) }
+                freeze()
+                // On the wire before a long turn: the reply is there, and the lane is not.
+                lane.schedule(after: .milliseconds(1)) {
+                    for _ in 0..<3 { connection.send(RedisCommand("PING"), then: answered) }
+                    lane.execute { freeze() }
+                }
+            }
+            connection.start()
+        }
+        #expect(outcome == "6 answered, degraded: 0")
+        withExtendedLifetime(server) {}
+    }
+
     @Test(.enabled(if: ProcessInfo.processInfo.environment["SLUICE_MEASURE"] != nil))
     func cpuOfTheClientPerCommandAtDepth32() throws {
         let server = try RedisServer()

@@ -77,6 +77,31 @@ import Testing
             Self.feed(&machine, [Array("+1\r\n+2\r\n+3\r\n".utf8)]) == ["\(RedisMachine.Event.reply(2, .status("3")))"])
     }
 
+    /// The numbers of the commands that expire at `instant`.
+    private static func expired(_ machine: inout RedisMachine, at instant: Instant) -> [UInt64] {
+        var numbers: [UInt64] = []
+        while let deadline = machine.deadline, deadline <= instant, let event = machine.advance(to: instant) {
+            if case .expired(let number) = event { numbers.append(number) }
+        }
+        return numbers
+    }
+
+    @Test func whatTheOwnerWasLateItselfDoesNotCount() {
+        var machine = Self.machine(1)
+        machine.hostLateness = .milliseconds(40)
+        _ = machine.send(deadline: Self.start + .milliseconds(60)) { RedisCommand("PING").write(into: &$0) }
+        #expect(Self.expired(&machine, at: Self.start + .milliseconds(89)) == [1], "sent when the lateness was over")
+        #expect(machine.deadline == Self.start + .milliseconds(90))
+        #expect(Self.expired(&machine, at: Self.start + .milliseconds(90)) == [0], "sent before it")
+    }
+
+    @Test func anOwnerThatIsAlwaysLateNoticesASilentServerAllTheSame() {
+        var machine = Self.machine(1)
+        machine.hostLateness = .seconds(10)
+        #expect(Self.expired(&machine, at: Self.start + .milliseconds(249)) == [])
+        #expect(Self.expired(&machine, at: Self.start + .milliseconds(250)) == [0])
+    }
+
     @Test func aServerThatStaysSilentIsGivenUp() {
         var machine = Self.machine(1)
         _ = machine.advance(to: Self.start + .milliseconds(50))

@@ -4,8 +4,12 @@
 ///
 /// Misuse, such as a value where a key belongs, is the caller's mistake and not checked beyond nesting.
 public struct JSONWriter: Sendable {
+    /// A bit for each open object or array: whether a comma goes before its next value.
     private var needsComma: UInt64 = 0
     private var depth = 0
+
+    /// Levels of nesting, as many as `JSONReader` takes.
+    public static let maximumDepth = 64
 
     /// A writer at the start of a value.
     public init() {}
@@ -100,7 +104,8 @@ public struct JSONWriter: Sendable {
         output.append(json)
     }
 
-    private var bit: UInt64 { 1 << UInt64(depth & 63) }
+    /// The bit of the innermost level; outside of all, where one value stands, none.
+    private var bit: UInt64 { depth == 0 ? 0 : 1 << UInt64(depth - 1) }
 
     private mutating func separate(_ output: inout ByteBuffer) {
         if needsComma & bit != 0 { output.append(UInt8(ascii: ",")) }
@@ -110,7 +115,7 @@ public struct JSONWriter: Sendable {
     private mutating func open(_ byte: UInt8, _ output: inout ByteBuffer) {
         separate(&output)
         output.append(byte)
-        precondition(depth < 63, "nesting is kept in one 64-bit word")
+        precondition(depth < JSONWriter.maximumDepth, "nesting is kept in one 64-bit word")
         depth += 1
         needsComma &= ~bit
     }

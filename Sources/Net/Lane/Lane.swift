@@ -54,9 +54,9 @@ public class Pollable {
     public private(set) var wallClockMicroseconds: Int64
     /// Turns made since the start; a health check watches it move.
     public private(set) var turns: UInt64 = 0
-    /// The longest turn since the last reading, in nanoseconds; tells lane lag.
-    public var longestTurnNanoseconds: Int64 = 0
-    /// The same for the one who measures overload, at a cadence of its own.
+    /// How long its turns take.
+    public private(set) var turnTimes = TurnTimes()
+    /// The longest turn since whoever measures overload looked last, in nanoseconds; it alone sets it back.
     public var longestRecentTurnNanoseconds: Int64 = 0
 
     private let epoll: Int32
@@ -242,8 +242,9 @@ public class Pollable {
             fireTimers()
             settleTurn()
             turns &+= 1
-            let spent = Host.monotonicNow().nanoseconds - began.nanoseconds
-            if spent > longestTurnNanoseconds { longestTurnNanoseconds = spent }
+            let ended = Host.monotonicNow()
+            turnTimes.record(from: began, to: ended)
+            let spent = ended.nanoseconds - began.nanoseconds
             if spent > longestRecentTurnNanoseconds { longestRecentTurnNanoseconds = spent }
         }
         close(epoll)

@@ -60,7 +60,7 @@ final class Readings {
         served = waiting
         waiting = []
         let carried = Carried(readings: self)
-        node.read { [node] lanes in
+        node.read(LaneReading.self) { [node] lanes in
             // On the node's first lane, which owns the rest.
             let facts = node.facts(lanes)
             carried.readings.lane.execute { carried.readings.deliver(NodeReading(facts, lanes)) }

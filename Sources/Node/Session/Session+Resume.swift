@@ -1,6 +1,7 @@
 // What a connection does for streams that outlive connections: takes over those of others, and gives up its own.
 import Net
 import Policy
+import Telemetry
 import Wire
 
 extension Session {
@@ -21,7 +22,11 @@ extension Session {
         let continuation = Continuation(
             self, stream: stream, id: message.id, home: place < neighbours.count ? neighbours[place] : gateway)
         continuations[stream] = continuation
-        guard let key, place < neighbours.count, !gateway.isDrained else { return continuation.refuse() }
+        guard let key, place < neighbours.count, !gateway.isDrained else {
+            // An id that names no lane was never given by this node.
+            gateway.resumptions.refused.add()
+            return continuation.refuse()
+        }
         continuation.ask(key: key, behind: message.received)
     }
 

@@ -35,6 +35,7 @@ public final class LaneDialer: RedisDialer {
                     // A settlement is handed to the kernel before its answer's last frame: a node that dies between the two has
                     // then settled what it told nobody, and never told what it did not settle.
                     channel.goesFirst = true
+                    channel.onDeadline = { $0.machine.hostLateness = $0.lane.turnTimes.lateness }
                     let link = LaneLink(channel)
                     channel.onEvent = { [weak connection] _, event in connection?.linkEvent(event, from: link) }
                     channel.onClose = { [weak connection] _, reason in
@@ -85,6 +86,7 @@ private final class LaneLink: RedisLink {
     init(_ channel: Channel<RedisMachine>) { self.channel = channel }
 
     func send(deadline: Instant, _ write: (inout ByteBuffer) -> Void) -> UInt64? {
+        channel.machine.hostLateness = channel.lane.turnTimes.lateness
         let number = channel.machine.send(deadline: deadline, write)
         channel.wake()
         return number

@@ -13,6 +13,8 @@ public struct RedisLimits: Sendable {
     public var replyElements = 65_536
     /// After a command timed out, how long its reply may still come before the connection counts as dead.
     public var stall = Duration.seconds(1)
+    /// How much longer a command may wait for its reply because its owner was late itself: a server that is gone is noticed all the same.
+    public var allowance = Duration.milliseconds(200)
 
     /// The defaults.
     public init() {}
@@ -34,6 +36,8 @@ public struct RedisMachine: Machine, ~Copyable {
 
     private struct Waiting {
         var deadline: Instant
+        /// `hostLateness` when it was sent.
+        var lateness: Duration
         var isExpired: Bool
     }
 
@@ -44,12 +48,15 @@ public struct RedisMachine: Machine, ~Copyable {
     /// Where the oldest command stands in `waiting`; the part before it is dropped in batches.
     private var oldest = 0
     private var answered: UInt64 = 0
-    /// No live command has an earlier deadline than this; it may lie too early after replies, which costs one scan.
+    /// For how long, since it began, the owner has been too busy to look after the connection. What a command waited meanwhile does not count:
+    /// the server may have answered, or not have had the command yet.
+    public var hostLateness = Duration.zero
+    /// No live command has an earlier deadline than this; it may lie too early after replies and lateness, which costs one scan.
     private var earliest: Instant?
     private var failure: String?
     /// Numbers of commands that have just expired and were not reported yet, the oldest last.
-    private var due: [UInt64] = []
-    private var dueSince = Instant(nanoseconds: 0)
+    private var expired: [UInt64] = []
+    private var expiredSince = Instant(nanoseconds: 0)
 
     /// A fresh connection.
     public init(limits: RedisLimits = RedisLimits()) {
@@ -65,7 +72,7 @@ public struct RedisMachine: Machine, ~Copyable {
     public mutating func send(deadline: Instant, _ write: (inout ByteBuffer) -> Void) -> UInt64? {
         guard failure == nil, commandsUnderWay < limits.commands else { return nil }
         let number = answered + UInt64(commandsUnderWay)
-        waiting.append(Waiting(deadline: deadline, isExpired: false))
+        waiting.append(Waiting(deadline: deadline, lateness: hostLateness, isExpired: false))
         earliest = min(earliest ?? deadline, deadline)
         write(&outgoing)
         return number
@@ -121,26 +128,34 @@ public struct RedisMachine: Machine, ~Copyable {
         failure == nil ? fail("the server closed the connection") : nil
     }
 
+    /// When a command really expires.
+    private func due(_ command: Waiting) -> Instant {
+        command.deadline + min(hostLateness - command.lateness, limits.allowance)
+    }
+
     /// Expires commands whose deadline passed, oldest first.
     public mutating func advance(to now: Instant) -> Event? {
-        if let number = due.popLast() { return .expired(number) }
+        if let number = expired.popLast() { return .expired(number) }
         guard let deadline = earliest, deadline <= now, failure == nil else { return nil }
-        if waiting[oldest].isExpired, waiting[oldest].deadline + limits.stall <= now {
+        if waiting[oldest].isExpired, due(waiting[oldest]) + limits.stall <= now {
             return fail("the server has not answered for \(limits.stall.milliseconds) ms after a deadline")
         }
-        dueSince = now
+        expiredSince = now
         var next: Instant?
         for index in (oldest..<waiting.count).reversed() {
-            if !waiting[index].isExpired, waiting[index].deadline <= now {
+            guard !waiting[index].isExpired else { continue }
+            let end = due(waiting[index])
+            if end <= now {
                 waiting[index].isExpired = true
-                due.append(answered + UInt64(index - oldest))
+                expired.append(answered + UInt64(index - oldest))
+            } else {
+                next = min(next ?? end, end)
             }
-            if !waiting[index].isExpired { next = min(next ?? waiting[index].deadline, waiting[index].deadline) }
         }
         // While the oldest is overdue, the machine also wakes to see whether the server has died.
-        let death: Instant? = waiting[oldest].isExpired ? waiting[oldest].deadline + limits.stall : nil
+        let death: Instant? = waiting[oldest].isExpired ? due(waiting[oldest]) + limits.stall : nil
         earliest = [next, death].compactMap(\.self).min()
-        return due.popLast().map { .expired($0) }
+        return expired.popLast().map { .expired($0) }
     }
 
     /// Hands out all queued commands; one write of the driver carries a whole turn of the lane.
@@ -155,7 +170,7 @@ public struct RedisMachine: Machine, ~Copyable {
     }
 
     /// The earliest deadline of a command; in the past while expired commands wait to be reported.
-    public var deadline: Instant? { due.isEmpty ? earliest : dueSince }
+    public var deadline: Instant? { expired.isEmpty ? earliest : expiredSince }
 
     /// Replies are always read: their size is bounded.
     public var wantsInput: Bool { true }

@@ -67,7 +67,9 @@ extension ServerConnection {
     /// One stream's turn.
     private mutating func serve(_ slot: Int, _ output: inout ByteBuffer) {
         guard let queue = streams.rows[slot].queue else { preconditionFailure("a stream in turn has frames") }
-        streams.rows[slot].deficit += 4096 * Self.weight(streams.rows[slot].priority)
+        // A stream that is passed over saves up no more than its largest frame needs.
+        let deficit = streams.rows[slot].deficit + 4096 * Self.weight(streams.rows[slot].priority)
+        streams.rows[slot].deficit = min(deficit, Self.mostDeficit)
         var isCreditShort = false
         while queue.bytes.count > 0 {
             let header = FrameHeader(queue.bytes)
@@ -103,6 +105,9 @@ extension ServerConnection {
         }
         unblock(slot)
     }
+
+    /// The largest frame, and a round of the most important class.
+    private static let mostDeficit: Int32 = 65_536 + 4 * 4096
 
     /// Shares of the three classes while all of them have something to send.
     private static func weight(_ priority: Priority) -> Int32 {
