@@ -145,6 +145,9 @@ final class AdminServer {
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
         coordinator.canaries.write(onto: &page)
         coordinator.health.write(onto: &page)
+        page.counter(
+            "sluice_log_dropped_bytes_total", help: "Bytes of log lines that were lost.",
+            value: UInt64(coordinator.lines.dropped))
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
         let text = page.finish()
         channel.machine.respond(status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)

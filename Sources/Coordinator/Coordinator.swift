@@ -308,6 +308,7 @@ final class Coordinator: @unchecked Sendable {
     /// What is not as it should be, though nodes are served.
     var warnings: [String] {
         var warnings = redisIsReady ? [] : ["Redis cannot be reached: keys cannot be changed"]
+        if let trouble = lines.trouble(at: lane.now) { warnings.append(trouble) }
         if let notLeading { warnings.append(notLeading) }
         if let holding { warnings.append(holding) }
         if leads, let problem = versions.problem { warnings.append(problem) }

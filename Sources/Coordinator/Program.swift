@@ -55,7 +55,7 @@ import Policy
                 do { try service.start() } catch { fail(69, "\(error)") }
             }
             lane.join()
-            service.lines.drain()
+            service.lines.drain(atMost: .seconds(2))
             Host.exit(0)
         } catch {
             fail(64, "\(error)")

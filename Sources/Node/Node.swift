@@ -31,9 +31,8 @@ final class Node: @unchecked Sendable {
     private var silentSeconds = 0
     private enum Life { case starting, serving, draining, stopping }
     private var life = Life.starting
-    private var lastTurns: [UInt64] = []
-    /// In nanoseconds of the monotonic clock; the admin lane reads it.
-    private let lastBeat: Atomic<Int64>
+    /// Confined to the admin lane.
+    private let watch: LaneWatch
     private let incarnation = Host.randomSeed()
 
     var first: Lane { lanes[0] }
@@ -42,6 +41,8 @@ final class Node: @unchecked Sendable {
     /// Names the prices in use; empty while there are none.
     var priceVersion: String { keeper?.current.map { "\($0.priceVersion)" } ?? "" }
     var droppedLogBytes: Int { writer.dropped }
+    /// Lanes that make no turns, by their index. On the admin lane.
+    var hungLanes: [Int] { watch.hung }
 
     /// Makes the lanes and their connections; nothing is served yet.
     ///
@@ -70,7 +71,7 @@ final class Node: @unchecked Sendable {
                 retryFloor: retryFloor)
         }
         rebalance = Rebalance(gateways)
-        lastBeat = Atomic(Host.monotonicNow().nanoseconds)
+        watch = LaneWatch(lanes, from: adminLane)
     }
 
     /// Opens everything, on the first lane.
@@ -106,6 +107,12 @@ final class Node: @unchecked Sendable {
             gateway.lane.execute { listening.begin() }
         }
         life = .serving
+        adminLane.execute { [self] in
+            watch.onChange = { [self] lane, hangs in
+                note(hangs ? .error : .info, hangs ? "lane_hangs" : "lane_runs", "lane \(lane)")
+            }
+            watch.begin()
+        }
         beat()
         gateways[0].note(.info, "started", "listening on \(settings.listen), admin on \(settings.admin)")
         compareDescriptors()
@@ -162,11 +169,9 @@ final class Node: @unchecked Sendable {
 
     // MARK: - Health
 
-    /// Every second: notices lanes that hang, and reports to the coordinator.
+    /// Every second: tells lanes what they cannot see, and reports to the coordinator.
     private func beat() {
         first.schedule(after: .seconds(1)) { [self] in
-            lastTurns = lanes.map(\.turns)
-            lastBeat.store(first.now.nanoseconds, ordering: .relaxed)
             silentSeconds = isCoordinatorConnected ? 0 : silentSeconds + 1
             for gateway in gateways {
                 gateway.lane.execute { [silentSeconds] in gateway.noteSilence(seconds: silentSeconds) }
@@ -175,12 +180,6 @@ final class Node: @unchecked Sendable {
             report()
             beat()
         }
-        for lane in lanes { lane.execute {} }
-    }
-
-    /// False when a lane made no turn for five seconds. From any thread.
-    var isLive: Bool {
-        Host.monotonicNow().nanoseconds - lastBeat.load(ordering: .relaxed) < Duration.seconds(5).nanoseconds
     }
 
     /// Why a load balancer must not send clients here; empty when it may.
@@ -201,6 +200,7 @@ final class Node: @unchecked Sendable {
     /// What is not as it should be, though clients are served. `reading`: of all lanes.
     func warnings(_ reading: LaneReading) -> [String] {
         var warnings: [String] = []
+        if let trouble = writer.trouble(at: first.now) { warnings.append(trouble) }
         if !isCoordinatorConnected {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
@@ -330,13 +330,17 @@ final class Node: @unchecked Sendable {
         }
     }
 
-    /// Ends what is left, settles it, and exits.
+    /// Ends what is left, settles it, and exits: within four seconds, whatever hangs.
     private func stop() {
         guard life != .stopping else { return }
         life = .stopping
         for gateway in gateways { gateway.lane.execute { gateway.stopAll() } }
         first.schedule(after: .milliseconds(300)) { [self] in waitForSettlements(until: first.now + .seconds(2)) }
+        // A lane that hangs gives no reading.
+        first.schedule(after: .seconds(4)) { [self] in stopLanes() }
     }
+
+    private func stopLanes() { for lane in lanes + [adminLane] { lane.stop() } }
 
     /// What Redis does not take in time stays in the spool, for the next start.
     private func waitForSettlements(until end: Instant) {
@@ -347,15 +351,25 @@ final class Node: @unchecked Sendable {
             }
             gateways[0].note(.info, "stopped", "bye")
             for gateway in gateways { gateway.lane.execute { gateway.flushLines() } }
-            first.schedule(after: .milliseconds(50)) { [self] in
-                for lane in lanes + [adminLane] { lane.stop() }
-            }
+            first.schedule(after: .milliseconds(50)) { [self] in stopLanes() }
         }
     }
 
-    /// Waits for the end of all lanes.
+    /// Waits for the end of the first lane, then a bounded time for the others and for the reader of the log: neither can hold up an exit.
     func join() {
-        for lane in lanes + [adminLane] { lane.join() }
-        writer.drain()
+        first.join()
+        for lane in lanes.dropFirst() + [adminLane] { lane.join(atMost: .milliseconds(500)) }
+        writer.drain(atMost: .seconds(2))
+    }
+
+    /// A line about the node itself from the admin lane, past the others: also while one hangs.
+    private func note(_ level: LogLevel, _ event: StaticString, _ text: String) {
+        guard settings.logLevel <= level else { return }
+        var line = ByteBuffer()
+        var record = LogRecord(level, event, at: adminLane.wallClockMicroseconds, into: &line)
+        record.field("node", settings.index)
+        record.field("text", text)
+        record.end(returning: &line)
+        writer.append(draining: &line)
     }
 }

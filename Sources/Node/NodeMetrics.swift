@@ -285,7 +285,7 @@ struct LaneReading: Reading {
         page.gauge("sluice_snapshot_epoch", help: "Epoch in use.", value: .unsigned(facts.snapshotEpoch))
         page.gauge("sluice_snapshot_sequence", help: "Sequence in use.", value: .unsigned(facts.snapshotSequence))
         page.counter(
-            "sluice_log_dropped_bytes_total", help: "Log bytes dropped.", value: UInt64(facts.droppedLogBytes))
+            "sluice_log_dropped_bytes_total", help: "Bytes of log lines lost.", value: UInt64(facts.droppedLogBytes))
         return page.finish()
     }
 

@@ -180,8 +180,8 @@ final class TestCluster: @unchecked Sendable {
         guard answer.status == 0 else { throw ClusterFailure(description: "Scripts/lib/\(name): \(answer.error)") }
     }
 
-    /// Starts one of the cluster's processes, for the first time or again.
-    func launch(_ name: String) async throws {
+    /// Starts one of the cluster's processes, for the first time or again; its log goes to `output`, a file of its own when that is nil.
+    func launch(_ name: String, output: String? = nil) async throws {
         let command: [String]
         switch name {
         case "redis": command = redisCommand
@@ -198,7 +198,7 @@ final class TestCluster: @unchecked Sendable {
             command = [program("sluice-node"), "--config", path("cluster.conf"), "--index", number]
         }
         let file = path("\(name).log")
-        let child = try await Child.start(command, in: place.folder.path, output: file, error: file)
+        let child = try await Child.start(command, in: place.folder.path, output: output ?? file, error: file)
         lock.withLock { children[name] = child }
     }
 

@@ -52,8 +52,10 @@ public class Pollable {
     public private(set) var now: Instant
     /// Microseconds since 1970 at the last refresh of `now`.
     public private(set) var wallClockMicroseconds: Int64
-    /// Turns made since the start; a health check watches it move.
-    public private(set) var turns: UInt64 = 0
+    /// Turns made since the start: one a second at least, also without work. From any thread; a health check watches it move.
+    public var turns: UInt64 { turnCount.load(ordering: .relaxed) }
+    /// Written by the lane alone.
+    private let turnCount = Atomic<UInt64>(0)
     /// How long its turns take.
     public private(set) var turnTimes = TurnTimes()
     /// The longest turn since whoever measures overload looked last, in nanoseconds; it alone sets it back.
@@ -154,6 +156,9 @@ public class Pollable {
     /// Waits until the thread has left its loop.
     public func join() { done.wait() }
 
+    /// Waits until the thread has left its loop, at most `limit`; false when it still runs, or hangs.
+    @discardableResult public func join(atMost limit: Duration) -> Bool { done.wait(atMost: limit) }
+
     /// Runs straight-line async work that stays on the lane.
     public func spawn(_ operation: @escaping @Sendable () async -> Void) {
         Task(executorPreference: self, operation: operation)
@@ -241,7 +246,7 @@ public class Pollable {
             goOnWithHungry()
             fireTimers()
             settleTurn()
-            turns &+= 1
+            turnCount.store(turns &+ 1, ordering: .relaxed)
             let ended = Host.monotonicNow()
             turnTimes.record(from: began, to: ended)
             let spent = ended.nanoseconds - began.nanoseconds
@@ -334,5 +339,12 @@ final class DoneSignal: Sendable {
         semaphore.wait()
         // Passed on, so that the next thread that waits learns of it too.
         semaphore.signal()
+    }
+
+    func wait(atMost limit: Duration) -> Bool {
+        let end = DispatchTime.now() + .nanoseconds(Int(clamping: limit.nanoseconds))
+        guard semaphore.wait(timeout: end) == .success else { return false }
+        semaphore.signal()
+        return true
     }
 }

@@ -66,19 +66,39 @@ public enum FileAccess {
         return max(0, count)
     }
 
-    /// Writes everything that waits in `buffer`; returns 0 or the error number. Blocks.
+    /// Writes everything that waits in `buffer`; returns 0 or the error number. Blocks, also on a descriptor that is non-blocking.
     @discardableResult static func writeAll(_ buffer: inout ByteBuffer, to descriptor: Int32) -> Int32 {
+        var last: UInt8 = 0
+        return writeAll(&buffer, to: descriptor, last: &last)
+    }
+
+    /// The same; `last` becomes the last byte that was written, and stays as it is when none was.
+    static func writeAll(_ buffer: inout ByteBuffer, to descriptor: Int32, last: inout UInt8) -> Int32 {
         while buffer.count > 0 {
-            // Safe: the kernel reads only the waiting bytes.
+            // Safe: the kernel reads only the waiting bytes, and what it took lies among them.
             let count = unsafe buffer.withUnsafeReadableBytes { bytes in
-                unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+                let count = unsafe Glibc.write(descriptor, bytes.baseAddress, bytes.count)
+                if count > 0 { last = unsafe bytes[count - 1] }
+                return count
             }
             if count > 0 {
                 buffer.consume(count)
-            } else if clinux_errno() != EINTR {
-                return clinux_errno()
+                continue
+            }
+            let code = clinux_errno()
+            switch code {
+            case EINTR: continue
+            case EAGAIN: waitForRoom(descriptor)
+            default: return code
             }
         }
         return 0
+    }
+
+    /// Waits until a non-blocking descriptor takes bytes, or fails.
+    private static func waitForRoom(_ descriptor: Int32) {
+        var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        // Safe: one local struct. Interrupted or failed: the next write tells.
+        _ = unsafe poll(&wanted, 1, -1)
     }
 }

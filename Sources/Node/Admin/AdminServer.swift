@@ -77,10 +77,20 @@ final class AdminServer {
             // A page of another site whose name was made to point here (DNS rebinding) must not read it through an operator's browser.
             return reply(channel, 421, "this port is asked by the name localhost or by its address\n")
         }
+        let hung = node.hungLanes
         switch request.path {
-        case "/livez": reply(channel, node.isLive ? 200 : 503, node.isLive ? "live\n" : "a lane hangs\n")
-        case "/readyz": read(channel) { $0.readiness(channel) }
+        case "/livez": reply(channel, hung.isEmpty ? 200 : 503, hung.isEmpty ? "live\n" : "lanes that hang: \(hung)\n")
+        // A lane that hangs gives no reading to wait for.
+        case "/readyz":
+            guard hung.isEmpty else {
+                return AdminServer.reply(channel, reasonsNotReady: hung.map { "lane \($0) hangs" }, warnings: [])
+            }
+            read(channel) { reading in
+                let facts = reading.facts
+                AdminServer.reply(channel, reasonsNotReady: facts.reasonsNotReady, warnings: facts.warnings)
+            }
         case "/metrics":
+            guard hung.isEmpty else { return reply(channel, 503, "lanes that hang: \(hung)\n") }
             read(channel) { answer in
                 let page = answer.page
                 channel.machine.respond(
@@ -136,7 +146,7 @@ final class AdminServer {
         AdminServer.reply(channel, status, text, "text/plain")
     }
 
-    fileprivate static func reply(
+    private static func reply(
         _ channel: Channel<HTTPServerConnection>, _ status: Int, _ text: String, _ kind: String
     ) {
         guard channel.isOpen else { return }
@@ -145,16 +155,14 @@ final class AdminServer {
         channel.machine.respond(status: status, headers: "Content-Type: \(kind)\r\n", body: body.bytes)
         channel.wake()
     }
-}
 
-extension NodeReading {
-    fileprivate func readiness(_ channel: Channel<HTTPServerConnection>) {
+    private static func reply(
+        _ channel: Channel<HTTPServerConnection>, reasonsNotReady reasons: [String], warnings: [String]
+    ) {
         let value = JSONValue.object([
-            .init("ready", .bool(facts.reasonsNotReady.isEmpty)),
-            .init("reasons", .array(facts.reasonsNotReady.map { .string($0) })),
-            .init("warnings", .array(facts.warnings.map { .string($0) })),
+            .init("ready", .bool(reasons.isEmpty)), .init("reasons", .array(reasons.map { .string($0) })),
+            .init("warnings", .array(warnings.map { .string($0) })),
         ])
-        let status = facts.reasonsNotReady.isEmpty ? 200 : 503
-        AdminServer.reply(channel, status, value.json + "\n", "application/json")
+        reply(channel, reasons.isEmpty ? 200 : 503, value.json + "\n", "application/json")
     }
 }
