@@ -85,7 +85,7 @@ let package = Package(
         tests("NodeTests", of: ["Node", "Core", "Net", "Policy", "Wire"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
         tests("IntegrationTests", of: ["Client", "Core", "Net", "Wire"]),
-        tests("NetTests", of: ["Core", "Net"]),
+        tests("NetTests", of: ["Core", "Net", "Telemetry"]),
         tests("HTTPTests", of: ["Core", "HTTP"]),
         tests("ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
         tests("WireTests", of: ["Core", "Wire"], beside: ["Vectors"]),

@@ -1,6 +1,7 @@
 # Functions that the cluster's scripts share: where things are, what a cluster consists of, its start and its end.
 # SLUICE_CONFIG names another cluster.conf than the repository's, SLUICE_BIN a folder with programs that are built.
 set -euo pipefail
+umask 077 # state, logs and sockets hold key hashes, the ledger and secrets: for this user alone
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source Scripts/lib/process.sh
 source Scripts/lib/nodes.sh

@@ -73,6 +73,18 @@ public final class CoordinatorLink {
         return true
     }
 
+    /// After a reload of the TLS context: leaves a coordinator whose certificate the new files refuse.
+    public func recheck() {
+        guard let channel, let refusal = channel.transport.peerRefusal else { return }
+        channel.transport.abort(.tls(refusal))
+    }
+
+    /// Whether a verified peer's certificate is a coordinator's.
+    public static func isCoordinator(_ peer: PeerIdentity) -> Bool {
+        guard peer.isVerified, let uri = peer.uri else { return false }
+        return uri == role || uri.hasPrefix(role + "/")
+    }
+
     /// Ends the subscription for good.
     public func stop() {
         isStopped = true
@@ -80,10 +92,9 @@ public final class CoordinatorLink {
     }
 
     private func take(_ channel: Channel<ClientConnection>, _ endpoint: Endpoint) {
-        let uri = channel.peer.uri ?? ""
-        guard tls == nil || uri == CoordinatorLink.role || uri.hasPrefix(CoordinatorLink.role + "/") else {
+        guard tls == nil || CoordinatorLink.isCoordinator(channel.peer) else {
             channel.abort()
-            return lost("\(endpoint): '\(uri)' is no coordinator")
+            return lost("\(endpoint): '\(channel.peer.uri ?? "")' is no coordinator")
         }
         self.channel = channel
         heardAt = lane.now

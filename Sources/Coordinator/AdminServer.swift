@@ -143,6 +143,7 @@ final class AdminServer {
         page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.allKeys.count)))
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
+        TLSContexts.shared.write(onto: &page)
         coordinator.canaries.write(onto: &page)
         coordinator.health.write(onto: &page)
         page.counter(

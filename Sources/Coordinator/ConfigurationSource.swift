@@ -14,9 +14,9 @@ struct ConfigurationSource: Sendable {
     }
 
     /// The folder of the file; relative paths begin here.
-    var folder: String { path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "." }
+    var folder: String { FileAccess.folder(of: path) }
 
-    func resolve(_ text: String) -> String { text.hasPrefix("/") ? text : "\(folder)/\(text)" }
+    func resolve(_ text: String) -> String { FileAccess.path(text, in: folder) }
 
     /// The configuration with the prices of every model that a route uses, and the texts that it was read from.
     func read() throws(Problems) -> (ClusterConfiguration, ConfigurationText) {
@@ -48,14 +48,8 @@ struct ConfigurationSource: Sendable {
         }
     }
 
-    /// What a reference to a secret stands for; nil when it cannot be read.
-    func secret(_ reference: SecretReference) -> Secret? {
-        switch reference {
-        case .environment(let name): return Host.environment(name).map { Secret($0) }
-        case .file(let file):
-            guard var bytes = try? FileAccess.read(resolve(file), limit: 64 * 1024) else { return nil }
-            while bytes.last == 10 || bytes.last == 13 { bytes.removeLast() }
-            return bytes.isEmpty ? nil : Secret(bytes)
-        }
+    /// What a reference to a secret stands for.
+    func secret(_ reference: SecretReference) throws(SecretProblem) -> Secret {
+        try SecretFile.read(reference, in: folder)
     }
 }

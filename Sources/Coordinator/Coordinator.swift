@@ -70,15 +70,17 @@ final class Coordinator: @unchecked Sendable {
         fileText = text
         isOneOfSeveral = configuration.coordinators.count > 1
         self.own = own
-        guard let secret = source.secret(own.adminSecret) else {
-            throw ConfigurationSource.Problems(list: ["the admin secret at \(own.adminSecret) cannot be read"])
+        do throws(SecretProblem) {
+            adminSecret = try source.secret(own.adminSecret)
+        } catch {
+            throw ConfigurationSource.Problems(list: ["the admin secret at \(own.adminSecret) cannot be read: \(error)"]
+            )
         }
-        adminSecret = secret
         tls = try .server(
-            certificate: source.resolve(own.certificate), key: source.resolve(own.key),
-            clientCA: source.resolve(configuration.tls.ca), clients: .required, protocols: ["sluice/1"])
-        redis = try RedisPlan(configuration.redis, path: source.resolve, secret: source.secret)
-            .open(on: lane, seed: Host.randomSeed())
+            "coordinator", certificate: source.resolve(own.certificate), key: source.resolve(own.key),
+            clientCA: source.resolve(configuration.tls.ca), clients: .required,
+            crl: configuration.tls.crl.map(source.resolve), protocols: ["sluice/1"])
+        redis = try RedisPlan(configuration.redis, in: source.folder).open(on: lane, seed: Host.randomSeed())
         quota = QuotaStore(redis)
         breakers = BreakerStore(redis)
         let folder = source.resolve(configuration.stateDirectory)
@@ -129,6 +131,7 @@ final class Coordinator: @unchecked Sendable {
         watchCanaries()
         health.start()
         note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
+        TLSContexts.shared.watch(on: lane) { [unowned self] text in note(.warning, "certificates", text) }
     }
 
     /// SIGHUP: configuration and certificate are read again; each stays as it is when the new one cannot be used.
@@ -138,11 +141,9 @@ final class Coordinator: @unchecked Sendable {
         } else {
             apply(ConfigurationChange(who: "SIGHUP", reason: "")) { _ in }
         }
-        do throws(TLSFailure) {
-            try tls.reload()
-            note(.info, "certificates_reloaded", "new connections use the new certificate")
-        } catch {
-            note(.error, "certificates_kept", error.description)
+        TLSContexts.shared.reload(on: lane) { [self] outcomes in
+            for (level, event, text) in TLSReload.lines(outcomes) { note(level, event, text) }
+            for subscriber in subscribers.values { subscriber.recheck() }
         }
     }
 
@@ -314,6 +315,7 @@ final class Coordinator: @unchecked Sendable {
         if leads, let problem = versions.problem { warnings.append(problem) }
         warnings += canaryWarnings
         warnings += health.warnings
+        warnings += TLSContexts.shared.warnings(at: lane.wallClockMicroseconds / 1_000_000)
         for member in members.nodes.values.sorted(by: { $0.number < $1.number }) where member.isConnected {
             guard member.report?.holdsRoutes == true else { continue }
             warnings.append("node \(member.number) keeps its routes: see its /readyz")

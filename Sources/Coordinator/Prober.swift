@@ -95,10 +95,12 @@ final class Prober {
         var record = provider.record
         var key: Secret?
         if let reference = record.apiKey {
-            key = source.secret(reference)
-            guard key != nil else {
+            do throws(SecretProblem) {
+                key = try source.secret(reference)
+            } catch {
                 complain(
-                    provider, "provider \(record.name) is not probed: its API key at \(reference) cannot be read here")
+                    provider,
+                    "provider \(record.name) is not probed: its API key at \(reference) cannot be read here: \(error)")
                 return nil
             }
         }

@@ -79,4 +79,12 @@ final class Subscriber {
     }
 
     func close() { channel.close() }
+
+    /// After a reload of the certificates: a node whose certificate was revoked goes.
+    func recheck() {
+        guard let refusal = channel.transport.peerRefusal else { return }
+        coordinator.note(
+            .warning, "node_refused", "'\(channel.peer.uri ?? "")' at \(channel.peer.address): \(refusal.description)")
+        channel.abort()
+    }
 }

@@ -111,6 +111,9 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         Socket.configure(descriptor, for: peer)
     }
 
+    /// Why the TLS context, as it was reloaded since, would refuse the peer now; nil when it would not, or without TLS.
+    public var peerRefusal: TLSFailure? { state == .open ? tls?.peerRefusal : nil }
+
     /// Begins to watch the socket; a client's TLS speaks first.
     func start() {
         switch state {

@@ -233,9 +233,10 @@ final class Gateway: @unchecked Sendable {
         guard var record = snapshot.cluster.providers[name] else { return nil }
         var key: Secret?
         if let reference = record.apiKey {
-            key = settings.secret(reference)
-            if key == nil {
-                note(.error, "provider_unusable", "the API key of \(name) at \(reference) cannot be read")
+            do throws(SecretProblem) {
+                key = try settings.secret(reference)
+            } catch {
+                note(.error, "provider_unusable", "the API key of \(name) at \(reference) cannot be read: \(error)")
                 return nil
             }
         }

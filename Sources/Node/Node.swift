@@ -52,10 +52,10 @@ final class Node: @unchecked Sendable {
         writer = LineWriter()
         let files = settings.configuration.tls
         tls = try .server(
-            certificate: settings.path(files.certificate), key: settings.path(files.key),
+            "node", certificate: settings.path(files.certificate), key: settings.path(files.key),
             clientCA: settings.path(files.ca), clients: ClientCertificates(rawValue: files.clientCertificates) ?? .off,
-            protocols: ["sluice/1"])
-        let plan = try RedisPlan(settings.configuration.redis, path: settings.path, secret: settings.secret)
+            crl: files.crl.map(settings.path), protocols: ["sluice/1"])
+        let plan = try RedisPlan(settings.configuration.redis, in: settings.folder)
         let empty = ActiveSnapshot(ClusterSnapshot(), epoch: 0, sequence: 0)
         lanes = try Lane.start(count: settings.lanes, name: "lane")
         adminLane = try Lane.start(count: 1, name: "admin")[0]
@@ -115,6 +115,7 @@ final class Node: @unchecked Sendable {
         }
         beat()
         gateways[0].note(.info, "started", "listening on \(settings.listen), admin on \(settings.admin)")
+        TLSContexts.shared.watch(on: first) { [gateways] text in gateways[0].note(.warning, "certificates", text) }
         compareDescriptors()
     }
 
@@ -147,8 +148,8 @@ final class Node: @unchecked Sendable {
     private func follow(_ keeper: SnapshotKeeper) throws {
         let files = settings.configuration.tls
         let client = try TLSContext.client(
-            trust: .file(settings.path(files.ca)), certificate: settings.path(files.certificate),
-            key: settings.path(files.key), protocols: ["sluice/1"])
+            "coordinator-link", trust: .file(settings.path(files.ca)), certificate: settings.path(files.certificate),
+            key: settings.path(files.key), crl: files.crl.map(settings.path), protocols: ["sluice/1"])
         let endpoints = settings.configuration.coordinators.compactMap { Endpoint.parse($0.listen) }
         let link = CoordinatorLink(
             lane: first, endpoints: endpoints, tls: client, serverName: nil,
@@ -205,6 +206,7 @@ final class Node: @unchecked Sendable {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
+        warnings += TLSContexts.shared.warnings(at: first.wallClockMicroseconds / 1_000_000)
         if reading.overload.rung != .calm {
             warnings.append("too much to do: a lane is on rung \(reading.overload.rung) of the degradation ladder")
         }
@@ -300,12 +302,11 @@ final class Node: @unchecked Sendable {
         }
     }
 
+    /// Every TLS context of the process: towards clients, the coordinator, providers and Redis.
     private func reloadCertificates() {
-        do throws(TLSFailure) {
-            try tls.reload()
-            gateways[0].note(.info, "certificates_reloaded", "new connections use the new certificate")
-        } catch {
-            gateways[0].note(.error, "certificates_kept", error.description)
+        TLSContexts.shared.reload(on: first) { [self] outcomes in
+            for (level, event, text) in TLSReload.lines(outcomes) { gateways[0].note(level, event, text) }
+            link?.recheck()
         }
     }
 

@@ -263,6 +263,7 @@ struct LaneReading: Reading {
         page.add(metrics.connectionErrors)
         redis.write(onto: &page)
         RedisPrimary.write(primaries, onto: &page)
+        TLSContexts.shared.write(onto: &page)
         page.gauge("sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(redisIsReady ? 1 : 0))
         page.add("sluice_settlements_total", help: "Settlements confirmed by Redis.", settled)
         page.add("sluice_settlements_lost_total", help: "Settlements given up.", lost)

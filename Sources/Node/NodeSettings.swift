@@ -30,8 +30,7 @@ struct NodeSettings: Sendable {
         self.descriptorLimit = descriptorLimit
         index = options.index
         self.configuration = configuration
-        let slash = options.configurationPath.lastIndex(of: "/")
-        folder = slash.map { String(options.configurationPath[..<$0]) } ?? "."
+        folder = FileAccess.folder(of: options.configurationPath)
         let nodes = configuration.nodes
         listen = try NodeSettings.address(options.listen ?? "\(nodes.listen):\(nodes.basePort + options.index)")
         admin = try NodeSettings.address(options.admin ?? "\(nodes.adminListen):\(nodes.adminBasePort + options.index)")
@@ -48,28 +47,27 @@ struct NodeSettings: Sendable {
     }
 
     /// A path of the configuration, made absolute or relative to where the program runs.
-    func path(_ text: String) -> String { text.hasPrefix("/") ? text : "\(folder)/\(text)" }
+    func path(_ text: String) -> String { FileAccess.path(text, in: folder) }
 
     /// The secret that `/config` asks for; nil when none is configured.
     ///
     /// - Throws: when it is configured and cannot be read, or is short.
     func adminSecret() throws(Problem) -> Secret? {
         guard let reference = configuration.nodes.adminSecret else { return nil }
-        guard let secret = secret(reference), secret.withBytes({ $0.count >= 16 }) else {
-            throw Problem(
-                text: "the admin secret of [nodes] at \(reference) cannot be read, or has less than 16 characters")
+        let secret: Secret
+        do throws(SecretProblem) {
+            secret = try self.secret(reference)
+        } catch {
+            throw Problem(text: "the admin secret of [nodes] at \(reference) cannot be read: \(error)")
+        }
+        guard secret.count >= 16 else {
+            throw Problem(text: "the admin secret of [nodes] at \(reference) has less than 16 characters")
         }
         return secret
     }
 
-    /// What a reference to a secret stands for; nil when it cannot be read.
-    func secret(_ reference: SecretReference) -> Secret? {
-        switch reference {
-        case .environment(let name): return Host.environment(name).map { Secret($0) }
-        case .file(let file):
-            guard var bytes = try? FileAccess.read(path(file), limit: 64 * 1024) else { return nil }
-            while bytes.last == 10 || bytes.last == 13 { bytes.removeLast() }
-            return Secret(bytes)
-        }
+    /// What a reference to a secret stands for.
+    func secret(_ reference: SecretReference) throws(SecretProblem) -> Secret {
+        try SecretFile.read(reference, in: folder)
     }
 }

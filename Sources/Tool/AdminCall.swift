@@ -28,12 +28,14 @@ enum AdminCall {
         var doors: [Door] = []
         for own in configuration.coordinators {
             guard let endpoint = Endpoint.parse(own.admin) else { continue }
-            guard let secret = ConfigurationFile.secret(own.adminSecret, beside: file) else {
+            do throws(SecretProblem) {
+                let secret = try SecretFile.read(own.adminSecret, in: FileAccess.folder(of: file))
+                doors.append(Door(endpoint: endpoint, secret: secret))
+            } catch {
                 throw UsageProblem(
-                    text: "the admin secret at \(own.adminSecret) cannot be read",
+                    text: "the admin secret at \(own.adminSecret) cannot be read: \(error)",
                     hint: "\(file) names it; run this where the coordinator runs, or copy the secret there")
             }
-            doors.append(Door(endpoint: endpoint, secret: secret))
         }
         guard !doors.isEmpty else {
             throw UsageProblem(
@@ -94,17 +96,6 @@ enum ConfigurationFile {
             }
         } catch {
             throw problem(file, "\(error)")
-        }
-    }
-
-    static func secret(_ reference: SecretReference, beside file: String) -> Secret? {
-        switch reference {
-        case .environment(let name): return Host.environment(name).map { Secret($0) }
-        case .file(let path):
-            let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? ""
-            let full = path.hasPrefix("/") ? path : folder + path
-            guard let bytes = try? FileAccess.read(full, limit: 64 * 1024) else { return nil }
-            return Secret(bytes.filter { $0 > 0x20 })
         }
     }
 }

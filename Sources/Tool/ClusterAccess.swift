@@ -67,12 +67,15 @@ enum ClusterAccess {
             return try checked(Array(key.utf8), "SLUICE_KEY")
         }
         let file = arguments.value("--key-file") ?? "state/demo.key"
-        guard let bytes = try? FileAccess.read(file, limit: 1_024) else {
+        let secret: Secret
+        do throws(SecretProblem) {
+            secret = try SecretFile.read(.file(file), in: ".")
+        } catch {
             throw UsageProblem(
-                text: "no API key: '\(file)' cannot be read",
-                hint: "set SLUICE_KEY, or name a file of at most 1,024 bytes with --key-file")
+                text: "no API key: '\(file)' cannot be read: \(error)",
+                hint: "set SLUICE_KEY, or name a file with --key-file")
         }
-        return try checked(bytes.filter { $0 > 0x20 }, "'\(file)'")
+        return try checked(secret.withBytes { $0 }, "'\(file)'")
     }
 
     private static func checked(_ key: [UInt8], _ place: String) throws(UsageProblem) -> [UInt8] {

@@ -83,7 +83,7 @@ enum ConfigurationVersionsView {
 
     private static func texts(of file: String) throws(UsageProblem) -> Texts {
         let configuration = try ConfigurationFile.read(file)
-        let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? ""
+        let folder = FileAccess.folder(of: file)
         func text(_ path: String) throws(UsageProblem) -> String {
             do {
                 return String(
@@ -94,7 +94,7 @@ enum ConfigurationVersionsView {
         }
         let list = configuration.priceList
         return Texts(
-            file: try text(file), prices: try list.map { $0.hasPrefix("/") ? $0 : folder + $0 }.map(text) ?? "")
+            file: try text(file), prices: try list.map { FileAccess.path($0, in: folder) }.map(text) ?? "")
     }
 
     private static func show(_ from: Texts, _ to: Texts, _ left: String, _ right: String) -> Never {

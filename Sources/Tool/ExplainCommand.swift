@@ -54,10 +54,11 @@ enum ExplainCommand {
     private static func key(_ arguments: Arguments) throws(UsageProblem) -> [JSONValue.Member] {
         var bytes = Array((arguments.value("--key") ?? "").utf8)
         if let file = arguments.value("--key-file") {
-            guard let read = try? FileAccess.read(file, limit: 1_024) else {
-                throw UsageProblem(text: "'\(file)' cannot be read")
+            do throws(SecretProblem) {
+                bytes = try SecretFile.read(.file(file), in: ".").withBytes { $0 }
+            } catch {
+                throw UsageProblem(text: "'\(file)' cannot be read: \(error)")
             }
-            bytes = read.filter { $0 > 0x20 }
         }
         guard !bytes.isEmpty else { throw UsageProblem(text: "name the key with --key or --key-file") }
         if let whole = APIKeyText(bytes) {

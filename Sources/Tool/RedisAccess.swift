@@ -53,11 +53,8 @@ enum RedisAccess {
     private static func plan(
         _ redis: ClusterConfiguration.Redis, beside file: String
     ) throws(UsageProblem) -> RedisPlan {
-        let folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? ""
         do {
-            return try RedisPlan(
-                redis, path: { $0.hasPrefix("/") ? $0 : folder + $0 },
-                secret: { ConfigurationFile.secret($0, beside: file) })
+            return try RedisPlan(redis, in: FileAccess.folder(of: file))
         } catch {
             throw UsageProblem(text: error.description, hint: "see [redis] in \(file)")
         }

@@ -34,6 +34,8 @@ import Testing
             echo "$$ 1" >"$state/run/node-2.pid"
             is_running node-2 && die "a stranger was taken for a node"
             Scripts/status
+            open=$(find "$state" -perm /077)
+            [ -z "$open" ] || die "others may read: $open"
             cp "$WORK/kept" "$state/run/node-2.pid"
             Scripts/down
             [ -z "$(ls "$state/run")" ] || die "left behind: $(ls "$state/run")"

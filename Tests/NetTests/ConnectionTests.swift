@@ -70,6 +70,43 @@ import Testing
         lanes[0].stop()
     }
 
+    @Test(arguments: ["", ".example", "localhost\0.example"])
+    func `a name that would switch the check of names off is refused`(name: String) async throws {
+        let authority = try TestAuthority()
+        let lanes = try Lane.start(count: 1, name: "test")
+        let listener = try echo(lanes[0], tls: authority.server())
+        let result = try await exchange(
+            lanes[0], listener.address, tls: authority.client(), serverName: name, payload: [1])
+        #expect("\(result)".contains("must name the server"))
+        lanes[0].stop()
+    }
+
+    @Test(arguments: [("a.all.example", true), ("a.b.all.example", false), ("foo.part.example", false)])
+    func `a wildcard stands for one whole label`(name: String, isGood: Bool) async throws {
+        let authority = try TestAuthority()
+        try authority.issue("server", names: "DNS:*.all.example,DNS:f*.part.example")
+        let lanes = try Lane.start(count: 1, name: "test")
+        let listener = try echo(lanes[0], tls: authority.server())
+        let result = try await exchange(
+            lanes[0], listener.address, tls: authority.client(), serverName: name, payload: [1])
+        #expect(((try? result.get()) == [1]) == isGood)
+        lanes[0].stop()
+    }
+
+    @Test func `a certificate of several roles has none`() async throws {
+        let authority = try TestAuthority()
+        try authority.issue("client", names: "URI:spiffe://sluice/node/7,URI:spiffe://sluice/coordinator")
+        let lanes = try Lane.start(count: 1, name: "test")
+        nonisolated(unsafe) var seen: [PeerIdentity] = []
+        let listener = try echo(lanes[0], tls: authority.server(clients: .required)) { seen.append($0.peer) }
+        let answer = try await exchange(
+            lanes[0], listener.address, tls: authority.client(withCertificate: true), payload: [1])
+        #expect(try answer.get() == [1])
+        #expect(seen.map(\.uri) == [nil])
+        #expect(seen.map(\.isVerified) == [true])
+        lanes[0].stop()
+    }
+
     @Test func `a peer without our protocol is refused`() async throws {
         let authority = try TestAuthority()
         let lanes = try Lane.start(count: 1, name: "test")

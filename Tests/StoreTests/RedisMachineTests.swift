@@ -36,6 +36,22 @@ import Testing
         return events
     }
 
+    @Test func `a reply of which the parser told nothing, or less than it promised, is malformed`() {
+        let tape = ReplyTape(elementLimit: 8)
+        #expect(tape.take() == nil)
+        #expect(tape.addArray(2) && tape.add(.integer(1), bytes: 8))
+        #expect(tape.take() == nil)
+        #expect(tape.add(.integer(7), bytes: 8))
+        #expect(tape.take() == .integer(7))
+    }
+
+    @Test(arguments: [",1.5\r\n", "#t\r\n", "_\r\n*1\r\n,1\r\n"])
+    func `kinds of replies that were not asked for close the connection`(bytes: String) {
+        var machine = Self.machine(2)
+        let events = Self.feed(&machine, [Array(bytes.utf8)])
+        #expect(events.contains { $0.contains("malformed") }, "\(events)")
+    }
+
     private static var expected: [String] {
         replies.enumerated().map { "\(RedisMachine.Event.reply(UInt64($0.offset), $0.element))" }
     }

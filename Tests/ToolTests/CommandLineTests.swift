@@ -80,7 +80,7 @@ import Testing
         Mistake(words: ["chat", "--ca", "missing.pem", "hi"], says: "missing.pem", hint: "--ca or SLUICE_CA"),
         Mistake(words: ["chat", "--key-file", "missing", "hi"], says: "'missing' cannot be read", hint: "--key-file"),
         Mistake(
-            words: ["chat", "--key-file", "empty", "hi"], says: "'empty' holds no API key", hint: "sluice keys create"),
+            words: ["chat", "--key-file", "empty", "hi"], says: "'empty' is empty", hint: "--key-file"),
         Mistake(words: ["chat", "--key-file", "long", "hi"], says: "1 to 512 bytes, found 600"),
         Mistake(words: ["chat"], says: "no prompt"),
         Mistake(words: ["keys"], says: "expected: sluice keys create, change, rotate", hint: "see: sluice help keys"),

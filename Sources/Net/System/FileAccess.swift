@@ -51,6 +51,18 @@ public enum FileAccess {
         }
     }
 
+    /// The folder of a file, without the last slash; `.` when its path names none.
+    public static func folder(of file: String) -> String {
+        guard let slash = file.lastIndex(of: "/") else { return "." }
+        return slash == file.startIndex ? "/" : String(file[..<slash])
+    }
+
+    /// `path` itself when it is absolute, otherwise below `folder`.
+    public static func path(_ path: String, in folder: String) -> String {
+        if path.hasPrefix("/") || folder == "." { return path }
+        return folder == "/" ? "/\(path)" : "\(folder)/\(path)"
+    }
+
     /// True when something stands at `path`.
     public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 

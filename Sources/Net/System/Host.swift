@@ -21,21 +21,31 @@ public enum Host {
     /// Must come before the first thread that uses OpenSSL: without it, exit handlers race with such threads.
     public static func prepareForThreads() { OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil) }
 
-    /// A seed from the kernel's random source.
+    /// A seed from the kernel's random source; ends the process when it fails.
     public static func randomSeed() -> UInt64 {
-        var seed: UInt64 = 0
-        // Safe: eight bytes of a local integer; getrandom does not fail for so few.
-        _ = unsafe getrandom(&seed, 8, 0)
-        return seed
+        randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    /// `count` bytes from the kernel's random source, at most 256.
+    /// `count` bytes from the kernel's random source, at most 256; ends the process when it fails.
     public static func randomBytes(_ count: Int) -> [UInt8] {
         precondition((0...256).contains(count), "the kernel gives at most 256 bytes at once without a short read")
         var bytes = [UInt8](repeating: 0, count: count)
         // Safe: the array has `count` bytes.
-        _ = unsafe getrandom(&bytes, count, 0)
+        fillRandom(count) { unsafe getrandom(&bytes, count, 0) }
         return bytes
+    }
+
+    /// Calls `source` until it says that it gave all `count` bytes. Keys, claims and ids are made of them: zeros in their stead would open
+    /// every door, so a source that fails ends the process.
+    static func fillRandom(_ count: Int, _ source: () -> Int) {
+        while true {
+            let given = source()
+            if given == count { return }
+            guard given < 0, clinux_errno() == EINTR else {
+                write("the kernel's random source gave \(given) of \(count) bytes: no secrets\n", toError: true)
+                exit(70)
+            }
+        }
     }
 
     /// This process' identifier.

@@ -44,134 +44,112 @@ public enum ClientCertificates: String, Sendable {
         case system
     }
 
-    enum Role: Sendable {
+    enum Side: Sendable {
         case server(certificate: String, key: String, clientCA: String?, clients: ClientCertificates)
         case client(trust: Trust, certificate: String?, key: String?)
     }
 
-    let role: Role
+    struct Rules: Sendable {
+        let side: Side
+        /// Lists of revoked certificates (PEM), of the authorities that peers' certificates come from.
+        let crl: String?
+        let onlyTLS13: Bool
+    }
+
+    /// What was read at the last load.
+    @safe struct Files {
+        // Safe: reference-counted by OpenSSL; owned by the context, replaced under its lock only.
+        let engine: OpaquePointer
+        let lifetimes: [CertificateLifetime]
+        /// What an operator should repair though it works.
+        let warnings: [String]
+    }
+
+    /// What it is for, as metrics and log lines call it.
+    public let role: String
+    let rules: Rules
     /// Application protocols, most wanted first (RFC 7301); empty for none.
     public let protocols: [String]
-    private let minimum13: Bool
     private let lock = ThreadLock()
-    // Safe: reference-counted by OpenSSL; replaced under the lock only.
-    private var current: OpaquePointer
+    private var current: Files
     // Safe: the wire form that the ALPN callback reads lives as long as this object.
     private let wireProtocols: UnsafeMutableBufferPointer<UInt8>
     // Safe: made once and never changed.
     nonisolated(unsafe) static let method: OpaquePointer? = unsafe cssl_flat_method()
 
-    /// Rules for accepting connections: TLS 1.3 only, no tickets, no early data; a client without one of `protocols` is refused.
+    /// Rules for accepting connections: TLS 1.3 only, no tickets, no early data; a client without one of `protocols` is refused. With a `crl`
+    /// a client's certificate that stands on it is refused, too.
     public static func server(
-        certificate: String, key: String, clientCA: String? = nil, clients: ClientCertificates = .off,
-        protocols: [String]
+        _ role: String = "server", certificate: String, key: String, clientCA: String? = nil,
+        clients: ClientCertificates = .off, crl: String? = nil, protocols: [String]
     ) throws(TLSFailure) -> TLSContext {
-        try TLSContext(
-            .server(certificate: certificate, key: key, clientCA: clientCA, clients: clients), protocols, only13: true)
+        let side = Side.server(certificate: certificate, key: key, clientCA: clientCA, clients: clients)
+        return try TLSContext(
+            role, Rules(side: side, crl: clients == .off ? nil : crl, onlyTLS13: true), protocols, .shared)
     }
 
-    /// Rules for making connections: the peer's chain and name are always verified. TLS 1.3 only inside the cluster; providers may speak 1.2.
+    /// Rules for making connections: the peer's chain and name are always verified, and with a `crl` that it was not revoked. TLS 1.3 only
+    /// inside the cluster; providers may speak 1.2.
     public static func client(
-        trust: Trust, certificate: String? = nil, key: String? = nil, protocols: [String], allowsTLS12: Bool = false
+        _ role: String = "client", trust: Trust, certificate: String? = nil, key: String? = nil, crl: String? = nil,
+        protocols: [String], allowsTLS12: Bool = false
     ) throws(TLSFailure) -> TLSContext {
-        try TLSContext(.client(trust: trust, certificate: certificate, key: key), protocols, only13: !allowsTLS12)
+        let side = Side.client(trust: trust, certificate: certificate, key: key)
+        return try TLSContext(role, Rules(side: side, crl: crl, onlyTLS13: !allowsTLS12), protocols, .shared)
     }
 
-    private init(_ role: Role, _ protocols: [String], only13: Bool) throws(TLSFailure) {
+    init(_ role: String, _ rules: Rules, _ protocols: [String], _ registry: TLSContexts) throws(TLSFailure) {
         self.role = role
+        self.rules = rules
         self.protocols = protocols
-        minimum13 = only13
         let wire = protocols.flatMap { [UInt8(clamping: $0.utf8.count)] + Array($0.utf8) }
         let room = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: wire.count)
         _ = unsafe room.initialize(from: wire)
         unsafe wireProtocols = room
         do {
-            unsafe current = try TLSContext.build(role, only13: only13)
+            current = try TLSContext.load(rules, role)
         } catch {
             unsafe wireProtocols.deallocate()
             throw error
         }
-        unsafe install(on: current)
+        unsafe install(on: current.engine)
+        registry.add(self)
     }
 
     deinit {
-        unsafe SSL_CTX_free(current)
+        unsafe SSL_CTX_free(current.engine)
         unsafe wireProtocols.deallocate()
     }
 
     /// Reads the files again; new connections use them, running ones keep theirs. The old ones stay when the new ones are bad.
     public func reload() throws(TLSFailure) {
-        let fresh = try unsafe TLSContext.build(role, only13: minimum13)
-        unsafe install(on: fresh)
-        let old = unsafe lock.withLock {
-            defer { unsafe current = fresh }
-            return unsafe current
+        let fresh = try TLSContext.load(rules, role)
+        unsafe install(on: fresh.engine)
+        let old = lock.withLock {
+            defer { current = fresh }
+            return current
         }
-        unsafe SSL_CTX_free(old)
+        unsafe SSL_CTX_free(old.engine)
     }
+
+    /// When what is in use expires: its own certificate, the authorities that it trusts by file, the list of revoked certificates.
+    public var lifetimes: [CertificateLifetime] { lock.withLock { current.lifetimes } }
+
+    /// What an operator should repair though it works.
+    public var warnings: [String] { lock.withLock { current.warnings } }
 
     /// A new session's engine; nil when memory is short.
-    func makeSession() -> OpaquePointer? { unsafe lock.withLock { unsafe SSL_new(current) } }
+    func makeSession() -> OpaquePointer? { unsafe lock.withLock { unsafe SSL_new(current.engine) } }
 
-    private static func build(_ role: Role, only13: Bool) throws(TLSFailure) -> OpaquePointer {
-        ERR_clear_error()
-        let kind: OpaquePointer?
-        switch role {
-        case .server: unsafe kind = TLS_server_method()
-        case .client: unsafe kind = TLS_client_method()
-        }
-        guard let context = unsafe SSL_CTX_new(kind) else { throw .latest("TLS context") }
-        unsafe cssl_frugal(context)
-        _ = only13 ? unsafe cssl_only_tls13(context) : unsafe cssl_at_least_tls12(context)
-        do {
-            switch role {
-            case .server(let certificate, let key, let clientCA, let clients):
-                try unsafe load(certificate, key, into: context)
-                try unsafe ask(clients, clientCA, of: context)
-            case .client(let trust, let certificate, let key):
-                if let certificate, let key { try unsafe load(certificate, key, into: context) }
-                unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)
-                switch trust {
-                case .file(let path): try unsafe trustFile(path, in: context)
-                case .system: unsafe SSL_CTX_set_default_verify_paths(context)
-                }
-            }
-        } catch {
-            unsafe SSL_CTX_free(context)
-            throw error
-        }
-        return unsafe context
-    }
-
-    private static func load(_ certificate: String, _ key: String, into context: OpaquePointer) throws(TLSFailure) {
-        guard unsafe SSL_CTX_use_certificate_chain_file(context, certificate) == 1 else {
-            throw .latest("certificate \(certificate)")
-        }
-        guard unsafe SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1 else {
-            throw .latest("private key \(key)")
-        }
-        guard unsafe SSL_CTX_check_private_key(context) == 1 else {
-            throw .latest("private key \(key) does not belong to \(certificate)")
-        }
-    }
-
-    private static func ask(
-        _ clients: ClientCertificates, _ clientCA: String?, of context: OpaquePointer
-    ) throws(TLSFailure) {
-        guard clients != .off else { return }
-        guard let clientCA else { throw TLSFailure("client certificates need a CA file to be verified against") }
-        try unsafe trustFile(clientCA, in: context)
-        let mode = clients == .required ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_PEER
-        unsafe SSL_CTX_set_verify(context, mode, nil)
-    }
-
-    private static func trustFile(_ path: String, in context: OpaquePointer) throws(TLSFailure) {
-        guard unsafe SSL_CTX_load_verify_locations(context, path, nil) == 1 else { throw .latest("CA file \(path)") }
+    /// Why the files in use now would refuse the peer of a session that began with those of before; nil when they would not.
+    func refusal(ofPeerOf session: OpaquePointer) -> TLSFailure? {
+        let error = lock.withLock { unsafe cssl_verify_peer(current.engine, session) }
+        return error == X509_V_OK ? nil : TLSFailure("certificate refused: \(TLSFailure.reason(error))")
     }
 
     private func install(on context: OpaquePointer) {
         guard unsafe wireProtocols.count > 0 else { return }
-        if case .client = role {
+        if case .client = rules.side {
             unsafe SSL_CTX_set_alpn_protos(context, wireProtocols.baseAddress, UInt32(wireProtocols.count))
             return
         }

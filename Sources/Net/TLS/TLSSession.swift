@@ -7,7 +7,8 @@ import Glibc
 public struct PeerIdentity: Sendable, Equatable {
     /// Where it connects from, or where we connected to.
     public let address: SocketAddress
-    /// The first URI subject alternative name of its verified certificate, such as `spiffe://sluice/node/1`.
+    /// The URI subject alternative name of its verified certificate, such as `spiffe://sluice/node/1`; nil when it has none, several, or one
+    /// of more than 256 bytes: a certificate is of one role.
     public internal(set) var uri: String?
     /// True when a certificate was presented and verified.
     public internal(set) var isVerified = false
@@ -35,17 +36,29 @@ public struct PeerIdentity: Sendable, Equatable {
         unsafe self.engine = engine
         self.context = context
         guard unsafe cssl_attach(engine, method, ciphertext.flat) == 1 else { throw .latest("TLS session") }
-        switch context.role {
+        switch context.rules.side {
         case .server: unsafe SSL_set_accept_state(engine)
         case .client:
             unsafe SSL_set_connect_state(engine)
-            guard let serverName else { throw TLSFailure("a TLS client must name the server that it expects") }
-            if SocketAddress.numeric(serverName, port: 0) != nil {
-                unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(engine), serverName)
-            } else {
-                _ = unsafe cssl_set_server_name(engine, serverName)
-                unsafe SSL_set1_host(engine, serverName)
+            try expect(serverName ?? "")
+        }
+    }
+
+    /// Lets the handshake fail unless the certificate is of `name`. OpenSSL takes an empty name for "any", what stands before a NUL for the
+    /// whole, and a leading dot for all names below: none of these is a name.
+    private func expect(_ name: String) throws(TLSFailure) {
+        guard !name.isEmpty, !name.hasPrefix("."), !name.utf8.contains(0) else {
+            throw TLSFailure("a TLS client must name the server that it expects, found '\(name)'")
+        }
+        if SocketAddress.numeric(name, port: 0) != nil {
+            guard unsafe X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(engine), name) == 1 else {
+                throw .latest("'\(name)' as the server's address")
             }
+            return
+        }
+        unsafe SSL_set_hostflags(engine, cssl_only_whole_wildcards())
+        guard unsafe cssl_set_server_name(engine, name) == 1, unsafe SSL_set1_host(engine, name) == 1 else {
+            throw .latest("'\(name)' as the server's name")
         }
     }
 
@@ -128,6 +141,9 @@ public struct PeerIdentity: Sendable, Equatable {
         }
     }
 
+    /// Why the context's files, as they are now, would refuse the peer; nil when they would not.
+    var peerRefusal: TLSFailure? { unsafe context.refusal(ofPeerOf: engine) }
+
     private func progress(_ code: Int32, _ doing: String) -> Progress {
         switch code {
         case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .needsInput
@@ -136,9 +152,8 @@ public struct PeerIdentity: Sendable, Equatable {
             let verification = unsafe SSL_get_verify_result(engine)
             guard verification != Int(X509_V_OK) else { return .failed(.latest(doing)) }
             ERR_clear_error()
-            // Safe: a static text that is copied at once.
-            let reason = unsafe X509_verify_cert_error_string(verification).map { unsafe String(cString: $0) }
-            return .failed(TLSFailure("\(doing): certificate refused: \(reason ?? "unknown reason")"))
+            return .failed(
+                TLSFailure("\(doing): certificate refused: \(TLSFailure.reason(Int32(clamping: verification)))"))
         }
     }
 }

@@ -43,6 +43,8 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var certificate = ""
         /// Its key.
         public var key = ""
+        /// Certificates that are good no more, though they have not expired: lists of revoked certificates of the CA.
+        public var crl: String?
         /// Whether clients are asked for certificates: `off`, `optional` or `required`.
         public var clientCertificates = "off"
     }

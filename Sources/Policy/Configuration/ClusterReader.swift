@@ -112,6 +112,7 @@ struct ClusterReader {
         configuration.tls.ca = reader.required("ca", PlainText.any) ?? ""
         configuration.tls.certificate = reader.required("certificate", PlainText.any) ?? ""
         configuration.tls.key = reader.required("key", PlainText.any) ?? ""
+        configuration.tls.crl = reader.optional("crl", PlainText.any)
         configuration.tls.clientCertificates =
             reader.choice("client-certificates", of: ["off", "optional", "required"]) ?? "off"
     }

@@ -43,7 +43,8 @@ public final class UpstreamTarget {
         if address.isEncrypted {
             do {
                 tls = try .client(
-                    trust: record.ca.map { .file($0) } ?? .system, protocols: ["http/1.1"], allowsTLS12: true)
+                    "provider \(record.name)", trust: record.ca.map { .file($0) } ?? .system,
+                    protocols: ["http/1.1"], allowsTLS12: true)
             } catch {
                 throw TargetProblem(description: "provider \(record.name): \(error)")
             }

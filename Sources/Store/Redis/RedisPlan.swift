@@ -16,14 +16,16 @@ public struct RedisPlan: Sendable {
     private let tls: TLSContext?
     private let configuration: RedisConfiguration
 
-    /// Reads what the section refers to. `path` resolves a path of the configuration, `secret` reads a secret; nil when it cannot.
-    public init(
-        _ redis: ClusterConfiguration.Redis, path: (String) -> String, secret: (SecretReference) -> Secret?
-    ) throws(Problem) {
+    /// Reads what the section refers to; relative paths begin at `folder`.
+    public init(_ redis: ClusterConfiguration.Redis, in folder: String) throws(Problem) {
+        func path(_ text: String) -> String { FileAccess.path(text, in: folder) }
         func password(_ reference: SecretReference?) throws(Problem) -> Secret? {
             guard let reference else { return nil }
-            if let password = secret(reference) { return password }
-            throw Problem(description: "the Redis password at \(reference) cannot be read")
+            do throws(SecretProblem) {
+                return try SecretFile.read(reference, in: folder)
+            } catch {
+                throw Problem(description: "the Redis password at \(reference) cannot be read: \(error)")
+            }
         }
         var endpoints: [Endpoint] = []
         for text in redis.addresses {
@@ -46,7 +48,7 @@ public struct RedisPlan: Sendable {
         }
         do {
             tls = try redis.ca.map { ca throws(TLSFailure) in
-                try TLSContext.client(trust: .file(path(ca)), protocols: [], allowsTLS12: true)
+                try TLSContext.client("redis", trust: .file(path(ca)), protocols: [], allowsTLS12: true)
             }
         } catch {
             throw Problem(description: "the CA of Redis: \(error)")

@@ -63,7 +63,8 @@ public enum ReplyProblem: Error, Hashable, Sendable {
             if waiting > byteLimit || tape.byteCount > byteLimit { throw .tooLarge(limit: byteLimit) }
             return nil
         }
-        return tape.take()
+        guard let reply = tape.take() else { throw .malformed("a reply of a kind that was not asked for") }
+        return reply
     }
 
     private var problem: ReplyProblem {
@@ -77,7 +78,7 @@ public enum ReplyProblem: Error, Hashable, Sendable {
 }
 
 /// The elements of the reply that is being parsed, in the order in which they arrive: an array before its elements.
-private final class ReplyTape {
+final class ReplyTape {
     private enum Element {
         case whole(RedisReply)
         case array(count: Int)
@@ -91,8 +92,9 @@ private final class ReplyTape {
 
     init(elementLimit: Int) { self.elementLimit = elementLimit }
 
-    /// The reply on the tape, which is empty afterwards.
-    func take() -> RedisReply {
+    /// The reply on the tape, which is empty afterwards; nil when elements are missing: hiredis calls back for kinds of RESP2 only, and may
+    /// know others.
+    func take() -> RedisReply? {
         defer {
             elements.removeAll(keepingCapacity: true)
             byteCount = 0
@@ -104,7 +106,8 @@ private final class ReplyTape {
     }
 
     /// hiredis refuses more than seven levels, so this recursion is shallow.
-    private func build(_ position: inout Int) -> RedisReply {
+    private func build(_ position: inout Int) -> RedisReply? {
+        guard position < elements.count else { return nil }
         let element = elements[position]
         position += 1
         switch element {
@@ -112,12 +115,15 @@ private final class ReplyTape {
         case .array(let count):
             var parts: [RedisReply] = []
             parts.reserveCapacity(count)
-            for _ in 0..<count { parts.append(build(&position)) }
+            for _ in 0..<count {
+                guard let part = build(&position) else { return nil }
+                parts.append(part)
+            }
             return .array(parts)
         }
     }
 
-    private func add(_ reply: RedisReply, bytes: Int) -> Bool {
+    func add(_ reply: RedisReply, bytes: Int) -> Bool {
         guard elements.count < elementLimit else {
             isOverfull = true
             return false
@@ -127,7 +133,7 @@ private final class ReplyTape {
         return true
     }
 
-    private func addArray(_ count: Int) -> Bool {
+    func addArray(_ count: Int) -> Bool {
         // Headers promise elements that have not come yet; promises count like elements.
         guard count <= elementLimit - promised else {
             isOverfull = true
@@ -171,6 +177,7 @@ private final class ReplyTape {
             unsafe ReplyTape.tape(task)?.add(.null, bytes: 0) == true ? unsafe ReplyTape.made : nil
         }
         unsafe table.freeObject = { _ in }
+        unsafe chiredis_refuse_resp3(&table)
         return table
     }
 }
