@@ -10,7 +10,7 @@ public struct ClientOptions: Sendable {
     public var tls: TLSContext
     /// The name that its certificate must hold.
     public var serverName: String
-    /// The API key, `slk_…`, at most 512 bytes; empty to be known by the TLS certificate alone.
+    /// The API key, `slk_…`, at most 128 bytes; empty to be known by the TLS certificate alone.
     public var apiKey: [UInt8]
     /// Connections kept open, at least 1; behind a balancer they lead to different nodes. Each carries 256 requests at once.
     public var connections = 4

@@ -24,8 +24,8 @@ public final class SluiceClient: Sendable {
     ///
     /// - Throws: `refused` when the options cannot work, `unreachable` when the system gives no thread.
     public init(_ options: ClientOptions, lane: Lane? = nil) throws(ClientFailure) {
-        guard options.apiKey.count <= 512 else {
-            throw .refused(StreamError(code: .authFailed, text: "an API key has at most 512 bytes"))
+        guard options.apiKey.count <= Hello.maximumKeyLength else {
+            throw .refused(StreamError(code: .authFailed, text: "an API key has at most 128 bytes"))
         }
         do {
             self.lane = try lane ?? Lane.start(count: 1, name: "sluice")[0]

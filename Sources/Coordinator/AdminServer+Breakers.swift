@@ -83,8 +83,9 @@ extension AdminServer {
             return problem(channel, 422, "order: expected open, closed or auto")
         }
         let reason = value["reason"]?.text ?? ""
-        guard !reason.isEmpty, reason.utf8.count <= 200 else {
-            return problem(channel, 422, "reason: expected 1 to 200 bytes; it is written to the log")
+        guard !reason.isEmpty, reason.utf8.count <= 200, !reason.hasControls else {
+            return problem(
+                channel, 422, "reason: expected 1 to 200 bytes without control characters; it is written to the log")
         }
         let seconds = value["seconds"]?.integer ?? 0
         guard order == .auto || (1...AdminServer.longest).contains(seconds) else {

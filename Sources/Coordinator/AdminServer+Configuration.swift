@@ -43,9 +43,8 @@ extension AdminServer {
         let texts = [("who", ConfigurationHistory.whoLimit), ("reason", ConfigurationHistory.reasonLimit)]
         for (member, limit) in texts {
             guard let given = value[member] else { continue }
-            guard let text = given.text, text.utf8.count <= limit, text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F })
-            else {
-                problem(channel, 400, "\(member) is a text of one line, at most \(limit) bytes")
+            guard let text = given.text, text.utf8.count <= limit, !text.hasControls else {
+                problem(channel, 400, "\(member) is a text without control characters, at most \(limit) bytes")
                 return nil
             }
             if member == "who" { change.who = text } else { change.reason = text }

@@ -2,14 +2,25 @@
 import Core
 
 extension ByteBuffer {
-    /// Appends text with JSON's escapes, at most `limit` source bytes of it; cut text ends in `…`. Repairs malformed UTF-8.
+    /// Appends text with JSON's escapes, at most `limit` source bytes of it; cut text ends in `…`. Repairs malformed UTF-8, and spells
+    /// what a terminal would obey.
     mutating func append(escaping source: RawSpan, limit: Int) {
-        guard source.byteCount > limit else { return JSONWriter.escape(source, &self) }
+        guard source.byteCount > limit else { return append(spelling: source) }
         var end = limit
         // Never in the middle of a character: at most three continuation bytes belong to one.
         while end > max(0, limit - 3), source.byte(at: end) & 0xC0 == 0x80 { end -= 1 }
-        JSONWriter.escape(source.extracting(0..<end), &self)
+        append(spelling: source.extracting(0..<end))
         append(literal: "…")
+    }
+
+    private mutating func append(spelling source: RawSpan) {
+        let mark = count
+        JSONWriter.escape(source, &self)
+        // JSON escapes controls of one byte; the others, which are rare, are spelled here.
+        guard bytes.extracting(mark..<count).hasControls else { return }
+        let spelled = bytes.extracting(mark..<count).string().visible()
+        removeLast(count - mark)
+        append(spelled)
     }
 
     mutating func append(hexByte byte: UInt8) {

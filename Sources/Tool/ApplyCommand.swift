@@ -29,10 +29,9 @@ enum ApplyCommand {
         let user = Host.environment("USER") ?? Host.environment("LOGNAME") ?? "somebody"
         var members: [JSONValue.Member] = [.init("who", .string(String(user.prefix(16))))]
         if let reason = arguments.value("--reason") {
-            guard reason.utf8.count <= ConfigurationHistory.reasonLimit, !reason.utf8.contains(where: { $0 < 0x20 })
-            else {
-                throw UsageProblem(
-                    text: "--reason takes one line of at most \(ConfigurationHistory.reasonLimit) bytes")
+            guard reason.utf8.count <= ConfigurationHistory.reasonLimit, !reason.hasControls else {
+                let most = ConfigurationHistory.reasonLimit
+                throw UsageProblem(text: "--reason takes at most \(most) bytes, and no control characters")
             }
             members.append(.init("reason", .string(reason)))
         }

@@ -79,9 +79,9 @@ enum ClusterAccess {
     }
 
     private static func checked(_ key: [UInt8], _ place: String) throws(UsageProblem) -> [UInt8] {
-        guard (1...512).contains(key.count) else {
+        guard (1...Hello.maximumKeyLength).contains(key.count) else {
             throw UsageProblem(
-                text: "\(place) holds no API key: a key has 1 to 512 bytes, found \(key.count)",
+                text: "\(place) holds no API key: a key has 1 to \(Hello.maximumKeyLength) bytes, found \(key.count)",
                 hint: "make a key with: sluice keys create")
         }
         return key

@@ -93,9 +93,7 @@ public enum FrameDump {
         case .connectionError: return try ConnectionError(&reader).description
         case .request:
             let head = try RequestHead(&reader)
-            return
-                "\(head.operation) \(head.model.isEmpty ? "model \(head.modelID)" : head.model) \(head.priority), key "
-                + "\(head.idempotencyKey.hex), feature '\(head.feature)', body \(reader.remaining) of \(head.bodyLength)"
+            return "\(request(head)), body \(reader.remaining) of \(head.bodyLength)"
         case .body: return "\(reader.remaining) bytes"
         case .cancel:
             let reason: UInt8 = try reader.integer()
@@ -111,6 +109,56 @@ public enum FrameDump {
         }
     }
 
+    private static func request(_ head: RequestHead) -> String {
+        var flags = head.flags.contains(.stream) ? ["stream"] : []
+        if head.flags.contains(.resumable) { flags.append("resumable") }
+        return "\(head.operation) \(head.model.isEmpty ? "model number \(head.modelID)" : "'\(head.model)'"), "
+            + "\(head.priority), cancel \(head.cancelPolicy), flags \(flags.isEmpty ? "none" : flags.joined(separator: " ")), "
+            + "idempotency key \(head.idempotencyKey.hex), trace \(head.traceID.hex), span \(head.spanID), "
+            + "timeout \(head.timeoutMilliseconds) ms, first token \(head.timeToFirstTokenMilliseconds) ms, "
+            + "output limit \(head.maxOutputTokens), feature '\(head.feature)'"
+    }
+
+    private static func event(_ event: StreamEvent) -> String {
+        let choice = "choice \(event.choice): "
+        switch event {
+        case .toolCallStart(_, let index, let id, let name):
+            return choice + "tool call \(index) id '\(id)' name '\(name)'"
+        case .toolCallResume(_, let index): return choice + "further arguments of tool call \(index)"
+        case .choiceEnd(_, let finish): return choice + "complete, \(finish.word)"
+        case .restart(_, let attempt): return choice + "restart, attempt \(attempt)"
+        case .citation(_, let json): return choice + "citation, \(json.count) bytes"
+        case .logProbabilities(_, let json): return choice + "log probabilities, \(json.count) bytes"
+        case .usage(let input, let output, let cached):
+            return "usage so far: \(input) in, \(output) out, \(cached) cached"
+        case .other(let kind, _, let body): return choice + "kind \(kind), skipped, \(body.count) bytes"
+        }
+    }
+
+    private static func end(_ end: End) -> String {
+        var text =
+            "\(end.finish.word), \(end.inputTokens) in, \(end.outputTokens) out, \(end.cachedTokens) cached, "
+            + "\(end.costMicroUSD) µ$, \(end.totalMilliseconds) ms, first token after \(end.timeToFirstTokenMilliseconds) ms, "
+            + "attempts \(end.attempts), provider \(end.provider), usage by \(end.usageSource)"
+        if let reasoning = end.reasoningTokens { text += ", \(reasoning) reasoning" }
+        if end.cacheWriteTokens != 0 { text += ", \(end.cacheWriteTokens) written to the cache" }
+        return text + (end.providerFinish.isEmpty ? "" : ", provider's word '\(end.providerFinish)'")
+    }
+
+    private static func error(_ error: StreamError) -> String {
+        let code = error.code == .unrecognized ? "code \(error.rawCode)" : error.code.name
+        var text = "\(code), retry \(error.retry) after \(error.retryAfterMilliseconds) ms"
+        if error.flags != [] {
+            text += ", flags \(error.flags.rawValue), \(error.inputTokens) in, \(error.outputTokens) out, "
+            text += "\(error.costMicroUSD) µ$, provider \(error.provider), status \(error.providerStatus)"
+        }
+        if !error.field.isEmpty { text += ", field \(error.field)" }
+        if let limit = error.limit {
+            text += ", limit of \(limit.scope): \(limit.remaining) of \(limit.amount) \(limit.unit) left"
+        }
+        return text + quoted(error.text)
+    }
+
     private static func answer(
         _ type: FrameType, _ header: FrameHeader, _ reader: inout FieldReader
     ) throws(WireFault) -> String {
@@ -118,17 +166,12 @@ public enum FrameDump {
         case .accepted:
             let accepted = try Accepted(&reader, flags: header.flags)
             let kept = accepted.resumption.map { ", can be continued for \($0.keptMilliseconds) ms" } ?? ""
-            return
-                "provider \(accepted.provider), attempt \(accepted.attempt), queued \(accepted.queueMilliseconds) ms\(kept)"
-        case .event: return "\(try StreamEvent(&reader))"
-        case .end:
-            let end = try End(&reader, flags: header.flags)
-            return "\(end.finish), \(end.inputTokens) in, \(end.outputTokens) out, \(end.costMicroUSD) µ$, "
-                + "\(end.totalMilliseconds) ms, usage by \(end.usageSource)"
-        case .error:
-            let error = try StreamError(&reader, flags: header.flags)
-            let code = error.code == .unrecognized ? "code \(error.rawCode)" : error.code.name
-            return "\(code), retry \(error.retry) after \(error.retryAfterMilliseconds) ms" + quoted(error.text)
+            let fallback = accepted.flags.contains(.fallback) ? " (fallback)" : ""
+            return "provider \(accepted.provider)\(fallback), attempt \(accepted.attempt), "
+                + "queued \(accepted.queueMilliseconds) ms\(kept)"
+        case .event: return event(try StreamEvent(&reader))
+        case .end: return end(try End(&reader, flags: header.flags))
+        case .error: return error(try StreamError(&reader, flags: header.flags))
         case .hint:
             let hint = try Hint(&reader)
             let budget = hint.budget == .within ? "" : ", budget \(hint.budget == .near ? "near" : "over")"

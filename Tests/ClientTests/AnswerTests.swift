@@ -90,7 +90,6 @@ import Wire
         request.feature = "search"
         request.maxOutputTokens = 77
         request.isStreaming = false
-        request.cachePolicy = .bypass
         request.cancelPolicy = .drain
         request.idempotencyKey = Identifier128(high: 1, low: 2)
         request.traceID = Identifier128(high: 3, low: 4)
@@ -101,7 +100,7 @@ import Wire
         #expect(head.idempotencyKey == Identifier128(high: 1, low: 2))
         #expect(head.traceID == Identifier128(high: 3, low: 4) && head.spanID == 5)
         #expect(head.maxOutputTokens == 77 && head.flags == [] && head.timeToFirstTokenMilliseconds == 4_000)
-        #expect(head.cachePolicy == .bypass && head.cancelPolicy == .drain)
+        #expect(head.cancelPolicy == .drain)
         #expect((25_000...30_000).contains(head.timeoutMilliseconds))
         #expect(Int(head.bodyLength) == request.body.count && request.body.count > 300_000)
         await client.close()

@@ -38,6 +38,9 @@ import Testing
         ("[a b]\n = v\n", ["[a|b] 1:1", "f:2:2: a key is missing before '='"]),
         ("[a b]\nk = \u{1}v\n", ["[a|b] 1:1", "f:2:5: control character 1 in the line"]),
         ("[a b]\nk = v\rw\n", ["[a|b] 1:1", "f:2:6: control character 13 in the line"]),
+        ("[a b]\nk = ä\u{202E}w\n", ["[a|b] 1:1", "f:2:6: control character U+202E in the line"]),
+        ("[a b]\nk = v # \u{2066}no\n", ["[a|b] 1:1", "f:2:9: control character U+2066 in the line"]),
+        ("[a b]\nk = v\u{9B}31m\n", ["[a|b] 1:1", "f:2:6: control character U+009B in the line"]),
     ]
 
     @Test(arguments: texts) func `a text is read with its places`(_ text: String, _ expected: [String]) {

@@ -37,6 +37,15 @@ import Testing
         #expect(lines[2] == "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"level\":\"error\",\"event\":\"e\",\"n\":2}")
     }
 
+    @Test func whatATerminalObeysIsSpelled() {
+        var line = ByteBuffer()
+        var record = LogRecord(.info, "e", at: 0, into: &line)
+        record.field("feature", "a\u{9B}2Kb\u{202E}c\u{2028}ä")
+        record.end(returning: &line)
+        let text = line.string(of: line.slice)
+        #expect(text.contains(#""feature":"a\u009b2Kb\u202ec\u2028ä""#), "\(text)")
+    }
+
     @Test func everyTextComesBackFromAJSONParser() throws {
         var texts = (0..<256).map { String(UnicodeScalar(UInt8($0))) }
         texts += [

@@ -81,7 +81,7 @@ import Testing
         Mistake(words: ["chat", "--key-file", "missing", "hi"], says: "'missing' cannot be read", hint: "--key-file"),
         Mistake(
             words: ["chat", "--key-file", "empty", "hi"], says: "'empty' is empty", hint: "--key-file"),
-        Mistake(words: ["chat", "--key-file", "long", "hi"], says: "1 to 512 bytes, found 600"),
+        Mistake(words: ["chat", "--key-file", "long", "hi"], says: "1 to 128 bytes, found 600"),
         Mistake(words: ["chat"], says: "no prompt"),
         Mistake(words: ["keys"], says: "expected: sluice keys create, change, rotate", hint: "see: sluice help keys"),
         Mistake(words: ["keys", "create"], says: "a key belongs to somebody"),
@@ -106,7 +106,7 @@ import Testing
         Mistake(words: ["config"], says: "expected: sluice config get NAME"),
         Mistake(words: ["config", "rollback", "last"], says: "the number of a version", hint: "sluice config history"),
         Mistake(words: ["config", "diff", "1", "x"], says: "found 'x'"),
-        Mistake(words: ["apply", "--reason", "two\nlines"], says: "--reason takes one line"),
+        Mistake(words: ["apply", "--reason", "two\nlines"], says: "--reason takes at most"),
         Mistake(words: ["config", "get", "x"], says: "cluster.conf"),
         Mistake(words: ["canary", "start", "r"], says: "expected: sluice canary start ROUTE TARGET"),
         Mistake(words: ["canary", "stop"], says: "expected start, status, promote or abort, found 'stop'"),

@@ -14,8 +14,7 @@ enum Samples {
     static let identifier = Identifier128(high: 0x0123_4567_89AB_CDEF, low: 0xFEDC_BA98_7654_3210)
 
     static let hello = Hello(
-        role: .client, authentication: .apiKey, apiKey: Pair.key, client: "example 1.0", instance: identifier,
-        tenant: "acme", traceSampling: 3)
+        role: .client, authentication: .apiKey, apiKey: Pair.key, client: "example 1.0", instance: identifier)
 
     static var helloOK: HelloOK {
         var answer = HelloOK(
@@ -28,7 +27,7 @@ enum Samples {
 
     static let head = RequestHead(
         idempotencyKey: identifier, operation: .chat, model: "gpt-6-luna", feature: "search", priority: .background,
-        cachePolicy: .refresh, cancelPolicy: .drain, timeoutMilliseconds: 30_000, timeToFirstTokenMilliseconds: 5000,
+        cancelPolicy: .drain, timeoutMilliseconds: 30_000, timeToFirstTokenMilliseconds: 5000,
         maxOutputTokens: 512, traceID: Identifier128(high: 1, low: 2), spanID: 3, bodyLength: 7)
 
     static func request(_ head: RequestHead, body: [UInt8], more: Bool = false) -> [UInt8] {
@@ -111,6 +110,10 @@ enum Samples {
         var unknown = StreamError(code: .internal, retry: .safeElsewhere)
         unknown.rawCode = 0x0799
         unknown.code = .unrecognized
+        let billed = StreamError(
+            code: .upstreamTruncated, flags: [.upstreamStarted, .billed, .partialOutput], inputTokens: 12,
+            outputTokens: 3, costMicroUSD: 8, providerStatus: 200, provider: 4, text: "the answer ended without its end"
+        )
         let events: [(String, StreamEvent)] = [
             ("event-tool-call", .toolCallStart(choice: 1, index: 2, id: "call_1", name: "weather")),
             ("event-tool-resume", .toolCallResume(choice: 0, index: 1)),
@@ -123,13 +126,17 @@ enum Samples {
         ]
         return [
             sample("accepted", "server") {
-                Accepted(provider: 4, model: 1, flags: [.fallback], attempt: 2, queueMilliseconds: 17).encode(
+                Accepted(provider: 4, flags: [.fallback], attempt: 2, queueMilliseconds: 17).encode(
                     into: &$0, stream: 1)
             },
             Sample(name: "delta", from: "server", bytes: frame(.delta, stream: 1, [0] + Array("1234567".utf8))),
             Sample(name: "delta-reasoning", from: "server", bytes: frame(.delta, stream: 1, [0x21] + Array("é".utf8))),
             sample("end", "server") { end.encode(into: &$0, stream: 1) },
             sample("end-fields", "server") { fields.encode(into: &$0, stream: 1) },
+            sample("end-no-reasoning", "server") {
+                End(outputTokens: 5, reasoningTokens: 0, providerFinish: "eos").encode(into: &$0, stream: 1)
+            },
+            sample("error-billed", "server") { billed.encode(into: &$0, stream: 1) },
             sample("error", "server") { error.encode(into: &$0, stream: 1) },
             sample("error-bare", "server") { StreamError(code: .draining).encode(into: &$0, stream: 7) },
             sample("error-unknown-code", "server") { unknown.encode(into: &$0, stream: 7) },

@@ -26,15 +26,13 @@ public struct ChatRequest: Sendable {
     public var maxOutputTokens: UInt32 = 0
     /// False to ask the provider for one whole answer.
     public var isStreaming = true
-    /// Whether the cache may answer.
-    public var cachePolicy = CachePolicy.use
     /// What happens upstream when the answer is not wanted any more.
     public var cancelPolicy = CancelPolicy.abort
     /// Names the request for ever, also over repetitions by the caller; nil for a fresh random one.
     public var idempotencyKey: Identifier128?
     /// The trace it belongs to; zero for none.
     public var traceID = Identifier128(high: 0, low: 0)
-    /// The caller's span; zero for none.
+    /// The caller's span, which the node logs beside the trace; zero for none.
     public var spanID: UInt64 = 0
 
     /// A request whose body `build` writes. The cluster checks it, and names the field that is wrong.
@@ -51,14 +49,16 @@ public struct ChatRequest: Sendable {
     /// The head as it travels, or why there is none.
     func head(fresh key: Identifier128) throws(ClientFailure) -> RequestHead {
         try ChatRequest.check((1...128).contains(model.utf8.count), "model", "a model's alias has 1 to 128 bytes")
+        try ChatRequest.check(!model.hasControls, "model", "a model's alias has no control characters")
         try ChatRequest.check(feature.utf8.count <= 64, "feature", "a feature's name has at most 64 bytes")
+        try ChatRequest.check(!feature.hasControls, "feature", "a feature's name has no control characters")
         try ChatRequest.check(
             deadline >= .milliseconds(1) && deadline <= .seconds(600), "deadline", "a deadline is 1 ms to 600 s")
         let first = firstOutputTime?.milliseconds ?? 0
         try ChatRequest.check((0...600_000).contains(first), "firstOutputTime", "a time is at most 600 s")
         return RequestHead(
             idempotencyKey: idempotencyKey ?? key, model: model, feature: feature, priority: priority,
-            cachePolicy: cachePolicy, cancelPolicy: cancelPolicy, flags: isStreaming ? .stream : [],
+            cancelPolicy: cancelPolicy, flags: isStreaming ? .stream : [],
             timeoutMilliseconds: UInt32(clamping: deadline.milliseconds),
             timeToFirstTokenMilliseconds: UInt32(clamping: first), maxOutputTokens: maxOutputTokens, traceID: traceID,
             spanID: spanID)

@@ -46,9 +46,9 @@ public final class LaneClient {
 
     /// A client that begins to connect at once.
     ///
-    /// - Precondition: the API key has at most 512 bytes.
+    /// - Precondition: the API key has at most 128 bytes.
     public init(lane: Lane, options: ClientOptions) {
-        precondition(options.apiKey.count <= 512, "an API key has at most 512 bytes")
+        precondition(options.apiKey.count <= Hello.maximumKeyLength, "an API key has at most 128 bytes")
         self.lane = lane
         self.options = options
         budget = options.retryBudget

@@ -106,6 +106,13 @@ private struct ConfigurationParser {
             report(control, "control character \(bytes[control]) in the line")
             return nil
         }
+        // Beyond ASCII they hide what a line really says, in a comment as well as in a value.
+        if bytes[range].contains(where: { $0 >= 0x80 }),
+            let hidden = String(decoding: bytes[range], as: UTF8.self).firstControl(but: "\t")
+        {
+            report(range.lowerBound + hidden.offset, "control character \(hidden.name) in the line")
+            return nil
+        }
         return range
     }
 

@@ -6,6 +6,7 @@ import Wire
 extension Pipeline {
     /// Finds the key's rights and the route. A key that lost its rights since the connection began is refused here.
     static func authenticate(_ exchange: Exchange) throws(Refusal) {
+        if let problem = exchange.head.problem { throw .invalid(problem) }
         // A number that is not in the connection's table, which has only what the key might name, says nothing about models.
         guard exchange.head.modelID == 0 else { throw .unknownModelNumber(exchange.head.modelID) }
         do throws(KeyRefusal) {

@@ -98,7 +98,8 @@ final class Exchange: @unchecked Sendable {
     /// The request's time, as the client asked or as configured.
     var timeout: Duration {
         head.timeoutMilliseconds == 0
-            ? gateway.settings.requestTimeout : min(.seconds(600), .milliseconds(Int64(head.timeoutMilliseconds)))
+            ? gateway.settings.requestTimeout
+            : .milliseconds(Int64(min(head.timeoutMilliseconds, RequestHead.longestTime)))
     }
 
     /// The numbers under which it is logged.

@@ -21,7 +21,10 @@ extension Pipeline {
         record.field("stream", exchange.stream)
         record.field("request_id", exchange.head.idempotencyKey)
         let trace = exchange.head.traceID
-        if trace.high | trace.low != 0 { record.field("trace_id", trace) }
+        if trace.high | trace.low != 0 {
+            record.field("trace_id", trace)
+            if exchange.head.spanID != 0 { record.field("parent_span_id", hex: exchange.head.spanID) }
+        }
         if let grant = exchange.grant { record.fields(grant.logFields) }
         if !exchange.head.feature.isEmpty { record.field("feature", exchange.head.feature) }
         if let route = exchange.route {

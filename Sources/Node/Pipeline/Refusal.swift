@@ -8,6 +8,8 @@ import Wire
 ///
 /// Indirect, because refusals are rare and every phase would otherwise carry room for the largest.
 indirect enum Refusal: Error {
+    /// A value of the request's head that cannot be served.
+    case invalid(StreamError)
     case body(BodyError)
     case unknownModel(String)
     case unknownModelNumber(UInt16)
@@ -40,6 +42,7 @@ indirect enum Refusal: Error {
     /// The terminal frame, without what was used.
     var streamError: StreamError {
         switch self {
+        case .invalid(let error): return error
         case .body(let error): return error.streamError
         case .unknownModel(let name):
             return StreamError(code: .unknownModel, text: "no route is named '\(name)'", field: "model")

@@ -232,7 +232,7 @@ final class Session: @unchecked Sendable {
             Accepted(
                 provider: provider, flags: exchange.isFallback ? .fallback : [],
                 attempt: UInt8(clamping: exchange.attemptCount),
-                queueMilliseconds: UInt16(clamping: exchange.queueWait?.milliseconds ?? 0)))
+                queueMilliseconds: UInt32(clamping: exchange.queueWait?.milliseconds ?? 0)))
     }
 
     /// Where the budgets stand; told when it changes.
@@ -306,10 +306,15 @@ final class Session: @unchecked Sendable {
                     costMicroUSD: UInt64(max(0, bill.cost.amount)),
                     timeToFirstTokenMilliseconds: UInt16(clamping: first),
                     attempts: UInt16(clamping: exchange.attemptCount),
-                    reasoningTokens: UInt32(clamping: bill.usage.reasoningTokens ?? 0),
+                    reasoningTokens: bill.usage.reasoningTokens.map { UInt32(clamping: $0) },
                     cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
-                    providerFinish: finish == .other ? exchange.outcome?.end.finishWord ?? "" : ""))
+                    providerFinish: Session.ownWord(exchange.outcome?.end.finishWord, beside: finish)))
         }
+    }
+
+    /// The provider's word for the finish; nothing when it is ours.
+    private static func ownWord(_ word: String?, beside finish: FinishReason) -> String {
+        word == finish.word ? "" : word ?? ""
     }
 
     private func error(

@@ -132,8 +132,8 @@ extension ClusterSnapshot {
         guard let route = routes[plan.route] else { return "there is no route '\(plan.route)'" }
         let parts = plan.target.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2, !parts[1].isEmpty, plan.target.utf8.count <= 128,
-            plan.target.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "#") })
-        else { return "a target is named as provider/model, at most 128 bytes, found '\(plan.target)'" }
+            !plan.target.hasControls, !plan.target.utf8.contains(where: { $0 == 0x20 || $0 == UInt8(ascii: "#") })
+        else { return "a target is named as provider/model, at most 128 bytes, found '\(plan.target.visible())'" }
         guard providers[parts[0]] != nil else { return "the provider '\(parts[0])' does not exist" }
         if let problem = route.problem(with: plan) { return problem }
         let tenants = Array(orgs.values) + Array(teams.values)

@@ -40,9 +40,12 @@ enum PlainText {
     /// What people call something: one line of at most 64 bytes, without what would begin a comment.
     static func label(_ text: String) throws(ValueProblem) -> String {
         guard (1...64).contains(text.utf8.count), !text.hasPrefix("#"), !text.contains(" #"),
-            text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }),
-            text.first != " ", text.last != " "
-        else { throw ValueProblem("expected a label of one line, at most 64 bytes, without ' #', found '\(text)'") }
+            !text.hasControls, text.first != " ", text.last != " "
+        else {
+            throw ValueProblem(
+                "expected a label of one line, at most 64 bytes, without ' #' or control characters, found '\(text.visible())'"
+            )
+        }
         return text
     }
 

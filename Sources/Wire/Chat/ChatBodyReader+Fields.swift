@@ -3,11 +3,11 @@
 import Core
 
 extension ChatBodyReader {
-    func invalid(_ field: StaticString, _ expected: StaticString) -> BodyError {
+    func invalid(_ field: StaticString, _ expected: String) -> BodyError {
         BodyError(.invalidRequest, at: itemStart, field, expected)
     }
 
-    func tooMany(_ field: StaticString, _ expected: StaticString) -> BodyError {
+    func tooMany(_ field: StaticString, _ expected: String) -> BodyError {
         BodyError(.tooLarge, at: itemStart, field, expected)
     }
 
@@ -52,6 +52,25 @@ extension ChatBodyReader {
         return rest(end)
     }
 
+    /// Everything up to the item's end, as a name: people read it in lists and logs.
+    mutating func name(_ field: StaticString, _ end: Int, _ lengths: ClosedRange<Int>) throws(BodyError) -> ByteSlice {
+        let start = cursor
+        let slice = try text(field, end, lengths)
+        guard !span.extracting(start..<end).hasControls else {
+            throw invalid(field, "a name without control and formatting characters")
+        }
+        return slice
+    }
+
+    /// A short name behind its own length.
+    mutating func nameHead(
+        _ field: StaticString, _ end: Int, _ lengths: ClosedRange<Int>
+    ) throws(BodyError) -> ByteSlice {
+        let length = try varint(end: end)
+        guard length <= end - cursor else { throw invalid(field, "as many bytes as its length says") }
+        return try name(field, cursor + length, lengths)
+    }
+
     /// A short text behind its own length.
     mutating func head(
         _ field: StaticString, _ end: Int, _ lengths: ClosedRange<Int>
@@ -82,9 +101,9 @@ extension ChatBodyReader {
 
     /// A JSON object, complete and not too deep: it is written into the provider's request as it is.
     mutating func object(_ field: StaticString, _ end: Int, limit: Int) throws(BodyError) -> ByteSlice {
-        guard end - cursor <= limit else { throw tooMany(field, "at most 64 KiB") }
+        guard end - cursor <= limit else { throw tooMany(field, "at most \(limit) bytes") }
         guard Self.isObject(span.extracting(cursor..<end), depth: limits.jsonDepth) else {
-            throw invalid(field, "a JSON object, complete and nested at most 32 deep")
+            throw invalid(field, "a JSON object, complete and nested at most \(limits.jsonDepth) deep")
         }
         return rest(end)
     }

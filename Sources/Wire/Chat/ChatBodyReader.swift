@@ -81,7 +81,9 @@ public struct ChatBodyReader: ~Escapable {
     private mutating func message(_ role: UInt8, _ end: Int, isText: Bool) throws(BodyError) -> ChatItem? {
         guard let role = ChatRole(rawValue: role) else { throw invalid("messages[].role", "a role from 0 to 4") }
         counts.messages += 1
-        guard counts.messages <= limits.messages else { throw tooMany("messages", "at most 2048 messages") }
+        guard counts.messages <= limits.messages else {
+            throw tooMany("messages", "at most \(limits.messages) messages")
+        }
         isInMessage = true
         if isText {
             try countPart()
@@ -94,7 +96,7 @@ public struct ChatBodyReader: ~Escapable {
 
     private mutating func countPart() throws(BodyError) {
         counts.parts += 1
-        guard counts.parts <= limits.parts else { throw tooMany("messages[].content", "at most 4096 parts") }
+        guard counts.parts <= limits.parts else { throw tooMany("messages[].content", "at most \(limits.parts) parts") }
     }
 
     @_lifetime(self: copy self)
@@ -102,7 +104,7 @@ public struct ChatBodyReader: ~Escapable {
         guard isInMessage else { throw invalid("messages[].content", "a message before its parts") }
         try countPart()
         switch tag {
-        case ChatTag.name: return .name(try text("messages[].name", end, 1...64))
+        case ChatTag.name: return .name(try name("messages[].name", end, 1...64))
         case ChatTag.text: return .text(try text("messages[].content", end))
         case ChatTag.imageURL:
             guard cursor < end, let detail = ImageDetail(rawValue: span.byte(at: cursor)) else {
@@ -138,17 +140,17 @@ public struct ChatBodyReader: ~Escapable {
     private mutating func tool(_ end: Int) throws(BodyError) -> ChatItem? {
         isInMessage = false
         counts.tools += 1
-        guard counts.tools <= limits.tools else { throw tooMany("tools", "at most 128 tools") }
+        guard counts.tools <= limits.tools else { throw tooMany("tools", "at most \(limits.tools) tools") }
         guard cursor < end, span.byte(at: cursor) <= 2 else { throw invalid("tools[].strict", "0, 1 or 2") }
         let flag = span.byte(at: cursor)
         cursor += 1
-        let name = try head("tools[].function.name", end, 1...128)
+        let name = try nameHead("tools[].function.name", end, 1...128)
         let description = try head("tools[].function.description", end, 0...16_384)
         let start = cursor
         let schema = try object("tools[].function.parameters", end, limit: limits.schemaBytes)
         counts.schemaBytes += end - start
         guard counts.schemaBytes <= limits.schemaBytesTogether else {
-            throw tooMany("tools[].function.parameters", "at most 256 KiB of schemas")
+            throw tooMany("tools[].function.parameters", "at most \(limits.schemaBytesTogether) bytes of schemas")
         }
         return .tool(name: name, description: description, strict: flag == 0 ? nil : flag == 2, schema: schema)
     }
@@ -159,7 +161,7 @@ public struct ChatBodyReader: ~Escapable {
         guard let parameter = ChatParameter(rawValue: tag) else { throw invalid("body", "a parameter") }
         switch parameter.content {
         case .decimal: return .parameter(parameter, try decimal(parameter.field, end))
-        case .word: return .parameter(parameter, try text(parameter.field, end, 1...256))
+        case .word: return .parameter(parameter, try name(parameter.field, end, 1...256))
         case .object: return .parameter(parameter, try object(parameter.field, end, limit: limits.schemaBytes))
         }
     }
@@ -170,19 +172,21 @@ public struct ChatBodyReader: ~Escapable {
         switch tag {
         case ChatTag.stop:
             counts.stops += 1
-            guard counts.stops <= limits.stops else { throw tooMany("stop", "at most 8 stop sequences") }
+            guard counts.stops <= limits.stops else { throw tooMany("stop", "at most \(limits.stops) stop sequences") }
             return .stop(try text("stop", end, 1...256))
         case ChatTag.metadata:
             counts.metadata += 1
-            guard counts.metadata <= limits.metadata else { throw tooMany("metadata", "at most 16 pairs") }
-            let key = try head("metadata", end, 1...64)
+            guard counts.metadata <= limits.metadata else {
+                throw tooMany("metadata", "at most \(limits.metadata) pairs")
+            }
+            let key = try nameHead("metadata", end, 1...64)
             return .metadata(key: key, value: try text("metadata", end, 0...256))
         case ChatTag.passthrough:
             counts.passthroughs += 1
             guard counts.passthroughs <= limits.passthroughs else {
-                throw tooMany("passthrough", "at most 4 providers")
+                throw tooMany("passthrough", "at most \(limits.passthroughs) providers")
             }
-            let provider = try head("passthrough.provider", end, 1...64)
+            let provider = try nameHead("passthrough.provider", end, 1...64)
             return .passthrough(
                 provider: provider, json: try object("passthrough", end, limit: limits.schemaBytes))
         default: break

@@ -158,9 +158,9 @@ public struct BodyError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The field, as people know it: `messages`, `tools[].schema`.
     public let field: StaticString
     /// What was expected.
-    public let expected: StaticString
+    public let expected: String
 
-    init(_ code: ErrorCode, at offset: Int, _ field: StaticString, _ expected: StaticString) {
+    init(_ code: ErrorCode, at offset: Int, _ field: StaticString, _ expected: String) {
         self.code = code
         self.offset = offset
         self.field = field

@@ -50,7 +50,9 @@ public struct EmbeddingsBodyReader: ~Escapable {
         switch tag {
         case ChatTag.input:
             inputs += 1
-            guard inputs <= fields.limits.inputs else { throw fields.tooMany("input", "at most 2048 texts") }
+            guard inputs <= fields.limits.inputs else {
+                throw fields.tooMany("input", "at most \(fields.limits.inputs) texts")
+            }
             return .input(try fields.text("input", end, 1...Int.max))
         case ChatTag.dimensions:
             try fields.once(tag)
@@ -61,13 +63,13 @@ public struct EmbeddingsBodyReader: ~Escapable {
             return .dimensions(Int(count))
         case ChatParameter.user.rawValue:
             try fields.once(tag)
-            return .user(try fields.text("user", end, 1...256))
+            return .user(try fields.name("user", end, 1...256))
         case ChatTag.passthrough:
             fields.counts.passthroughs += 1
             guard fields.counts.passthroughs <= fields.limits.passthroughs else {
-                throw fields.tooMany("passthrough", "at most 4 providers")
+                throw fields.tooMany("passthrough", "at most \(fields.limits.passthroughs) providers")
             }
-            let provider = try fields.head("passthrough.provider", end, 1...64)
+            let provider = try fields.nameHead("passthrough.provider", end, 1...64)
             let json = try fields.object("passthrough", end, limit: fields.limits.schemaBytes)
             return .passthrough(provider: provider, json: json)
         case 0x80...:

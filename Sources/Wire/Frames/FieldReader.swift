@@ -54,6 +54,13 @@ struct FieldReader: ~Escapable {
         return bytes.string()
     }
 
+    /// The next `length` bytes as a name: text without control and formatting characters.
+    mutating func name(_ length: Int) throws(WireFault) -> String {
+        let name = try text(length)
+        guard !name.hasControls else { throw WireFault(.fieldValue) }
+        return name
+    }
+
     mutating func array(_ length: Int) throws(WireFault) -> [UInt8] {
         let slice = try run(length)
         return span.extracting(slice.start..<slice.start + slice.count).array()

@@ -18,24 +18,21 @@ public struct Accepted: Sendable, Equatable {
 
     /// The provider's number in the configuration; 0 when it is not told.
     public var provider: UInt16
-    /// The model's number in HELLO_OK's table; 0 when it has none.
-    public var model: UInt16
     /// From the cache, or by a fallback.
     public var flags: Flags
     /// 1 for the first attempt.
     public var attempt: UInt8
-    /// Time spent in the queue, saturating.
-    public var queueMilliseconds: UInt16
+    /// Time spent in the queue.
+    public var queueMilliseconds: UInt32
     /// By what the answer can be continued should the connection break; nil when it cannot.
     public var resumption: ResumeGrant?
 
     /// Where a request went.
     public init(
-        provider: UInt16 = 0, model: UInt16 = 0, flags: Flags = [], attempt: UInt8 = 1, queueMilliseconds: UInt16 = 0,
+        provider: UInt16 = 0, flags: Flags = [], attempt: UInt8 = 1, queueMilliseconds: UInt32 = 0,
         resumption: ResumeGrant? = nil
     ) {
         self.provider = provider
-        self.model = model
         self.flags = flags
         self.attempt = attempt
         self.queueMilliseconds = queueMilliseconds
@@ -45,7 +42,6 @@ public struct Accepted: Sendable, Equatable {
     func encode(into buffer: inout ByteBuffer, stream: UInt32) {
         let mark = buffer.beginFrame(.accepted, stream: stream, flags: resumption == nil ? [] : .fields)
         buffer.append(integer: provider)
-        buffer.append(integer: model)
         buffer.append(flags.rawValue)
         buffer.append(attempt)
         buffer.append(integer: queueMilliseconds)
@@ -64,8 +60,8 @@ public struct Accepted: Sendable, Equatable {
             throw WireFault(.wrongFixedLength)
         }
         self.init(
-            provider: try reader.integer(), model: try reader.integer(), flags: Flags(rawValue: try reader.integer()),
-            attempt: try reader.integer(), queueMilliseconds: try reader.integer())
+            provider: try reader.integer(), flags: Flags(rawValue: try reader.integer()), attempt: try reader.integer(),
+            queueMilliseconds: try reader.integer())
         guard flags.rawValue & 0xFC == 0 else { throw WireFault(.reservedNotZero) }
         guard frameFlags.contains(.fields) == (reader.remaining > 0) else {
             throw WireFault(.trailingBytes)

@@ -46,11 +46,11 @@ public struct End: Sendable, Equatable {
     public var timeToFirstTokenMilliseconds: UInt16
     /// Attempts upstream.
     public var attempts: UInt16
-    /// Output that was thinking; 0 for none.
-    public var reasoningTokens: UInt32
+    /// Output that was thinking; nil when nobody said how much.
+    public var reasoningTokens: UInt32?
     /// Input that was written to the provider's prompt cache; 0 for none.
     public var cacheWriteTokens: UInt32
-    /// The provider's own word for the finish, at most 64 bytes.
+    /// The provider's own word for the finish where it is another than that of `finish`, at most 64 bytes.
     public var providerFinish: String
 
     /// A last word.
@@ -58,7 +58,7 @@ public struct End: Sendable, Equatable {
         finish: FinishReason = .stop, usageSource: UsageSource = .provider, provider: UInt16 = 0,
         inputTokens: UInt32 = 0, outputTokens: UInt32 = 0, cachedTokens: UInt32 = 0, totalMilliseconds: UInt32 = 0,
         costMicroUSD: UInt64 = 0, timeToFirstTokenMilliseconds: UInt16 = 0, attempts: UInt16 = 1,
-        reasoningTokens: UInt32 = 0, cacheWriteTokens: UInt32 = 0, providerFinish: String = ""
+        reasoningTokens: UInt32? = nil, cacheWriteTokens: UInt32 = 0, providerFinish: String = ""
     ) {
         self.finish = finish
         self.usageSource = usageSource
@@ -75,7 +75,7 @@ public struct End: Sendable, Equatable {
         self.providerFinish = providerFinish
     }
 
-    var hasFields: Bool { reasoningTokens != 0 || cacheWriteTokens != 0 || !providerFinish.isEmpty }
+    var hasFields: Bool { reasoningTokens != nil || cacheWriteTokens != 0 || !providerFinish.isEmpty }
 
     func encode(into buffer: inout ByteBuffer, stream: UInt32) {
         let mark = buffer.beginFrame(.end, stream: stream, flags: hasFields ? .fields : [])
@@ -88,7 +88,7 @@ public struct End: Sendable, Equatable {
         buffer.append(integer: timeToFirstTokenMilliseconds)
         buffer.append(integer: attempts)
         if hasFields {
-            if reasoningTokens != 0 { buffer.append(field: 1, integer: reasoningTokens) }
+            if let reasoningTokens { buffer.append(field: 1, integer: reasoningTokens) }
             if cacheWriteTokens != 0 { buffer.append(field: 2, integer: cacheWriteTokens) }
             buffer.append(field: 3, text: providerFinish, limit: 64)
         }

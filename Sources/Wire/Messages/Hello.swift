@@ -22,20 +22,19 @@ public struct Hello: Sendable, Equatable {
     public var wantedStreams: UInt16
     /// Response bytes the server may send on each stream before the first CREDIT, in KiB; 16…1,024.
     public var windowKiB: UInt16
-    /// The API key's text (`slk_<id>_<secret>`), at most 512 bytes; empty with a certificate. Never printed.
+    /// The API key's text (`slk_<id>_<secret>`), at most 128 bytes; empty with a certificate. Never printed.
     public var apiKey: [UInt8]
     /// Name and version of the client program, at most 64 bytes.
     public var client: String
-    /// Act for this tenant (operators only), at most 128 bytes; empty for the key's own.
-    public var tenant: String
-    /// Share of requests to trace, in 1/255; nil for the server's choice.
-    public var traceSampling: UInt8?
+
+    /// The longest API key.
+    public static let maximumKeyLength = 128
 
     /// A HELLO of version 1 with the standard window, and the capabilities that go with its role unless others are named.
     public init(
         role: PeerRole = .client, authentication: Authentication = .apiKey, apiKey: [UInt8] = [], client: String = "",
         instance: Identifier128 = Identifier128(high: 0, low: 0), capabilities: Capabilities? = nil,
-        wantedStreams: UInt16 = 256, windowKiB: UInt16 = 64, tenant: String = "", traceSampling: UInt8? = nil
+        wantedStreams: UInt16 = 256, windowKiB: UInt16 = 64
     ) {
         self.role = role
         self.authentication = authentication
@@ -45,11 +44,9 @@ public struct Hello: Sendable, Equatable {
         self.capabilities = capabilities ?? (role == .node ? .node : .standard)
         self.wantedStreams = wantedStreams
         self.windowKiB = windowKiB
-        self.tenant = tenant
-        self.traceSampling = traceSampling
     }
 
-    var hasFields: Bool { !apiKey.isEmpty || !client.isEmpty || !tenant.isEmpty || traceSampling != nil }
+    var hasFields: Bool { !apiKey.isEmpty || !client.isEmpty }
 
     func encode(into buffer: inout ByteBuffer) {
         let mark = buffer.beginFrame(.hello, flags: hasFields ? .fields : [])
@@ -65,14 +62,12 @@ public struct Hello: Sendable, Equatable {
         buffer.append(integer: windowKiB)
         buffer.append(integer: UInt32(0))
         if !apiKey.isEmpty {
-            precondition(apiKey.count <= 512, "an API key has at most 512 bytes")
+            precondition(apiKey.count <= Hello.maximumKeyLength, "an API key has at most 128 bytes")
             buffer.append(1)
             buffer.append(varint: apiKey.count)
             buffer.append(apiKey)
         }
         buffer.append(field: 2, text: client, limit: 64)
-        buffer.append(field: 3, text: tenant, limit: 128)
-        if let traceSampling { buffer.append(field: 4, integer: traceSampling) }
         buffer.endFrame(mark)
     }
 
@@ -102,17 +97,11 @@ public struct Hello: Sendable, Equatable {
         while let (number, length) = try reader.field(after: &last) {
             switch number {
             case 1:
-                guard length > 0, length <= 512 else { throw WireFault(.fieldValue) }
+                guard length > 0, length <= Hello.maximumKeyLength else { throw WireFault(.fieldValue) }
                 apiKey = try reader.array(length)
             case 2:
                 guard length <= 64 else { throw WireFault(.fieldValue) }
-                client = try reader.text(length)
-            case 3:
-                guard length <= 128 else { throw WireFault(.fieldValue) }
-                tenant = try reader.text(length)
-            case 4:
-                guard length == 1 else { throw WireFault(.fieldValue) }
-                traceSampling = try reader.integer()
+                client = try reader.name(length)
             default: _ = try reader.run(length)
             }
         }

@@ -119,13 +119,13 @@ public struct HelloOK: Sendable, Equatable {
                 guard length > 2, length <= 130 else { throw WireFault(.fieldValue) }
                 let id: UInt16 = try reader.integer()
                 guard id > 0 else { throw WireFault(.fieldValue) }
-                models.append(Model(id: id, name: try reader.text(length - 2)))
+                models.append(Model(id: id, name: try reader.name(length - 2)))
             case 2:
                 guard locale.isEmpty, length > 0, length <= 16 else { throw WireFault(.fieldValue) }
-                locale = try reader.text(length)
+                locale = try reader.name(length)
             case 3:
                 guard length > 0, length <= 128, peers.count < 64 else { throw WireFault(.fieldValue) }
-                peers.append(try reader.text(length))
+                peers.append(try reader.name(length))
             default: _ = try reader.run(length)
             }
         }

@@ -20,11 +20,11 @@ public struct RequestHead: Sendable, Equatable {
     /// Bytes of the fixed part: one cache line.
     public static let fixedSize = 64
 
-    /// Names the request for ever: the same key never runs twice.
+    /// Names the request for ever: the same key never runs twice. Zero is no key.
     public var idempotencyKey: Identifier128
     /// The trace it belongs to; zero for none.
     public var traceID: Identifier128
-    /// The caller's span; zero for none.
+    /// The caller's span, logged beside the trace; zero for none.
     public var spanID: UInt64
     /// Time for everything, from the REQUEST's arrival; 0 for the server's standard.
     public var timeoutMilliseconds: UInt32
@@ -36,8 +36,6 @@ public struct RequestHead: Sendable, Equatable {
     public var operation: Operation
     /// How urgent it is.
     public var priority: Priority
-    /// Whether the cache may answer.
-    public var cachePolicy: CachePolicy
     /// What CANCEL means upstream.
     public var cancelPolicy: CancelPolicy
     /// A number of HELLO_OK's model table; 0 when `model` spells it.
@@ -54,9 +52,9 @@ public struct RequestHead: Sendable, Equatable {
     /// A request with everything optional left to the server.
     public init(
         idempotencyKey: Identifier128, operation: Operation = .chat, model: String = "", modelID: UInt16 = 0,
-        feature: String = "", priority: Priority = .interactive, cachePolicy: CachePolicy = .use,
-        cancelPolicy: CancelPolicy = .abort, flags: Flags = .stream, timeoutMilliseconds: UInt32 = 0,
-        timeToFirstTokenMilliseconds: UInt32 = 0, maxOutputTokens: UInt32 = 0,
+        feature: String = "", priority: Priority = .interactive, cancelPolicy: CancelPolicy = .abort,
+        flags: Flags = .stream, timeoutMilliseconds: UInt32 = 0, timeToFirstTokenMilliseconds: UInt32 = 0,
+        maxOutputTokens: UInt32 = 0,
         traceID: Identifier128 = Identifier128(high: 0, low: 0), spanID: UInt64 = 0, bodyLength: UInt32 = 0
     ) {
         self.idempotencyKey = idempotencyKey
@@ -65,7 +63,6 @@ public struct RequestHead: Sendable, Equatable {
         self.modelID = modelID
         self.feature = feature
         self.priority = priority
-        self.cachePolicy = cachePolicy
         self.cancelPolicy = cancelPolicy
         self.flags = flags
         self.timeoutMilliseconds = timeoutMilliseconds
@@ -93,8 +90,7 @@ public struct RequestHead: Sendable, Equatable {
         buffer.append(integer: spanID)
         buffer.append(integer: UInt64(timeoutMilliseconds) << 32 | UInt64(timeToFirstTokenMilliseconds))
         let choices =
-            UInt32(operation.rawValue) << 24 | UInt32(priority.rawValue) << 16 | UInt32(cachePolicy.rawValue) << 8
-            | UInt32(cancelPolicy.rawValue)
+            UInt32(operation.rawValue) << 24 | UInt32(priority.rawValue) << 16 | UInt32(cancelPolicy.rawValue)
         buffer.append(integer: UInt64(maxOutputTokens) << 32 | UInt64(choices))
         buffer.append(integer: UInt64(modelID) << 48 | UInt64(flags.rawValue) << 32 | UInt64(bodyLength))
         buffer.append(shortText: feature)
@@ -109,9 +105,10 @@ public struct RequestHead: Sendable, Equatable {
         let times: UInt64 = try reader.integer()
         let output: UInt32 = try reader.integer()
         guard let operation = Operation(rawValue: try reader.integer()),
-            let priority = Priority(rawValue: try reader.integer()),
-            let cachePolicy = CachePolicy(rawValue: try reader.integer()),
-            let cancelPolicy = CancelPolicy(rawValue: try reader.integer())
+            let priority = Priority(rawValue: try reader.integer())
+        else { throw WireFault(.fieldValue) }
+        guard try reader.integer(UInt8.self) == 0 else { throw WireFault(.reservedNotZero) }
+        guard let cancelPolicy = CancelPolicy(rawValue: try reader.integer())
         else { throw WireFault(.fieldValue) }
         let modelID: UInt16 = try reader.integer()
         let flags = Flags(rawValue: try reader.integer())
@@ -128,7 +125,7 @@ public struct RequestHead: Sendable, Equatable {
         }
         self.init(
             idempotencyKey: key, operation: operation, model: model, modelID: modelID, feature: feature,
-            priority: priority, cachePolicy: cachePolicy, cancelPolicy: cancelPolicy, flags: flags,
+            priority: priority, cancelPolicy: cancelPolicy, flags: flags,
             timeoutMilliseconds: UInt32(truncatingIfNeeded: times >> 32),
             timeToFirstTokenMilliseconds: UInt32(truncatingIfNeeded: times), maxOutputTokens: output, traceID: trace,
             spanID: span, bodyLength: bodyLength)

@@ -64,10 +64,10 @@ public struct Subscribe: Sendable, Equatable {
         while let (number, length) = try reader.field(after: &last) {
             guard length <= 128 else { throw WireFault(.fieldValue) }
             switch number {
-            case 1: name = try reader.text(length)
-            case 2: address = try reader.text(length)
-            case 3: adminAddress = try reader.text(length)
-            case 4: programVersion = try reader.text(length)
+            case 1: name = try reader.name(length)
+            case 2: address = try reader.name(length)
+            case 3: adminAddress = try reader.name(length)
+            case 4: programVersion = try reader.name(length)
             default: _ = try reader.run(length)
             }
         }

@@ -18,24 +18,12 @@ public enum Priority: UInt8, Sendable, CaseIterable {
     case batch = 2
 }
 
-/// Whether an answer may come from the cache.
-public enum CachePolicy: UInt8, Sendable, CaseIterable {
-    /// Answer from the cache when possible, and store.
-    case use = 0
-    /// Do not answer from the cache, but store.
-    case refresh = 1
-    /// Neither.
-    case bypass = 2
-}
-
 /// What happens upstream when the client cancels.
 public enum CancelPolicy: UInt8, Sendable, CaseIterable {
     /// Close the provider's connection.
     case abort = 0
     /// Read on for a bounded time so that real usage is known.
     case drain = 1
-    /// Let it run to its end, for the cache.
-    case detach = 2
 }
 
 /// Why a client cancels.
@@ -78,8 +66,20 @@ public enum FinishReason: UInt8, Sendable, CaseIterable {
     case contentFilter = 3
     /// The model refused.
     case refusal = 4
-    /// Anything else; the provider's own word may stand in END.
+    /// Anything else; the provider's own word stands in END.
     case other = 5
+
+    /// The word in the protocol document, in `sluice chat --json`, and of most providers.
+    public var word: String {
+        switch self {
+        case .stop: "stop"
+        case .length: "length"
+        case .toolCalls: "tool_calls"
+        case .contentFilter: "content_filter"
+        case .refusal: "refusal"
+        case .other: "other"
+        }
+    }
 }
 
 /// Which side of the cluster the connecting peer is.
