@@ -30,8 +30,7 @@ extension AdminServer {
     }
 
     private func start(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
-        guard let order = change(body, channel), let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4))
-        else { return body.isEmpty ? problem(channel, 400, "the body is not JSON") : () }
+        guard let value = parsed(body, channel), let order = change(value, channel) else { return }
         do throws(ValueProblem) {
             let plan = try AdminServer.plan(value)
             let models = [plan.target, plan.replaced].compactMap { $0?.split(separator: "/", maxSplits: 1).last }
@@ -73,8 +72,8 @@ extension AdminServer {
     }
 
     private func end(isPromoted: Bool, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
-        guard let order = change(body, channel) else { return }
-        let route = (try? JSONValue.parse(body, limits: JSONLimits(depth: 4)))?["route"]?.text ?? ""
+        guard let value = parsed(body, channel), let order = change(value, channel) else { return }
+        let route = value["route"]?.text ?? ""
         guard let run = coordinator.endCanary(route, isPromoted: isPromoted, order) else {
             let known = coordinator.canaries.runs.filter(\.isDrawn).map(\.plan.route).joined(separator: ", ")
             let text = "route: '\(route)' has no canary that could be \(isPromoted ? "promoted" : "taken back")"

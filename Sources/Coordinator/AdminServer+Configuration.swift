@@ -27,12 +27,16 @@ extension AdminServer {
 
     /// What a request says of a change; nil, with an answer, when it cannot be.
     func change(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) -> ConfigurationChange? {
-        var change = ConfigurationChange(who: "admin interface", reason: "")
-        guard !body.isEmpty else { return change }
-        guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4)) else {
-            problem(channel, 400, "the body is not JSON")
-            return nil
-        }
+        if body.isEmpty { return AdminServer.change }
+        guard let value = parsed(body, channel) else { return nil }
+        return change(value, channel)
+    }
+
+    private static let change = ConfigurationChange(who: "admin interface", reason: "")
+
+    /// The same of a body that was read.
+    func change(_ value: JSONValue, _ channel: Channel<HTTPServerConnection>) -> ConfigurationChange? {
+        var change = AdminServer.change
         if let given = value["confirm_routes"] {
             guard let count = given.integer, (0...1_000_000).contains(count) else {
                 problem(channel, 400, "confirm_routes is a number of routes")

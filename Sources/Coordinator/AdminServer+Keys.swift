@@ -16,7 +16,10 @@ extension AdminServer {
             reply(channel, 200, .object([.init("keys", .array(all))]))
         case ("POST", 0, _): create(body, channel)
         case ("GET", 1, let id?):
-            guard let record = coordinator.allKeys[id] else { return fail(channel, .unknown, id) }
+            guard let record = coordinator.allKeys[id] else {
+                fail(channel, .unknown, id)
+                return true
+            }
             reply(channel, 200, json(record))
         case ("POST", 2, "change"): change(parts[0], body, channel)
         case ("POST", 2, "rotate"): rotate(parts[0], body, channel)
@@ -28,7 +31,8 @@ extension AdminServer {
 
     private var seconds: Int64 { coordinator.lane.wallClockMicroseconds / 1_000_000 }
 
-    private func parsed(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) -> JSONValue? {
+    /// The body as JSON; nil, with an answer, when it is something else.
+    func parsed(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) -> JSONValue? {
         if let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4)) { return value }
         problem(channel, 400, "the body is not JSON")
         return nil
@@ -62,7 +66,7 @@ extension AdminServer {
         coordinator.keys.create(record, withSecret: wantsSecret) { [self] result in
             switch result {
             case .success(let made): shown(made, 201, channel)
-            case .failure(let failure): _ = fail(channel, failure, record.id)
+            case .failure(let failure): fail(channel, failure, record.id)
             }
         }
     }
@@ -78,7 +82,7 @@ extension AdminServer {
 
     private func change(_ id: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
         guard let value = parsed(body, channel), isKept(id, channel) else { return }
-        guard let known = coordinator.keys.records[id] else { return _ = fail(channel, .unknown, id) }
+        guard let known = coordinator.keys.records[id] else { return fail(channel, .unknown, id) }
         var draft = KeyDraft(value, nowSeconds: seconds)
         var trial = known
         draft.apply(to: &trial)
@@ -94,7 +98,7 @@ extension AdminServer {
         } then: { [self] result in
             switch result {
             case .success(let record): shown((record, nil), 200, channel)
-            case .failure(let failure): _ = fail(channel, failure, id)
+            case .failure(let failure): fail(channel, failure, id)
             }
         }
     }
@@ -118,7 +122,7 @@ extension AdminServer {
         coordinator.keys.rotate(id, overlap: overlap) { [self] result in
             switch result {
             case .success(let made): shown(made, 200, channel)
-            case .failure(let failure): _ = fail(channel, failure, id)
+            case .failure(let failure): fail(channel, failure, id)
             }
         }
     }
@@ -136,7 +140,7 @@ extension AdminServer {
                     members.append(.init("warning", .string(text)))
                 }
                 reply(channel, 200, .object(members))
-            case .failure(let failure): _ = fail(channel, failure, id)
+            case .failure(let failure): fail(channel, failure, id)
             }
         }
     }
@@ -148,7 +152,7 @@ extension AdminServer {
         return false
     }
 
-    private func fail(_ channel: Channel<HTTPServerConnection>, _ failure: KeyRing.Failure, _ id: String) -> Bool {
+    private func fail(_ channel: Channel<HTTPServerConnection>, _ failure: KeyRing.Failure, _ id: String) {
         switch failure {
         case .unknown: problem(channel, 404, "there is no key '\(id)'")
         case .revoked: problem(channel, 409, "the key '\(id)' is revoked, and stays so; create another")
@@ -158,7 +162,6 @@ extension AdminServer {
             problem(channel, 422, "the record has more than \(KeyDirectory.recordLimit) bytes")
         case .store: problem(channel, 503, "Redis did not answer; look at the key before you try again")
         }
-        return true
     }
 
     /// A key without its secrets, and without their hashes.

@@ -60,14 +60,21 @@ final class Canaries {
             if case .success(let values) = result {
                 let found = (values.first ?? nil).map { CanaryRecords.decode($0) } ?? []
                 if found == nil { onProblem("the canaries in Redis cannot be read: there are none from now on") }
-                entries = (found ?? []).map { Entry(run: $0, number: Canaries.number()) }
+                entries = []
+                for run in found ?? [] { entries.append(Entry(run: run, number: Canaries.number(beside: entries))) }
                 (isLoaded, lastJudged) = (true, lane.now)
             }
             then()
         }
     }
 
-    private static func number() -> UInt32 { max(1, UInt32(truncatingIfNeeded: Host.randomSeed())) }
+    /// A number that no other entry has.
+    private static func number(beside entries: [Entry]) -> UInt32 {
+        while true {
+            let number = max(1, UInt32(truncatingIfNeeded: Host.randomSeed()))
+            if !entries.contains(where: { $0.number == number }) { return number }
+        }
+    }
 
     /// Writes them, at once or when the time has come; one write at a time.
     func keep(epoch: UInt64, atOnce: Bool = false) {
@@ -105,7 +112,7 @@ final class Canaries {
             return "\(CanaryRecords.limit) canaries are under way in this cluster, which is the most"
         }
         if let problem = cluster.problem(with: run.plan) { return problem }
-        entries.append(Entry(run: run, number: Canaries.number()))
+        entries.append(Entry(run: run, number: Canaries.number(beside: entries)))
         isChanged = true
         return nil
     }
@@ -142,7 +149,7 @@ final class Canaries {
             // Sums that fell are of a beginning that nobody told of: they count from here.
             if let more = baseline.since(told.baseline), let moreCanary = canary.since(told.canary) {
                 entries[place].run.take(baseline: more, canary: moreCanary)
-                if more.attempts + moreCanary.attempts > 0 { isChanged = true }
+                if more.attempts > 0 || moreCanary.attempts > 0 { isChanged = true }
             }
             (told.baseline, told.canary) = (baseline, canary)
             entries[place].told[node] = told
@@ -155,15 +162,14 @@ final class Canaries {
         let passed = min(lane.now - lastJudged, Canaries.interval)
         lastJudged = lane.now
         var changes: [(run: CanaryRun, change: CanaryRun.Change)] = []
-        for place in entries.indices where entries[place].run.state == .running {
+        // By number: noting one may remove another.
+        for number in entries.filter({ $0.run.state == .running }).map(\.number) {
             isChanged = true
-            if let change = entries[place].run.judge(after: passed, atSeconds: now) {
-                changes.append((entries[place].run, change))
-            }
-        }
-        for (run, change) in changes where change != .stepped {
-            let place = entries.lastIndex { $0.run.plan.route == run.plan.route && $0.run.state == run.state }
-            if let place { note(place) }
+            guard let place = entries.firstIndex(where: { $0.number == number }),
+                let change = entries[place].run.judge(after: passed, atSeconds: now)
+            else { continue }
+            changes.append((entries[place].run, change))
+            if change != .stepped { note(place) }
         }
         return changes
     }

@@ -59,7 +59,10 @@ final class KeyRing {
     /// Changes made here; a listing that was under way meanwhile is older than they are.
     private var changes = 0
     private var damaged: Set<String> = []
-    private var isRestoring = false
+    /// Records that are being written back.
+    private var restoring = 0
+    /// True from the refresh that found some lost to the one that finds none: one loss is told of once, however many refreshes it takes.
+    private var isTellingOfLoss = false
     /// Records that one refresh removes at most, so that Redis is busy with them for less than a millisecond.
     private static let pruneLimit = 64
 
@@ -107,11 +110,17 @@ final class KeyRing {
 
     /// Writes lost records back, some at each refresh.
     private func restore(_ lost: [KeyRecord]) {
-        guard !lost.isEmpty else { return }
-        if !isRestoring { onProblem("\(lost.count) keys were lost in Redis; they stay valid and are written back") }
-        isRestoring = true
+        guard !lost.isEmpty else {
+            isTellingOfLoss = false
+            return
+        }
+        // Those of the refresh before are still under way: they are looked at by the next one.
+        guard restoring == 0 else { return }
+        if !isTellingOfLoss { onProblem("\(lost.count) keys were lost in Redis; they stay valid and are written back") }
+        isTellingOfLoss = true
         for record in lost.prefix(256) {
-            directory.create(id: record.id, record: record.encoded) { [self] _ in isRestoring = false }
+            restoring += 1
+            directory.create(id: record.id, record: record.encoded) { [self] _ in restoring -= 1 }
         }
     }
 

@@ -25,6 +25,8 @@ final class Gateway: @unchecked Sendable {
     /// All lanes of the node by their index, this one among them; each is reached through its lane only.
     var neighbours: [Gateway] = []
     private(set) var snapshot: ActiveSnapshot
+    /// Which snapshot of this lane's life it is: names it without holding it.
+    private(set) var snapshotNumber: UInt64 = 0
     private var listener: Listener<ServerConnection>?
     private(set) var sessions: [UInt64: Session] = [:]
     private var targets: [String: UpstreamTarget] = [:]
@@ -180,6 +182,7 @@ final class Gateway: @unchecked Sendable {
     func use(_ fresh: ActiveSnapshot) {
         let old = snapshot
         snapshot = fresh
+        snapshotNumber += 1
         safeMode.fleet = fresh.cluster.fleet
         canaries.use(fresh.cluster.canaries)
         if fresh.cluster.routes != old.cluster.routes {
@@ -252,15 +255,12 @@ final class Gateway: @unchecked Sendable {
     }
 
     /// The targets of a route, in its order. A request of an earlier snapshot finds its own route.
-    func laneTargets(of route: ActiveRoute, in snapshot: ActiveSnapshot) -> [LaneTarget] {
-        let isCurrent = snapshot === self.snapshot
-        if isCurrent, let latestTargets, latestTargets.route === route { return latestTargets.found }
-        if isCurrent, let known = routeTargets[route.name] {
-            latestTargets = (route, known)
-            return known
-        }
-        let found = route.record.targets.map(laneTarget)
-        if isCurrent { routeTargets[route.name] = found }
+    func laneTargets(of route: ActiveRoute) -> [LaneTarget] {
+        if let latestTargets, latestTargets.route === route { return latestTargets.found }
+        guard snapshot.has(route) else { return route.record.targets.map(laneTarget) }
+        let found = routeTargets[route.name] ?? route.record.targets.map(laneTarget)
+        routeTargets[route.name] = found
+        latestTargets = (route, found)
         return found
     }
 

@@ -39,7 +39,7 @@ final class Node: @unchecked Sendable {
     var snapshotEpoch: UInt64 { keeper?.current?.epoch ?? 0 }
     var snapshotSequence: UInt64 { keeper?.current?.sequence ?? 0 }
     /// Names the prices in use; empty while there are none.
-    var priceVersion: String { keeper?.current.map { "\($0.priceVersion)" } ?? "" }
+    var priceVersion: String { keeper?.current.map { "\($0.tariff.version)" } ?? "" }
     var droppedLogBytes: Int { writer.dropped }
     /// Lanes that make no turns, by their index. On the admin lane.
     var hungLanes: [Int] { watch.hung }

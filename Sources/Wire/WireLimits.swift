@@ -62,6 +62,9 @@ public struct WireLimits: Sendable, Equatable {
     public var underWayBytes = 65_536
     /// The driver's backlog does not shrink for this long: the peer does not read. Cost: 64 KiB for 20 s.
     public var writeStallTime: Duration = .seconds(20)
+    /// The largest count in a report: a thousand requests a second for 35 years, or a million dollars. What is above is no count
+    /// but a mistake, and sums of such counts cannot overflow. Senders stop counting here.
+    public static let reportedCount: UInt64 = 1 << 40
     /// A message of the control plane, all fragments together. Cost: 64 MiB at a node, for a coordinator it trusts.
     public var stateMessageBytes = 64 << 20
 

@@ -48,7 +48,7 @@ import Testing
     @Test func `counts that cannot be are refused`() {
         var report = Report(node: 1)
         for change in [
-            { $0.baseline.costSquares = -1 }, { $0.canary.costSquares = .infinity }, { $0.canary.costSquares = .nan },
+            { $0.baseline.costSquares = -1 }, { $0.canary.costSquares = .nan },
             { $0.baseline.firstTokens = [.init(4, 1), .init(4, 1)] }, { $0.canary.firstTokens = [.init(4, 0)] },
             { $0.baseline.firstTokens = [.init(4, 1), .init(3, 1)] },
         ] as [(inout ReportedCanary) -> Void] {
@@ -66,5 +66,46 @@ import Testing
         var frame = encoded(report)
         frame[13] |= 8
         #expect(throws: WireFault.self) { try decoded(frame) }
+    }
+
+    /// Where the counts of a report with one canary and no target begin, behind the frame's header.
+    private static let counts: [(name: String, offset: Int)] = {
+        let arms = 8 + 60 + 1 + 4 + 1 + 7
+        let names = ["attempts", "failures", "answers", "cost"]
+        let (baseline, canary) = (arms, arms + 41)
+        return [("requests", 44), ("errors", 52), ("resident bytes", 60)]
+            + names.enumerated().map { ($1, baseline + 8 * $0) } + names.enumerated().map { ($1, canary + 8 * $0) }
+    }()
+
+    private func write(_ value: UInt64, at offset: Int, of frame: inout [UInt8]) {
+        for byte in 0..<8 { frame[offset + byte] = UInt8(truncatingIfNeeded: value >> UInt64(8 * (7 - byte))) }
+    }
+
+    @Test func `a count that no node can have reached is refused in each field`() throws {
+        var report = Report(node: 1)
+        report.canaries = [canary(1, buckets: 0)]
+        let good = encoded(report)
+        for (name, offset) in Self.counts {
+            for (value, isTaken) in [(UInt64.max, false), (1 << 63, false), ((1 << 40) + 1, false), (1 << 40, true)] {
+                var frame = good
+                write(value, at: offset, of: &frame)
+                #expect(((try? decoded(frame)) != nil) == isTaken, "\(name) \(value)")
+            }
+        }
+        for squares in [Double.infinity, 1.3e24, .greatestFiniteMagnitude] {
+            var frame = good
+            write(squares.bitPattern, at: Self.counts[3].offset + 32, of: &frame)
+            #expect(throws: WireFault.self) { try decoded(frame) }
+        }
+    }
+
+    @Test func `a node that counted further stops at the largest count`() throws {
+        var report = Report(node: 1, requests: .max, errors: .max, residentBytes: .max)
+        var canary = canary(1, buckets: 0)
+        (canary.baseline.attempts, canary.baseline.cost, canary.baseline.costSquares) = (.max, .max, 1e300)
+        report.canaries = [canary]
+        let read = try decoded(encoded(report))
+        #expect(read.requests == 1 << 40 && read.errors == 1 << 40 && read.residentBytes == 1 << 40)
+        #expect(read.canaries.first?.baseline.attempts == 1 << 40 && read.canaries.first?.baseline.cost == 1 << 40)
     }
 }

@@ -14,7 +14,7 @@ extension Pipeline {
             let grant = try exchange.session.grant()
             exchange.grant = grant
             // The key's rights first: who may not name a model does not learn whether there is one.
-            let route = exchange.snapshot.route(alias: exchange.head.model)
+            let route = exchange.gateway.snapshot.route(alias: exchange.head.model)
             if let refusal = grant.refusal(of: exchange.question(model: route?.name ?? exchange.head.model)) {
                 throw refusal
             }

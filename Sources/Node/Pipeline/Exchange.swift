@@ -12,7 +12,8 @@ final class Exchange: @unchecked Sendable {
     let session: Session
     let stream: UInt32
     let head: RequestHead
-    let snapshot: ActiveSnapshot
+    /// The prices of its beginning; the snapshot itself may go.
+    let tariff: Tariff
     let receivedAt: Instant
     var body: ByteBuffer
     var isBodyComplete: Bool
@@ -91,7 +92,7 @@ final class Exchange: @unchecked Sendable {
         self.head = head
         self.body = body
         self.isBodyComplete = isBodyComplete
-        snapshot = session.gateway.snapshot
+        tariff = session.gateway.snapshot.tariff
         receivedAt = session.gateway.lane.now
     }
 
@@ -190,7 +191,7 @@ final class Exchange: @unchecked Sendable {
         targetPlace = place
         asked |= 1 << UInt32(place)
         pass = laneTargets[place].enter(gateway)
-        price = laneTargets[place].price(in: snapshot)
+        price = laneTargets[place].price(in: tariff)
     }
 
     /// The target that is asked next, instead of one that was chosen and not asked.
@@ -426,7 +427,7 @@ final class Exchange: @unchecked Sendable {
         reservedAt = gateway.lane.now
         // Lost replies may hide a reservation that exists: it is settled or given back.
         isReserved = !isUndone
-        let isClosed = snapshot.cluster.orgs[call.tenant.org]?.isClosedWithoutState ?? true
+        let isClosed = grant?.isClosedWithoutState ?? true
         switch gateway.safeMode.reserve(call, isForbidden: isClosed || gateway.spoolShare > 0.9) {
         case .granted: isReserved = true
         case .denied(let denial): quotaRefusal = .overShare(denial)

@@ -190,7 +190,7 @@ extension Pipeline {
         let gateway = exchange.gateway
         let targets = exchange.laneTargets
         let rules = route.record.targets
-        let prices = exchange.snapshot.cluster.prices
+        let prices = exchange.tariff.prices
         let reserved = exchange.estimate
         let hasBudget = exchange.grant?.hasBudget == true
         return route.record.pick(

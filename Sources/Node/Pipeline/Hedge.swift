@@ -80,7 +80,7 @@ extension Pipeline {
             return admission.finished(exchange.priorityClass, team: grant.teamName, surplus: 0)
         }
         let other = OtherAttempt(
-            number: exchange.attemptCount + 1, place: place, price: target.price(in: exchange.snapshot),
+            number: exchange.attemptCount + 1, place: place, price: target.price(in: exchange.tariff),
             admission: admission, sentAt: gateway.lane.now)
         exchange.beginOther(other)
         gateway.metrics.hedged(exchange.alias, "begun")
@@ -113,7 +113,7 @@ extension Pipeline {
         exchange.keepOther(
             LedgerEntry(
                 attempt: UInt8(clamping: other.number), provider: target.provider, model: target.model,
-                tokens: bill.tokens, microUSD: bill.cost.amount, priceVersion: exchange.snapshot.priceVersion,
+                tokens: bill.tokens, microUSD: bill.cost.amount, priceVersion: exchange.tariff.version,
                 provenance: provenance,
                 durationMilliseconds: UInt32(clamping: (gateway.lane.now - exchange.receivedAt).milliseconds),
                 outcome: outcome.failure.map { Refusal.upstream($0).outcome } ?? "OK"))

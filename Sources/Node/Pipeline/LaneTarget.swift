@@ -30,7 +30,7 @@ final class LaneTarget {
     /// False where the provider's settings want no circuit breaker.
     private var hasBreaker = true
     private var queue: Admission?
-    private var priced: (by: ActiveSnapshot, price: ModelPrice?)?
+    private var priced: (by: Tariff, price: ModelPrice?)?
     private var logged: (model: String, fields: [UInt8])?
     private var looksAgainAt = Instant(nanoseconds: .min)
 
@@ -61,11 +61,11 @@ final class LaneTarget {
         return queue
     }
 
-    /// What the model costs by the prices of `snapshot`.
-    func price(in snapshot: ActiveSnapshot) -> ModelPrice? {
-        if let priced, priced.by === snapshot { return priced.price }
-        let price = snapshot.cluster.prices[model]
-        priced = (snapshot, price)
+    /// What the model costs by these prices.
+    func price(in tariff: Tariff) -> ModelPrice? {
+        if let priced, priced.by === tariff { return priced.price }
+        let price = tariff.prices[model]
+        priced = (tariff, price)
         return price
     }
 

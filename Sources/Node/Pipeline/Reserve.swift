@@ -20,7 +20,7 @@ extension Pipeline {
         }
         guard let limits = grant.limits else { throw .forbidden(.tenantGone) }
         let gateway = exchange.gateway
-        exchange.laneTargets = gateway.laneTargets(of: route, in: exchange.snapshot)
+        exchange.laneTargets = gateway.laneTargets(of: route)
         gateway.retries.noteRequest()
         if let length = route.record.affinity { exchange.notePrefix(length) }
         guard let place = pickTarget(exchange, route) else {
@@ -52,7 +52,7 @@ extension Pipeline {
     ) -> MicroUSD {
         var most = cost
         for target in route.record.targets where target.weight > 0 && target.serves(exchange) {
-            guard let other = exchange.snapshot.cluster.prices[target.model]?.cost(of: tokens) else { continue }
+            guard let other = exchange.tariff.prices[target.model]?.cost(of: tokens) else { continue }
             if other.amount > most.amount { most = other }
         }
         return most

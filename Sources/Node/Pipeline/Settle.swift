@@ -133,7 +133,7 @@ extension Pipeline {
         let failure = exchange.outcome?.failure
         return LedgerEntry(
             attempt: UInt8(clamping: exchange.leading), provider: target.provider, model: target.model,
-            tokens: bill.tokens, microUSD: bill.cost.amount, priceVersion: exchange.snapshot.priceVersion,
+            tokens: bill.tokens, microUSD: bill.cost.amount, priceVersion: exchange.tariff.version,
             provenance: provenance, firstTokenMilliseconds: first,
             durationMilliseconds: UInt32(clamping: (exchange.gateway.lane.now - arrival).milliseconds),
             outcome: refusal?.outcome ?? failure.map { Refusal.upstream($0).outcome } ?? "OK")

@@ -38,7 +38,7 @@ final class Shadow: AnswerSink {
         gateway = exchange.gateway
         route = exchange.alias
         self.target = target
-        price = target.price(in: exchange.snapshot)
+        price = target.price(in: exchange.tariff)
         isStream = exchange.head.flags.contains(.stream)
         sentAt = gateway.lane.now
     }

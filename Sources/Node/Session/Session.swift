@@ -18,8 +18,10 @@ final class Session: @unchecked Sendable {
     var continuations: [UInt32: Continuation] = [:]
     /// How the client proved who it is; nil before it did.
     private var proof: Proof?
-    /// What the snapshot `source` says of it: the key's rights, which of its secrets was presented, and what refuses it whatever the time.
-    private var source: ActiveSnapshot?
+    /// The snapshot that the next ones are from, by its number on the lane: held itself, each idle connection would keep all keys of its
+    /// time in memory.
+    private var resolvedIn: UInt64?
+    /// What it says: the key's rights, which of its secrets was presented, and what refuses it whatever the time.
     private var knownGrant: KeyGrant?
     private var presented: KeySecret?
     private var standingRefusal: KeyRefusal?
@@ -142,7 +144,7 @@ final class Session: @unchecked Sendable {
     ///
     /// - Throws: why it has none.
     func grant() throws(KeyRefusal) -> KeyGrant {
-        if source !== gateway.snapshot { resolve(in: gateway.snapshot) }
+        if resolvedIn != gateway.snapshotNumber { resolve(in: gateway.snapshot) }
         guard let grant = knownGrant else { throw .unknown }
         if let standingRefusal { throw standingRefusal }
         let now = seconds
@@ -152,7 +154,7 @@ final class Session: @unchecked Sendable {
     }
 
     private func resolve(in snapshot: ActiveSnapshot) {
-        source = snapshot
+        resolvedIn = gateway.snapshotNumber
         presented = nil
         standingRefusal = nil
         switch proof {
@@ -226,7 +228,7 @@ final class Session: @unchecked Sendable {
     // MARK: - What the client is told
 
     func sendAccepted(_ exchange: Exchange) {
-        let provider = exchange.target.flatMap { exchange.snapshot.providerNumbers[$0.provider] } ?? 0
+        let provider = exchange.target.flatMap { exchange.tariff.providerNumbers[$0.provider] } ?? 0
         channel.machine.sendAccepted(
             stream: exchange.stream,
             Accepted(
@@ -291,7 +293,7 @@ final class Session: @unchecked Sendable {
 
     private func lastWord(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) -> LastWord? {
         let now = gateway.lane.now
-        let provider = exchange.target.flatMap { exchange.snapshot.providerNumbers[$0.provider] } ?? 0
+        let provider = exchange.target.flatMap { exchange.tariff.providerNumbers[$0.provider] } ?? 0
         if let refusal { return .error(error(exchange, refusal.streamError, bill, provider)) }
         // By its parts: whole, it would be copied.
         return (exchange.outcome?.end.finish).map { finish in

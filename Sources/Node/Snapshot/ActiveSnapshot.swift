@@ -8,14 +8,12 @@ final class ActiveSnapshot: Sendable {
     let epoch: UInt64
     let sequence: UInt64
     let cluster: ClusterSnapshot
-    /// Names the prices that its requests are billed with.
-    let priceVersion: PriceVersion
+    /// What its requests are billed with.
+    let tariff: Tariff
     let grants: [String: KeyGrant]
     /// Grants by the identity of the client certificate that opens them. One that two keys claim opens neither.
     let identities: [String: KeyGrant]
-    /// Numbers of providers in END and ACCEPTED frames, from 1, in the order of their names.
-    let providerNumbers: [String: UInt16]
-    /// Names of the routes, in alphabetical order.
+    /// Names of the routes, in alphabetical order; the same array as in the snapshots before while they stay the same.
     private let aliases: [String]
     private let routes: [String: ActiveRoute]
 
@@ -25,8 +23,9 @@ final class ActiveSnapshot: Sendable {
         self.epoch = epoch
         self.sequence = sequence
         self.cluster = cluster
-        priceVersion = cluster.priceVersion
-        aliases = cluster.routes.keys.sorted()
+        tariff = Tariff.of(cluster, previous: previous)
+        let aliases = cluster.routes.keys.sorted()
+        self.aliases = previous?.aliases == aliases ? previous?.aliases ?? aliases : aliases
         routes = cluster.routes.mapValues { record in
             let canary = cluster.canaries[record.name].flatMap { ActiveCanary($0, on: record) }
             if let known = previous?.routes[record.name], known.record == record, known.canary == canary {
@@ -34,10 +33,16 @@ final class ActiveSnapshot: Sendable {
             }
             return ActiveRoute(record, canary)
         }
-        providerNumbers = Dictionary(
-            uniqueKeysWithValues: cluster.providers.keys.sorted().enumerated().map { ($1, UInt16(clamping: $0 + 1)) })
+        if let previous, previous.cluster.hasSameKeys(as: cluster) {
+            (grants, identities) = (previous.grants, previous.identities)
+            return
+        }
         var granting = Granting(cluster, version: epoch &* 1_000_003 &+ sequence, previous: previous)
         grants = cluster.keys.mapValues { granting.grant($0) }
+        identities = ActiveSnapshot.identities(of: grants)
+    }
+
+    private static func identities(of grants: [String: KeyGrant]) -> [String: KeyGrant] {
         var identities: [String: KeyGrant] = [:]
         var claimed: Set<String> = []
         for grant in grants.values {
@@ -49,8 +54,11 @@ final class ActiveSnapshot: Sendable {
             guard let identity = grant.record.identity, !claimed.contains(identity) else { continue }
             identities[identity] = grant
         }
-        self.identities = identities
+        return identities
     }
+
+    /// True when the route is this snapshot's, not one of an earlier.
+    func has(_ route: ActiveRoute) -> Bool { routes[route.name] === route }
 
     /// The route of that name.
     func route(alias: String) -> ActiveRoute? { routes[alias] }
@@ -82,7 +90,9 @@ private struct Granting {
     mutating func grant(_ record: KeyRecord) -> KeyGrant {
         let name = "\(record.org)/\(record.team)"
         if let known = previous?.grants[record.id], known.record == record, isSame(record.org, name) { return known }
-        return KeyGrant(record, limits: limits(record, name), weight: cluster.teams[name]?.weight ?? 1)
+        return KeyGrant(
+            record, limits: limits(record, name), weight: cluster.teams[name]?.weight ?? 1,
+            isClosedWithoutState: cluster.orgs[record.org]?.isClosedWithoutState ?? true)
     }
 
     private mutating func isSame(_ org: String, _ team: String) -> Bool {
@@ -103,5 +113,12 @@ private struct Granting {
         let made = try? record.limitSet(version: version, org: org, team: team)
         shared[name] = .some(made)
         return made
+    }
+}
+
+extension ClusterSnapshot {
+    /// True when grants made of one are those of the other.
+    fileprivate func hasSameKeys(as other: ClusterSnapshot) -> Bool {
+        keys == other.keys && orgs == other.orgs && teams == other.teams
     }
 }

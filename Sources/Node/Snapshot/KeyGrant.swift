@@ -22,7 +22,11 @@ final class KeyGrant: Sendable {
     let teamName: String
     let weight: Int
 
-    init(_ record: KeyRecord, limits: LimitSet?, weight: Int) {
+    /// True when its org wants to be refused, not served with a share of its limits, while Redis is away.
+    let isClosedWithoutState: Bool
+
+    init(_ record: KeyRecord, limits: LimitSet?, weight: Int, isClosedWithoutState: Bool) {
+        self.isClosedWithoutState = isClosedWithoutState
         teamName = "\(record.org)/\(record.team)"
         self.weight = weight
         self.record = record

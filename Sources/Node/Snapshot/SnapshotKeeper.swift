@@ -57,9 +57,10 @@ final class SnapshotKeeper: @unchecked Sendable {
 
     /// A change; one that does not follow what we have waits for the next whole state.
     func take(_ update: Update) {
-        guard var (epoch, sequence, cluster) = offered, update.epoch == epoch, update.sequence == sequence + 1 else {
-            return
-        }
+        // Written so that no sequence overflows, whatever a coordinator says.
+        guard var (epoch, sequence, cluster) = offered, update.epoch == epoch, update.sequence > sequence,
+            update.sequence - sequence == 1
+        else { return }
         // Given up before it is changed, so that it is changed in place.
         offered = nil
         let removed = update.removed.map { (kind: $0.kind, name: $0.name) }

@@ -16,6 +16,17 @@ public struct CanaryCounts: Sendable, Equatable {
     /// First tokens by bucket of `FirstTokenScale`; empty before the first.
     public private(set) var firstTokens: [Int64] = []
 
+    /// Sums stop here: each is a sum of numbers that nodes told, who may tell anything. The sum of all buckets fits, too.
+    static let limit: Int64 = 1 << 50
+    private static let squaresLimit = Double(limit) * Double(limit)
+
+    /// The sum, within ± `limit`.
+    static func sum(_ left: Int64, _ right: Int64) -> Int64 {
+        let (sum, isTooLarge) = left.addingReportingOverflow(right)
+        if isTooLarge { return left < 0 ? -limit : limit }
+        return max(-limit, min(limit, sum))
+    }
+
     /// Nothing counted.
     public init() {}
 
@@ -28,34 +39,34 @@ public struct CanaryCounts: Sendable, Equatable {
     /// So many first tokens of a bucket.
     public mutating func add(_ count: Int64, inBucket bucket: Int) {
         if firstTokens.isEmpty { firstTokens = Array(repeating: 0, count: FirstTokenScale.count) }
-        firstTokens[bucket] += count
+        firstTokens[bucket] = CanaryCounts.sum(firstTokens[bucket], count)
     }
 
     /// A whole answer had this price.
     public mutating func add(answerFor cost: MicroUSD) {
         let amount = max(0, cost.amount)
         answers += 1
-        self.cost = self.cost.addingReportingOverflow(amount).partialValue
-        costSquares += Double(amount) * Double(amount)
+        self.cost = CanaryCounts.sum(self.cost, amount)
+        costSquares = min(CanaryCounts.squaresLimit, costSquares + Double(amount) * Double(amount))
     }
 
     /// The sum of both.
     public mutating func add(_ other: CanaryCounts) {
-        attempts += other.attempts
-        failures += other.failures
-        answers += other.answers
-        cost = cost.addingReportingOverflow(other.cost).partialValue
-        costSquares += other.costSquares
+        attempts = CanaryCounts.sum(attempts, other.attempts)
+        failures = CanaryCounts.sum(failures, other.failures)
+        answers = CanaryCounts.sum(answers, other.answers)
+        cost = CanaryCounts.sum(cost, other.cost)
+        costSquares = min(CanaryCounts.squaresLimit, costSquares + other.costSquares)
         for (bucket, count) in other.firstTokens.enumerated() where count != 0 { add(count, inBucket: bucket) }
     }
 
     /// What came since `earlier`; nil when these are not later counts of the same beginning.
     public func since(_ earlier: CanaryCounts) -> CanaryCounts? {
         var rest = self
-        rest.attempts -= earlier.attempts
-        rest.failures -= earlier.failures
-        rest.answers -= earlier.answers
-        rest.cost -= earlier.cost
+        rest.attempts = CanaryCounts.sum(attempts, -earlier.attempts)
+        rest.failures = CanaryCounts.sum(failures, -earlier.failures)
+        rest.answers = CanaryCounts.sum(answers, -earlier.answers)
+        rest.cost = CanaryCounts.sum(cost, -earlier.cost)
         rest.costSquares = max(0, costSquares - earlier.costSquares)
         for (bucket, count) in earlier.firstTokens.enumerated() where count != 0 { rest.add(-count, inBucket: bucket) }
         let isLater =
@@ -68,7 +79,8 @@ public struct CanaryCounts: Sendable, Equatable {
     public var firstTokenP95: Double? {
         let count = firstTokenCount
         guard count > 0 else { return nil }
-        var rest = count * 95 / 100
+        // By its parts: the sum of all buckets may be near the end of what an integer holds.
+        var rest = count / 100 * 95 + count % 100 * 95 / 100
         for (bucket, times) in firstTokens.enumerated() {
             rest -= times
             if rest < 0 {

@@ -47,7 +47,8 @@ extension CanaryCounts {
         guard let attempts = value?["attempts"]?.integer, let failures = value?["failures"]?.integer,
             let answers = value?["answers"]?.integer, let cost = value?["cost"]?.integer,
             case .number(let text)? = value?["cost_squares"], let squares = Double(text), squares.isFinite,
-            let pairs = value?["first_tokens"]?.elements?.compactMap(\.integer), pairs.count % 2 == 0
+            let pairs = value?["first_tokens"]?.elements?.compactMap(\.integer), pairs.count % 2 == 0,
+            squares >= 0, [attempts, failures, answers, cost].allSatisfy({ (0...CanaryCounts.limit).contains($0) })
         else { return nil }
         self.init()
         (self.attempts, self.failures, self.answers) = (attempts, failures, answers)

@@ -51,6 +51,9 @@ public struct CanaryStep: Sendable, Equatable {
     /// How it ended; empty while it lasts.
     public var outcome = ""
 
+    /// Two million years in milliseconds: what is kept in Redis may be damaged, and times are added to it.
+    private static let longest: Int64 = 1 << 56
+
     init(share: Int) {
         self.share = share
         (baseline, canary) = (CanaryFigures(CanaryCounts()), CanaryFigures(CanaryCounts()))
@@ -70,7 +73,7 @@ public struct CanaryStep: Sendable, Equatable {
         guard let share = value["share_bp"]?.integer, let held = value["held_ms"]?.integer,
             let baseline = CanaryFigures(value["baseline"]), let canary = CanaryFigures(value["canary"]),
             let evidence = value["evidence_percent"]?.elements?.compactMap(\.integer), evidence.count == 3,
-            let outcome = value["outcome"]?.text
+            let outcome = value["outcome"]?.text, (0...CanaryStep.longest).contains(held)
         else { return nil }
         self.share = Int(clamping: share)
         heldMilliseconds = held

@@ -89,7 +89,9 @@ struct SnapshotReader {
     private static func shares(_ reader: inout SectionReader) -> [UInt32: Int] {
         let pairs = reader.list("node") { text throws(ValueProblem) -> (UInt32, Int) in
             let words = text.split(separator: " ")
-            guard words.count == 2, let node = UInt32(words[0]), let share = Int(words[1]), share >= 0 else {
+            guard words.count == 2, let node = UInt32(words[0]), let share = Int(words[1]),
+                (0...1_000_000_000).contains(share)
+            else {
                 throw ValueProblem("expected a node's number and a count, found '\(text)'")
             }
             return (node, share)

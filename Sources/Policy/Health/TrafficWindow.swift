@@ -34,9 +34,9 @@ public struct TrafficWindow: Sendable, Equatable {
     public mutating func note(successes: Int, failures: Int, throttled: Int, at now: Instant) {
         advance(to: now)
         let place = TrafficWindow.place(of: newest)
-        slots[place].successes += successes
-        slots[place].failures += failures
-        slots[place].throttled += throttled
+        slots[place].successes = TrafficWindow.sum(slots[place].successes, successes)
+        slots[place].failures = TrafficWindow.sum(slots[place].failures, failures)
+        slots[place].throttled = TrafficWindow.sum(slots[place].throttled, throttled)
     }
 
     /// The last so many slots, the present one among them: 3 for the last 10 to 15 s, 12 for the last minute.
@@ -62,6 +62,11 @@ public struct TrafficWindow: Sendable, Equatable {
         }
         newest = number
     }
+
+    /// More than all nodes can do in five seconds: what a node tells beyond it is not believed, and sums of slots stay far from overflow.
+    private static let slotLimit = 1 << 40
+
+    private static func sum(_ known: Int, _ news: Int) -> Int { known + max(0, min(news, slotLimit - known)) }
 
     private static func place(of number: Int64) -> Int {
         let count = Int64(slotCount)

@@ -117,7 +117,11 @@ public struct Report: Sendable, Equatable {
         buffer.append(integer: number)
         buffer.append(integer: connections)
         buffer.append(integer: streams)
-        for value in [epoch, sequence, requests, errors, residentBytes] { buffer.append(integer: value) }
+        buffer.append(integer: epoch)
+        buffer.append(integer: sequence)
+        for count in [requests, errors, residentBytes] {
+            buffer.append(integer: min(count, WireLimits.reportedCount))
+        }
         for target in targets.prefix(Self.maximumTargets) {
             precondition((1...128).contains(target.name.utf8.count), "a target's name has 1 to 128 bytes")
             buffer.append(integer: target.inFlight)
@@ -148,9 +152,9 @@ public struct Report: Sendable, Equatable {
         streams = try reader.integer()
         epoch = try reader.integer()
         sequence = try reader.integer()
-        requests = try reader.integer()
-        errors = try reader.integer()
-        residentBytes = try reader.integer()
+        requests = try reader.count()
+        errors = try reader.count()
+        residentBytes = try reader.count()
         for _ in 0..<count { targets.append(try Self.target(&reader)) }
         if flags & 4 != 0 { canaries = try ReportedCanary.decode(&reader) }
         try reader.expectEnd()
@@ -171,5 +175,14 @@ public struct Report: Sendable, Equatable {
         guard length >= 1, length <= 128 else { throw WireFault(.fieldValue) }
         target.name = try reader.text(length)
         return target
+    }
+}
+
+extension FieldReader {
+    /// A count of a report: a larger one than `WireLimits.reportedCount` is a mistake.
+    mutating func count() throws(WireFault) -> UInt64 {
+        let value: UInt64 = try integer()
+        guard value <= WireLimits.reportedCount else { throw WireFault(.fieldValue) }
+        return value
     }
 }

@@ -21,7 +21,7 @@ public struct ReportedCanary: Sendable, Equatable {
         public var (attempts, failures): (UInt64, UInt64) = (0, 0)
         /// Whole answers, their cost in micro-USD, and the sum of its squares.
         public var (answers, cost): (UInt64, UInt64) = (0, 0)
-        /// See `cost`; finite and not negative.
+        /// See `cost`; not negative.
         public var costSquares = 0.0
         /// First tokens by bucket, numbers rising.
         public var firstTokens: [Bucket] = []
@@ -55,6 +55,8 @@ public struct ReportedCanary: Sendable, Equatable {
             && left.canary == right.canary
     }
 
+    /// No sum of squares is larger than the square of the largest sum.
+    private static let squaresLimit = Double(WireLimits.reportedCount) * Double(WireLimits.reportedCount)
     /// Most canaries in one report.
     public static let maximum = 16
 
@@ -79,10 +81,11 @@ public struct ReportedCanary: Sendable, Equatable {
             buffer.append(integer: canary.run)
             buffer.append(shortText: canary.route)
             for arm in [canary.baseline, canary.canary] {
-                let squares = arm.costSquares.bitPattern
-                for value in [arm.attempts, arm.failures, arm.answers, arm.cost, squares] {
-                    buffer.append(integer: value)
+                let squares = min(arm.costSquares, squaresLimit).bitPattern
+                for value in [arm.attempts, arm.failures, arm.answers, arm.cost] {
+                    buffer.append(integer: min(value, WireLimits.reportedCount))
                 }
+                buffer.append(integer: squares)
                 buffer.append(UInt8(arm.firstTokens.count))
                 for bucket in arm.firstTokens {
                     buffer.append(bucket.number)
@@ -110,12 +113,12 @@ public struct ReportedCanary: Sendable, Equatable {
 
     private static func arm(_ reader: inout FieldReader) throws(WireFault) -> Arm {
         var arm = Arm()
-        arm.attempts = try reader.integer()
-        arm.failures = try reader.integer()
-        arm.answers = try reader.integer()
-        arm.cost = try reader.integer()
+        arm.attempts = try reader.count()
+        arm.failures = try reader.count()
+        arm.answers = try reader.count()
+        arm.cost = try reader.count()
         arm.costSquares = Double(bitPattern: try reader.integer())
-        guard arm.costSquares.isFinite, arm.costSquares.sign == .plus else { throw WireFault(.fieldValue) }
+        guard arm.costSquares.sign == .plus, arm.costSquares <= squaresLimit else { throw WireFault(.fieldValue) }
         let count = Int(try reader.integer(UInt8.self))
         for _ in 0..<count {
             let bucket = Bucket(try reader.integer(), try reader.integer())
