@@ -87,7 +87,8 @@ let package = Package(
         tests("IntegrationTests", of: ["Client", "Core", "Net", "Wire"]),
         tests("NetTests", of: ["Core", "Net", "Telemetry"]),
         tests("HTTPTests", of: ["Core", "HTTP"]),
-        tests("ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
+        tests(
+            "ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"], beside: ["Fixtures"]),
         tests("WireTests", of: ["Core", "Wire"], beside: ["Vectors"]),
         props("TestServer", of: ["Core", "Net", "Wire"]),
         tests("ClientTests", of: ["Client", "Core", "Net", "TestServer", "Wire"]),

@@ -6,9 +6,9 @@ public struct EventStreamDecoder: ~Copyable {
     /// Bounds of what a server may send.
     public struct Limits: Sendable {
         /// Bytes of one line.
-        public var line = 4 << 20
+        public var line = 16 << 20
         /// Bytes of one event's data.
-        public var event = 8 << 20
+        public var event = 16 << 20
         /// The defaults, wide enough for images and long tool arguments.
         public init() {}
     }

@@ -15,6 +15,9 @@ public struct HTTPResponseHead: Equatable, Sendable {
     public let isEncoded: Bool
     let contentType: Range<Int>?
 
+    /// True when the head says what the body is.
+    public var hasContentType: Bool { contentType?.isEmpty == false }
+
     /// The value of a header, by lowercase name; `bytes` are those of `slice`.
     public func value(of name: StaticString, in bytes: RawSpan) -> String? {
         HeadReader.value(of: name, in: bytes).map { bytes.string($0) }
@@ -139,7 +142,8 @@ public struct HTTPClientConnection: Machine, ~Copyable {
                 return .body(slice)
             case .end:
                 state = .idle
-                return .end(reusable: reusable && input.count == 0)
+                // An answer may come before the whole request was sent: what is left of it would go out before the next one.
+                return .end(reusable: reusable && input.count == 0 && outgoing.count == 0)
             }
         }
     }

@@ -103,9 +103,11 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         return wait
     }
 
-    /// Returns a leased connection that is ready for another exchange.
+    /// Returns a leased connection that is ready for another exchange. One with bytes that are unsent or unread is closed instead:
+    /// they belong to the last exchange.
     public func giveBack(_ channel: Channel<M>) {
-        guard channel.isOpen, !isClosed else { return discard(channel) }
+        let isClean = channel.transport.outputBacklog == 0 && channel.transport.input.isEmpty
+        guard channel.isOpen, !isClosed, isClean else { return discard(channel) }
         if let wait = nextWaiting() {
             forget(channel)
             wait(.success(channel))

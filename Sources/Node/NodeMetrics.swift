@@ -160,8 +160,11 @@ struct LaneReading: Reading {
     var queues: [(name: String, capacity: Int, running: Int, waiting: [Int])]
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
-    /// Attempts that began at each `provider/model`, those that failed, and those whose usage was not told.
-    var attempts: [String: (provider: String, model: String, all: Int64, failed: Int64, unaccounted: Int64)]
+    /// Attempts that began at each `provider/model`, those that failed, those whose usage was not told, and those of which it cannot be.
+    var attempts:
+        [String: (
+            provider: String, model: String, all: Int64, failed: Int64, unaccounted: Int64, implausible: Int64
+        )]
 
     /// Reads a lane; on its own thread.
     init(_ gateway: Gateway) {
@@ -182,7 +185,7 @@ struct LaneReading: Reading {
         turns = TurnReading(gateway.lane)
         targets = gateway.targetStates
         attempts = gateway.laneTargets.mapValues {
-            ($0.provider, $0.model, $0.attempts, $0.failures, $0.unaccounted)
+            ($0.provider, $0.model, $0.attempts, $0.failures, $0.unaccounted, $0.implausible)
         }
         queues = gateway.admissions.sorted { $0.key < $1.key }.map { name, admission in
             (name, admission.capacity, admission.running, PriorityClass.allCases.map(admission.waiting))
@@ -211,7 +214,10 @@ struct LaneReading: Reading {
         lost.merge(other.lost)
         turns.merge(other.turns)
         attempts.merge(other.attempts) {
-            ($0.provider, $0.model, $0.all + $1.all, $0.failed + $1.failed, $0.unaccounted + $1.unaccounted)
+            (
+                $0.provider, $0.model, $0.all + $1.all, $0.failed + $1.failed, $0.unaccounted + $1.unaccounted,
+                $0.implausible + $1.implausible
+            )
         }
         for queue in other.queues {
             guard let place = queues.firstIndex(where: { $0.name == queue.name }) else {
@@ -354,6 +360,17 @@ struct LaneReading: Reading {
                         values: [target.provider, target.model, outcome]),
                     value: .signed(count))
             }
+        }
+        page.begin(
+            "sluice_usage_implausible_total",
+            help: "Attempts whose provider reported impossible figures: beyond the request, or 0 for a text.",
+            type: .counter)
+        for (_, target) in attempts.sorted(by: { $0.key < $1.key }) {
+            page.sample(
+                "sluice_usage_implausible_total",
+                labels: LabelText(
+                    names: [GenAILabel.provider, GenAILabel.requestModel], values: [target.provider, target.model]),
+                value: .signed(target.implausible))
         }
     }
 }

@@ -17,6 +17,8 @@ import Testing
         var machine = HTTPClientConnection(limits: limits)
         let now = Instant(nanoseconds: 0)
         machine.send(head: { $0.append(literal: "POST / HTTP/1.1\r\n") }, body: { $0.append(literal: "hello") })
+        var sent = ByteBuffer()
+        machine.transmit(into: &sent, at: now)
         var input = ByteBuffer()
         var seen = Seen()
         func take(_ event: HTTPClientConnection.Event, _ input: borrowing ByteBuffer) {
@@ -177,6 +179,8 @@ import Testing
             (true, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
         ] {
             machine.send(isHead: isHead, head: { $0.append(literal: "HEAD / HTTP/1.1\r\n") }, body: { _ in })
+            var sent = ByteBuffer()
+            machine.transmit(into: &sent, at: now)
             var input = ByteBuffer(Array(text.utf8))
             guard case .head = machine.receive(&input, at: now) else {
                 Issue.record("no head")
@@ -184,6 +188,18 @@ import Testing
             }
             #expect(machine.receive(&input, at: now) == .end(reusable: true))
         }
+    }
+
+    @Test func `an answer before the whole request was sent leaves a connection that is not used again`() {
+        var machine = HTTPClientConnection()
+        let now = Instant(nanoseconds: 0)
+        machine.send(head: { $0.append(literal: "POST / HTTP/1.1\r\n") }, body: { $0.append(literal: "hello") })
+        var input = ByteBuffer(Array("HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n".utf8))
+        guard case .head = machine.receive(&input, at: now) else {
+            Issue.record("no head")
+            return
+        }
+        #expect(machine.receive(&input, at: now) == .end(reusable: false))
     }
 
     @Test func `server and client understand each other through three exchanges and every response form`() {

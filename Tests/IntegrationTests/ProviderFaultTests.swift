@@ -64,12 +64,12 @@ private struct FaultCase {
             FaultCase("529", .upstreamFailed, .safeElsewhere), FaultCase("504", .upstreamStalled, .unsafe),
             FaultCase("not-http", .upstreamMalformed, .unsafe), FaultCase("content-type", .upstreamMalformed, .unsafe),
             FaultCase("gzip", .upstreamMalformed, .unsafe), FaultCase("endless-headers", .upstreamMalformed, .unsafe),
-            // A stream that is silent may cost something: quota must cover it and the other's answer. A whole answer comes when it is
-            // done, and time is over then.
-            FaultCase("hang", stalled, true, late, false), FaultCase("hang-after=0", stalled, true, late, false),
-            FaultCase("comments-after=0", stalled, true, late, false),
-            FaultCase("hang-after=3", stalled, false, late, false),
-            FaultCase("comments-after=3", stalled, false, late, false),
+            // What is silent may cost something: quota must cover it and the other's answer. A whole answer comes when it is done, and time is
+            // over then; once its body has begun, it must go on.
+            FaultCase("hang", stalled, true, late, false), FaultCase("hang-after=0", stalled, true, stalled, true),
+            FaultCase("comments-after=0", stalled, true, stalled, true),
+            FaultCase("hang-after=3", stalled, false, stalled, true),
+            FaultCase("comments-after=3", stalled, false, stalled, true),
             FaultCase("cut-after=0", .upstreamFailed, .unsafe), FaultCase("reset-after=0", .upstreamFailed, .unsafe),
             FaultCase("torn-after=0", .upstreamFailed, .unsafe),
             FaultCase("cut-after=3", truncated, false, failed, true),
@@ -173,7 +173,10 @@ private struct FaultCase {
         case .answer(let source):
             let isCounted = first.end.map { $0.outputTokens > 0 && $0.outputTokens < 100 && $0.inputTokens > 0 } == true
             expect(first.end?.usageSource == source && isCounted && !first.text.isEmpty, first)
-        case .error(let code, let retry): expect(first.refusal?.code == code && first.refusal?.retry == retry, first)
+        case .error(let code, let retry):
+            // A slow machine reaches the time limit before an endless line reaches its own.
+            let isEndless = fault.name == "endless-after=0" && first.refusal?.code == .upstreamStalled
+            expect((first.refusal?.code == code || isEndless) && first.refusal?.retry == retry, first)
         }
         if moves {
             expect(second.end?.attempts == 2 && !second.text.isEmpty, second)

@@ -64,7 +64,7 @@ import Testing
 
     @Test func `pieces of several tokens are counted by their bytes`() {
         var watch = OutputWatch(reserved: 100, most: 10_000)
-        #expect(watch.pass(1_000) == .ask(outputTokens: 264))
-        #expect(watch.counted == 200 && watch.mustWait)
+        #expect(watch.pass(1_000) == .ask(outputTokens: 314))
+        #expect(watch.counted == 250 && watch.mustWait)
     }
 }

@@ -17,8 +17,7 @@ struct Fixture: CustomTestStringConvertible {
     let expect: JSONValue
     var testDescription: String { id }
 
-    static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().deletingLastPathComponent().appending(path: "shared/providers/fixtures")
+    static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Fixtures")
 
     /// All fixtures that speak the chat completions API.
     static let all: [Fixture] = {
@@ -134,7 +133,7 @@ struct Answer: Equatable {
             end: decoder.end, failure: failure)
     }
 
-    @Test func `the fixtures are there`() { #expect(Fixture.all.count >= 40, "expected ../shared beside the checkout") }
+    @Test func `the fixtures are there`() { #expect(Fixture.all.count >= 40) }
 
     @Test(arguments: Fixture.all) func `a provider's answer has its canonical meaning`(_ fixture: Fixture) throws {
         let answer = answer(fixture, [fixture.bytes[...]])

@@ -72,7 +72,8 @@ final class UpstreamHarness: @unchecked Sendable {
 
     /// Makes a call and waits for its end. `onStart` and `onDelta` run on the lane.
     func call(
-        isStream: Bool = true, times: UpstreamTimes = UpstreamTimes(),
+        isStream: Bool = true, times: UpstreamTimes = UpstreamTimes(), bounds: AnswerBounds = AnswerBounds(),
+        body: [UInt8] = Array(#"{"model":"m"}"#.utf8),
         onStart: @escaping @Sendable (Running, Lane) -> Void = { _, _ in },
         onDelta: (@Sendable (Running) -> Void)? = nil
     ) async -> Ended {
@@ -95,8 +96,10 @@ final class UpstreamHarness: @unchecked Sendable {
                     }
                 }
                 running.call = call
-                var json = ByteBuffer(Array(#"{"model":"m"}"#.utf8))
-                call.start(&json)
+                var request = RenderedRequest(capacity: body.count)
+                request.json.append(body)
+                request.bounds = bounds
+                call.start(&request)
                 onStart(running, lane)
             }
         }

@@ -27,6 +27,39 @@ extension JSONReader {
         }
     }
 
+    /// The same for a text that goes on where another ended: `half` is the first half of a surrogate pair that waits for its other half, 0 for
+    /// none. False for a half that has no other; `output` then holds what came before it.
+    public func unescape(_ text: JSONText, into output: inout ByteBuffer, half: inout UInt32) -> Bool {
+        var place = text.range.lowerBound
+        let end = text.range.upperBound
+        while place < end {
+            let isUnit = bytes.byte(at: place) == UInt8(ascii: "\\") && bytes.byte(at: place + 1) == UInt8(ascii: "u")
+            let unit = isUnit ? codeUnit(at: place + 2) : 0
+            switch (unit & 0xFC00, half) {
+            case (0xD800, 0):
+                half = unit
+                place += 6
+                continue
+            case (0xDC00, 1...):
+                let scalar = Unicode.Scalar(0x10000 + (half & 0x3FF) << 10 + unit & 0x3FF) ?? "\u{FFFD}"
+                for byte in UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter { output.append(byte) }
+                half = 0
+                place += 6
+                continue
+            case (0xDC00, _), (_, 1...): return false
+            default: break
+            }
+            if bytes.byte(at: place) == UInt8(ascii: "\\") {
+                place = unescapeOne(at: place + 1, end: end, into: &output)
+            } else {
+                let start = place
+                while place < end, bytes.byte(at: place) != UInt8(ascii: "\\") { place += 1 }
+                output.append(bytes.extracting(start..<place))
+            }
+        }
+        return true
+    }
+
     /// Appends what the escape behind the backslash stands for; returns the offset behind it.
     private func unescapeOne(at place: Int, end: Int, into output: inout ByteBuffer) -> Int {
         let byte = bytes.byte(at: place)

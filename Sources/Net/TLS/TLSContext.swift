@@ -70,6 +70,8 @@ public enum ClientCertificates: String, Sendable {
     let rules: Rules
     /// Application protocols, most wanted first (RFC 7301); empty for none.
     public let protocols: [String]
+    /// True when a peer that selects no protocol is taken to speak the first of `protocols`; one that selects another is always refused.
+    let assumesProtocol: Bool
     private let lock = ThreadLock()
     private var current: Files
     // Safe: the wire form that the ALPN callback reads lives as long as this object.
@@ -89,19 +91,24 @@ public enum ClientCertificates: String, Sendable {
     }
 
     /// Rules for making connections: the peer's chain and name are always verified, and with a `crl` that it was not revoked. TLS 1.3 only
-    /// inside the cluster; providers may speak 1.2.
+    /// inside the cluster; providers may speak 1.2. With `assumesProtocol` a server without ALPN speaks the first of `protocols` (RFC 7301
+    /// makes the answer optional).
     public static func client(
         _ role: String = "client", trust: Trust, certificate: String? = nil, key: String? = nil, crl: String? = nil,
-        protocols: [String], allowsTLS12: Bool = false
+        protocols: [String], allowsTLS12: Bool = false, assumesProtocol: Bool = false
     ) throws(TLSFailure) -> TLSContext {
         let side = Side.client(trust: trust, certificate: certificate, key: key)
-        return try TLSContext(role, Rules(side: side, crl: crl, onlyTLS13: !allowsTLS12), protocols, .shared)
+        let rules = Rules(side: side, crl: crl, onlyTLS13: !allowsTLS12)
+        return try TLSContext(role, rules, protocols, .shared, assumesProtocol: assumesProtocol)
     }
 
-    init(_ role: String, _ rules: Rules, _ protocols: [String], _ registry: TLSContexts) throws(TLSFailure) {
+    init(
+        _ role: String, _ rules: Rules, _ protocols: [String], _ registry: TLSContexts, assumesProtocol: Bool = false
+    ) throws(TLSFailure) {
         self.role = role
         self.rules = rules
         self.protocols = protocols
+        self.assumesProtocol = assumesProtocol
         let wire = protocols.flatMap { [UInt8(clamping: $0.utf8.count)] + Array($0.utf8) }
         let room = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: wire.count)
         _ = unsafe room.initialize(from: wire)

@@ -71,7 +71,7 @@ public struct PeerIdentity: Sendable, Equatable {
     func handshake() -> Progress {
         forgetErrors()
         let result = unsafe SSL_do_handshake(engine)
-        if result == 1 { return context.protocols.isEmpty || hasProtocol ? .established : .failed(noProtocol) }
+        if result == 1 { return isProtocolAgreed ? .established : .failed(noProtocol) }
         return unsafe progress(SSL_get_error(engine, result), "TLS handshake")
     }
 
@@ -79,12 +79,16 @@ public struct PeerIdentity: Sendable, Equatable {
         TLSFailure("the peer does not speak \(context.protocols.joined(separator: " or "))")
     }
 
-    private var hasProtocol: Bool {
+    /// True when the peer selected one of the protocols that it was offered, or none where one may be assumed.
+    private var isProtocolAgreed: Bool {
+        guard !context.protocols.isEmpty else { return true }
         var name: UnsafePointer<UInt8>?
         var length: UInt32 = 0
-        // Safe: the engine owns the name; only the length is used.
+        // Safe: the engine owns the name, which is copied before the engine is used again.
         unsafe SSL_get0_alpn_selected(engine, &name, &length)
-        return length > 0
+        let selected = unsafe UnsafeBufferPointer(start: name, count: Int(length))
+        guard length > 0 else { return context.assumesProtocol }
+        return context.protocols.contains { unsafe $0.utf8.elementsEqual(selected) }
     }
 
     /// Decrypts all that the flat memory holds into `input`.

@@ -169,11 +169,15 @@ final class Exchange: @unchecked Sendable {
     }
 
     /// Renders the body for the provider.
-    func writeRequest(_ request: OpenAIChatRequest, into json: inout ByteBuffer) throws(BodyError) {
+    func writeRequest(_ request: OpenAIChatRequest, into rendered: inout RenderedRequest) throws(BodyError) {
         let whole = body.slice
         var failure: BodyError?
         body.withBytes(of: whole) { bytes in
-            do throws(BodyError) { try request.write(bytes, into: &json) } catch { failure = error }
+            do throws(BodyError) {
+                rendered.bounds = try request.write(bytes, into: &rendered.json)
+            } catch {
+                failure = error
+            }
         }
         if let failure { throw failure }
     }
@@ -251,8 +255,8 @@ final class Exchange: @unchecked Sendable {
         body.releaseIfEmpty()
     }
 
-    /// Sends the request in `json` to the target; deltas go to the session, and at the end `outcome` is there.
-    func startCall(_ target: UpstreamTarget, _ json: inout ByteBuffer) {
+    /// Sends the request to the target; deltas go to the session, and at the end `outcome` is there.
+    func startCall(_ target: UpstreamTarget, _ request: inout RenderedRequest) {
         attemptCount += 1
         leading = attemptCount
         let number = leading
@@ -266,7 +270,7 @@ final class Exchange: @unchecked Sendable {
         // What was paid for can be continued, also while its first word is waited for.
         if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
         self.target?.begin()
-        call.start(&json)
+        call.start(&request)
     }
 
     /// How long the answer may be silent: the shortest of what client, route and provider say counts.

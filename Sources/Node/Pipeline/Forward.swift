@@ -75,8 +75,8 @@ extension Pipeline {
         guard let target = choice.upstream(of: exchange.gateway) else {
             throw .noRoute("the provider '\(choice.provider)' cannot be used by this node")
         }
-        var json = try rendered(exchange, for: choice, target)
-        exchange.startCall(target, &json)
+        var request = try rendered(exchange, for: choice, target)
+        exchange.startCall(target, &request)
         if let mirror = route.record.mirror, exchange.attemptCount == 1 { Shadow.begin(mirror, of: exchange) }
         if exchange.attemptCount >= route.record.attempts { exchange.releaseBody() }
     }
@@ -84,23 +84,23 @@ extension Pipeline {
     /// The request as the target's provider wants it.
     private static func rendered(
         _ exchange: Exchange, for target: LaneTarget, _ upstream: UpstreamTarget
-    ) throws(Refusal) -> ByteBuffer {
+    ) throws(Refusal) -> RenderedRequest {
         // The provider is held to what the reservation assumed, also when the client named no limit.
         let request = OpenAIChatRequest(
             model: target.model, isStream: exchange.head.flags.contains(.stream),
             maximumOutputTokens: UInt32(clamping: exchange.mostOutput),
             usesLegacyLimitField: upstream.record.usesLegacyLimitField, provider: target.provider)
-        var json = ByteBuffer(capacity: exchange.body.count + 512)
+        var rendered = RenderedRequest(capacity: exchange.body.count + 512)
         do throws(BodyError) {
-            try exchange.writeRequest(request, into: &json)
+            try exchange.writeRequest(request, into: &rendered)
         } catch {
             throw .body(error)
         }
-        return json
+        return rendered
     }
 
     /// The same for a copy, which fails unheard.
-    static func render(_ exchange: Exchange, for target: LaneTarget, _ upstream: UpstreamTarget) -> ByteBuffer? {
+    static func render(_ exchange: Exchange, for target: LaneTarget, _ upstream: UpstreamTarget) -> RenderedRequest? {
         do throws(Refusal) { return try rendered(exchange, for: target, upstream) } catch { return nil }
     }
 

@@ -76,7 +76,7 @@ extension Pipeline {
         case .waits(let ticket, _, _): return admission.leave(ticket)
         case .refused: return
         }
-        guard var json = render(exchange, for: target, upstream) else {
+        guard var request = render(exchange, for: target, upstream) else {
             return admission.finished(exchange.priorityClass, team: grant.teamName, surplus: 0)
         }
         let other = OtherAttempt(
@@ -90,7 +90,7 @@ extension Pipeline {
         ) { outcome in exchange.attemptEnded(number, outcome) }
         other.call = call
         target.begin()
-        call.start(&json)
+        call.start(&request)
     }
 
     /// The attempt that does not lead has ended: its place is free, and what it may cost is kept for the ledger.

@@ -25,6 +25,8 @@ final class LaneTarget {
     private(set) var tally = TargetTally()
     /// Whole answers whose provider did not say, or not believably, what they used.
     private(set) var unaccounted: Int64 = 0
+    /// Attempts whose provider said figures that cannot be.
+    private(set) var implausible: Int64 = 0
     /// The provider, when this node can use it: its API key can be read, its address is one.
     private var provided: UpstreamTarget?
     /// False where the provider's settings want no circuit breaker.
@@ -123,6 +125,7 @@ final class LaneTarget {
         }
         if let end = TargetTally.end(of: outcome.failure) { tally.note(end) }
         if outcome.failure == nil, outcome.end.usage == nil { unaccounted += 1 }
+        if outcome.end.isImplausible { implausible += 1 }
         if let failure = outcome.failure, failure.kind != .cancelled { failures += 1 }
         switch outcome.failure?.kind {
         case .rateLimited: health.throttled(retryAfter: outcome.failure?.retryAfter, at: now)

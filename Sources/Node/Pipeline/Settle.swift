@@ -41,12 +41,11 @@ extension Pipeline {
         var bill = Bill()
         guard outcome.wasSent else { return bill }
         let reserved = exchange.estimate
-        bill.usage.inputTokens = reserved?.inputTokens ?? 0
-        if let usage = outcome.end.usage {
-            bill.usage = usage
+        let (usage, isReported) = outcome.end.used(estimatedInput: reserved?.inputTokens ?? 0)
+        bill.usage = usage
+        if isReported {
             bill.provenance = .provider
         } else if outcome.hasContent || outcome.failure == nil {
-            bill.usage.outputTokens = outcome.end.countedOutputTokens
             bill.provenance = outcome.failure == nil ? .counted : .partial
         } else if outcome.failure?.mayBeBilled == true {
             // A stream would have shown what it made; an answer that comes whole may be made already.

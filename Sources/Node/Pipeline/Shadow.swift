@@ -53,7 +53,7 @@ final class Shadow: AnswerSink {
             let upstream = target.upstream(of: gateway),
             let admission = target.admission(of: gateway), upstream.inFlight < max(1, admission.capacity / 2)
         else { return gateway.metrics.mirror.skipped(exchange.alias, target) }
-        guard var json = Pipeline.render(exchange, for: target, upstream) else { return }
+        guard var request = Pipeline.render(exchange, for: target, upstream) else { return }
         let shadow = Shadow(exchange, target)
         exchange.shadow = shadow
         gateway.shadows += 1
@@ -65,7 +65,7 @@ final class Shadow: AnswerSink {
         shadow.timer = gateway.lane.schedule(at: exchange.receivedAt + exchange.timeout) { [weak shadow] in
             shadow?.call?.cancel()
         }
-        call.start(&json)
+        call.start(&request)
     }
 
     func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
@@ -88,10 +88,9 @@ final class Shadow: AnswerSink {
         let first = firstAt.map { $0 - sentAt }
         target.end(outcome, .usual, firstToken: isStream ? first : nil, gateway)
         var side = ShadowSide(isWhole: outcome.failure == nil, firstToken: first)
-        let usage = outcome.end.usage
-        side.outputTokens = usage?.outputTokens ?? outcome.end.countedOutputTokens
         var bill = Bill()
-        if let usage { bill.usage = usage } else { bill.usage.outputTokens = side.outputTokens }
+        bill.usage = outcome.end.used(estimatedInput: 0).usage
+        side.outputTokens = bill.usage.outputTokens
         side.cost = price?.cost(of: bill.tokens) ?? .zero
         copied = side
         compare()

@@ -20,8 +20,7 @@ public struct OutputWatch: Sendable {
     public private(set) var reserved: Int64
     /// The most that the request may use at all.
     private let most: Int64
-    private var pieces: Int64 = 0
-    private var bytes: Int64 = 0
+    private var output = OutputCount()
     private var asked: Int64?
 
     /// A stream for which `reserved` of at most `most` output tokens are reserved.
@@ -30,16 +29,15 @@ public struct OutputWatch: Sendable {
         self.most = most
     }
 
-    /// Output tokens so far: a piece is about one token; where a provider sends several in one, five bytes are.
-    public var counted: Int64 { max(pieces, bytes / 5) }
+    /// Output tokens so far.
+    public var counted: Int64 { output.tokens }
 
     /// True while the reservation is used up and a question is open.
     public var mustWait: Bool { asked != nil && counted >= reserved }
 
     /// A piece of output of this many bytes passed.
     public mutating func pass(_ byteCount: Int) -> Step {
-        pieces += 1
-        bytes += Int64(byteCount)
+        output.note(byteCount)
         guard reserved < most, counted * 10 >= reserved * 9 else { return .goOn }
         if asked != nil { return counted >= reserved ? .wait : .goOn }
         let total = min(most, max(reserved * 2, counted + 64))

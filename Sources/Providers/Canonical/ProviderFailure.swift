@@ -37,9 +37,11 @@ public enum FailureClass: String, Sendable, CaseIterable {
     /// Another target may be asked.
     public var allowsFallback: Bool {
         switch self {
-        case .invalidRequest, .contentFiltered, .payloadTooLarge, .streamInterrupted, .cancelled: false
+        case .invalidRequest, .contentFiltered, .streamInterrupted, .cancelled: false
+        // Too large is mostly what a proxy in front of the model thinks: another target may have none.
         case .unsupportedParameter, .contextLengthExceeded, .authentication, .permissionDenied, .quotaExhausted,
-            .notFound, .rateLimited, .overloaded, .serverError, .modelOutputError, .timeout, .protocolError, .connect:
+            .notFound, .payloadTooLarge, .rateLimited, .overloaded, .serverError, .modelOutputError, .timeout,
+            .protocolError, .connect:
             true
         }
     }
@@ -126,26 +128,4 @@ public protocol AnswerSink: AnyObject {
     func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan)
     /// Something that is not text.
     func answerEvent(_ event: StreamEvent)
-}
-
-/// How an answer ended.
-public struct AnswerEnd: Sendable, Equatable {
-    /// Why the model stopped.
-    public var finish = FinishReason.other
-    /// The provider's own word for it.
-    public var finishWord = ""
-    /// What the provider says was used; nil when it did not say, or not believably.
-    public var usage: Usage?
-    /// The model that served it.
-    public var model = ""
-    /// Pieces of text that came; an estimate of output tokens when the provider gives no usage.
-    public var deltas: Int64 = 0
-    /// Bytes of those pieces.
-    public var deltaBytes: Int64 = 0
-
-    /// An end about which nothing is known yet.
-    public init() {}
-
-    /// Output tokens as counted on the way: a streamed piece is about one token, a whole answer about four bytes a token.
-    public var countedOutputTokens: Int64 { max(deltas, deltas <= 1 ? (deltaBytes + 3) / 4 : 0) }
 }

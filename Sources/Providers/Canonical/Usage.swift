@@ -1,4 +1,5 @@
 // What an answer used, in the same terms for every provider.
+import Core
 
 extension String {
     /// The text itself when it has at most `limit` bytes of UTF-8, else its beginning; bounds what a provider may make us keep.
@@ -27,12 +28,53 @@ public struct Usage: Sendable, Equatable {
     /// No tokens.
     public init() {}
 
-    /// The most tokens of one kind that are believed: twice the largest context window on sale.
+    /// The most tokens of one kind that are believed of anybody: twice the largest context window on sale.
     public static let most: Int64 = 20_000_000
+}
 
-    /// False for figures that cannot be: negative ones, or more than any model takes.
-    public var isPlausible: Bool {
-        [inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens ?? 0]
-            .allSatisfy { (0...Usage.most).contains($0) }
+/// What a request can use at most. A provider's figures beyond it are not believed.
+public struct AnswerBounds: Sendable, Equatable {
+    /// Answers that were asked for, at least 1.
+    public var choices = 1
+    /// The most tokens that its prompt can have.
+    public var inputTokens = Usage.most
+    /// The most tokens that its answers together may have.
+    public var outputTokens = Usage.most
+
+    /// No bounds but those of anybody.
+    public init() {}
+
+    /// Tokens that servers put around a prompt: templates of chats, rules for tools.
+    static let template: Int64 = 1_024
+    /// Tokens of one image or file that is sent by its address, or is small and counts much.
+    static let attachment: Int64 = 100_000
+
+    /// Bounds of a request of so many bytes. A byte is at most one token; twice that is for servers that write the prompt anew.
+    init(requestBytes: Int, attachments: Int, outputLimit: UInt32, choices: Int) {
+        self.choices = max(1, choices)
+        let prompt = 2 * Int64(requestBytes) + AnswerBounds.template + Int64(attachments) * AnswerBounds.attachment
+        inputTokens = min(Usage.most, prompt)
+        if outputLimit > 0 { outputTokens = min(Usage.most, Int64(outputLimit) * Int64(self.choices)) }
+    }
+}
+
+/// Figures as a provider said them, each where it is a whole number that can be at all. The last one said of each counts.
+struct ReportedUsage: Sendable, Equatable {
+    var input: Int64?
+    var output: Int64?
+    var cacheRead: Int64?
+    var cacheWrite: Int64?
+    var reasoning: Int64?
+    /// True when a figure was said that cannot be.
+    var hasAbsurd = false
+
+    /// Takes over what another says.
+    mutating func merge(_ later: ReportedUsage) {
+        input = later.input ?? input
+        output = later.output ?? output
+        cacheRead = later.cacheRead ?? cacheRead
+        cacheWrite = later.cacheWrite ?? cacheWrite
+        reasoning = later.reasoning ?? reasoning
+        hasAbsurd = hasAbsurd || later.hasAbsurd
     }
 }

@@ -12,8 +12,8 @@ enum ReasoningMember {
 }
 
 extension OpenAIAnswerDecoder {
-    mutating func choices(_ reader: inout JSONReader, to sink: any AnswerSink) throws(JSONError) {
-        try objects(&reader) { (decoder, reader) throws(JSONError) in try decoder.choice(&reader, to: sink) }
+    mutating func choices(_ reader: inout JSONReader) throws(JSONError) {
+        try objects(&reader) { (decoder, reader) throws(JSONError) in try decoder.choice(&reader) }
     }
 
     /// Reads each object of an array with `read`; a value that is no array, and elements that are no objects, are skipped.
@@ -35,7 +35,7 @@ extension OpenAIAnswerDecoder {
         }
     }
 
-    private mutating func choice(_ reader: inout JSONReader, to sink: any AnswerSink) throws(JSONError) {
+    private mutating func choice(_ reader: inout JSONReader) throws(JSONError) {
         var index: Int?
         var postponed: Range<Int>?
         var probabilities: Range<Int>?
@@ -46,12 +46,13 @@ extension OpenAIAnswerDecoder {
             } else if reader.matches(key, "delta") || reader.matches(key, "message") {
                 // `index` comes first everywhere we know; should it not, the delta waits for it.
                 if let index {
-                    try message(&reader, choice: index, to: sink)
+                    try message(&reader, choice: index)
                 } else {
                     postponed = try reader.rawValue()
                 }
             } else if reader.matches(key, "finish_reason") {
-                if case .string(let text) = try scalar(&reader) { finish = reader.string(text) }
+                // An empty word says nothing, as null does.
+                if case .string(let text) = try scalar(&reader), !text.range.isEmpty { finish = reader.string(text) }
             } else if reader.matches(key, "logprobs") {
                 let range = try reader.rawValue()
                 if reader.bytes.byte(at: range.lowerBound) == UInt8(ascii: "{") { probabilities = range }
@@ -67,40 +68,44 @@ extension OpenAIAnswerDecoder {
             lesson.noteOther()
             var inner = JSONReader(reader.bytes.extracting(postponed))
             heldBase = postponed.lowerBound
-            try message(&inner, choice: place, to: sink)
+            try message(&inner, choice: place)
             heldBase = 0
         }
-        if let probabilities { try logProbabilities(reader.bytes, probabilities, UInt8(place), to: sink) }
-        if let finish { finishChoice(place, finish, to: sink) }
+        if let probabilities { try logProbabilities(reader.bytes, probabilities, UInt8(place)) }
+        if let finish { finishChoice(place, finish) }
     }
 
     // MARK: - The end of a choice
 
-    private mutating func finishChoice(_ place: Int, _ word: String, to sink: any AnswerSink) {
-        guard word != "error" else { return fail(.serverError) }
+    private mutating func finishChoice(_ place: Int, _ word: String) {
+        // The server gave the request up; its engine may have failed.
+        guard word != "error", word != "abort" else { return fail(.serverError, code: word) }
         lesson.noteOther()
+        chunk.hasFinish = true
+        startCalls(of: place)
         finished |= 1 << UInt64(place)
         let reason = OpenAIAnswerDecoder.reason(word)
         if place == 0 {
             end.finish = reason
             end.finishWord = word.cut(to: 64)
         } else {
-            hand(.choiceEnd(choice: UInt8(place), finish: reason), to: sink)
+            completeCalls(of: place)
+            hold(.choiceEnd(choice: UInt8(place), finish: reason))
         }
     }
 
     /// A whole answer is whole when its JSON is: choices without a finish reason ended by themselves.
-    mutating func finishSilentChoices(to sink: any AnswerSink) {
+    mutating func finishSilentChoices() {
         for place in 0..<OpenAIAnswerDecoder.choiceLimit where begun & ~finished & (1 << UInt64(place)) != 0 {
             let calls = toolCalls.contains { $0.choice == place }
-            finishChoice(place, calls ? "tool_calls" : "stop", to: sink)
+            finishChoice(place, calls ? "tool_calls" : "stop")
             if place == 0 { end.finishWord = "" }
         }
     }
 
     static func reason(_ word: String) -> FinishReason {
         switch word {
-        case "stop", "eos", "COMPLETE": .stop
+        case "stop", "eos", "eos_token", "COMPLETE": .stop
         case "length", "model_length": .length
         case "tool_calls", "function_call", "TOOL_CALL": .toolCalls
         case "content_filter": .contentFilter
@@ -111,7 +116,7 @@ extension OpenAIAnswerDecoder {
     // MARK: - Messages and deltas
 
     private mutating func message(
-        _ reader: inout JSONReader, choice: Int, to sink: any AnswerSink
+        _ reader: inout JSONReader, choice: Int
     ) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue(), (0..<OpenAIAnswerDecoder.choiceLimit).contains(choice) else {
@@ -121,21 +126,21 @@ extension OpenAIAnswerDecoder {
         let place = UInt8(choice)
         while let key = try reader.nextKey() {
             if reader.matches(key, "content") {
-                try content(&reader, place, .text, to: sink)
+                try content(&reader, place, .text)
             } else if reader.matches(key, "refusal") {
-                if try content(&reader, place, .refusal, to: sink) { hasRefusal = true }
+                if try content(&reader, place, .refusal) { hasRefusal = true }
             } else if reader.matches(key, "reasoning_content") {
-                try reasoning(&reader, place, .content, to: sink)
+                try reasoning(&reader, place, .content)
             } else if reader.matches(key, "reasoning") {
-                try reasoning(&reader, place, .reasoning, to: sink)
+                try reasoning(&reader, place, .reasoning)
             } else if reader.matches(key, "tool_calls") {
                 try objects(&reader) { (decoder, reader) throws(JSONError) in
-                    try decoder.toolCall(&reader, choice, to: sink)
+                    try decoder.toolCall(&reader, choice)
                 }
             } else if reader.matches(key, "function_call") {
-                try functionCall(&reader, choice, to: sink)
+                try functionCall(&reader, choice)
             } else if reader.matches(key, "annotations") {
-                try annotations(&reader, place, to: sink)
+                try annotations(&reader, place)
             } else {
                 try reader.skipValue()
             }
@@ -143,26 +148,26 @@ extension OpenAIAnswerDecoder {
     }
 
     private mutating func reasoning(
-        _ reader: inout JSONReader, _ choice: UInt8, _ member: ReasoningMember, to sink: any AnswerSink
+        _ reader: inout JSONReader, _ choice: UInt8, _ member: ReasoningMember
     ) throws(JSONError) {
         guard reasoningMember == .unknown || reasoningMember == member else { return try reader.skipValue() }
-        if try content(&reader, choice, .reasoning, to: sink) { reasoningMember = member }
+        if try content(&reader, choice, .reasoning) { reasoningMember = member }
     }
 
     /// A text, or an array of parts as Mistral sends it. True when something was handed out.
     @discardableResult
     private mutating func content(
-        _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
+        _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind
     ) throws(JSONError) -> Bool {
         let depth = reader.depth
         switch try reader.nextValue() {
-        case .string(let text): return emit(reader.bytes, text, choice, kind, to: sink)
+        case .string(let text): return hold(text, choice, kind)
         case .arrayStart:
             var isSome = false
             while reader.depth > depth {
                 let inside = reader.depth
                 switch try reader.next() {
-                case .objectStart: if try part(&reader, choice, kind, to: sink) { isSome = true }
+                case .objectStart: if try part(&reader, choice, kind) { isSome = true }
                 default: while reader.depth > inside { _ = try reader.next() }
                 }
             }
@@ -175,14 +180,14 @@ extension OpenAIAnswerDecoder {
 
     /// True when something was handed out.
     private mutating func part(
-        _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
+        _ reader: inout JSONReader, _ choice: UInt8, _ kind: DeltaKind
     ) throws(JSONError) -> Bool {
         var isSome = false
         while let key = try reader.nextKey() {
             if reader.matches(key, "text") || reader.matches(key, "refusal") {
-                if try content(&reader, choice, kind, to: sink) { isSome = true }
+                if try content(&reader, choice, kind) { isSome = true }
             } else if reader.matches(key, "thinking") {
-                if try content(&reader, choice, .reasoning, to: sink) { isSome = true }
+                if try content(&reader, choice, .reasoning) { isSome = true }
             } else {
                 try reader.skipValue()
             }

@@ -8,22 +8,22 @@ extension OpenAIAnswerDecoder {
 
     /// Each annotation is one citation. What no EVENT can carry is left out.
     mutating func annotations(
-        _ reader: inout JSONReader, _ choice: UInt8, to sink: any AnswerSink
+        _ reader: inout JSONReader, _ choice: UInt8
     ) throws(JSONError) {
         let range = try reader.rawValue()
         for element in try OpenAIAnswerDecoder.elements(reader.bytes.extracting(range))
         where element.count <= OpenAIAnswerDecoder.eventRoom {
             let place = (range.lowerBound + element.lowerBound)..<(range.lowerBound + element.upperBound)
-            hand(.citation(choice: choice, json: reader.bytes.array(place)), to: sink)
+            hold(.citation(choice: choice, json: reader.bytes.array(place)))
         }
     }
 
     /// As the provider sent it when it fits; else its lists in pieces of the same form. A position that no EVENT can carry is left out.
     mutating func logProbabilities(
-        _ bytes: RawSpan, _ range: Range<Int>, _ choice: UInt8, to sink: any AnswerSink
+        _ bytes: RawSpan, _ range: Range<Int>, _ choice: UInt8
     ) throws(JSONError) {
         guard range.count > OpenAIAnswerDecoder.eventRoom else {
-            return hand(.logProbabilities(choice: choice, json: bytes.array(range)), to: sink)
+            return hold(.logProbabilities(choice: choice, json: bytes.array(range)))
         }
         let object = bytes.extracting(range)
         var reader = JSONReader(object)
@@ -32,12 +32,12 @@ extension OpenAIAnswerDecoder {
             let name = reader.string(key)
             let list = try reader.rawValue()
             guard name == "content" || name == "refusal" else { continue }
-            logProbabilities(object.extracting(list), name, choice, to: sink)
+            logProbabilities(object.extracting(list), name, choice)
         }
     }
 
     private mutating func logProbabilities(
-        _ list: RawSpan, _ name: String, _ choice: UInt8, to sink: any AnswerSink
+        _ list: RawSpan, _ name: String, _ choice: UInt8
     ) {
         let (front, back) = (Array("{\"\(name)\":[".utf8), Array("]}".utf8))
         let room = OpenAIAnswerDecoder.eventRoom - front.count - back.count
@@ -47,10 +47,10 @@ extension OpenAIAnswerDecoder {
                 piece = open.lowerBound..<element.upperBound
                 continue
             }
-            if let piece { hand(.logProbabilities(choice: choice, json: front + list.array(piece) + back), to: sink) }
+            if let piece { hold(.logProbabilities(choice: choice, json: front + list.array(piece) + back)) }
             piece = element
         }
-        if let piece { hand(.logProbabilities(choice: choice, json: front + list.array(piece) + back), to: sink) }
+        if let piece { hold(.logProbabilities(choice: choice, json: front + list.array(piece) + back)) }
     }
 
     /// Where the elements of an array lie; none for anything else.

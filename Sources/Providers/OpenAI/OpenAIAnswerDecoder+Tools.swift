@@ -7,7 +7,15 @@ struct KnownToolCall {
     let choice: Int
     /// The server's number for it; nil where it sends none.
     let index: Int?
-    let id: String
+    var id: String
+    var name = ""
+    /// False while the id is one that was made up here.
+    var hasOwnID = true
+    /// True when its start was handed out: its name is complete.
+    var isStarted = false
+    var hasArguments = false
+    /// When it last had something, as `toolTurn` counts.
+    var turn = 0
 }
 
 /// One element of `tool_calls`.
@@ -19,29 +27,34 @@ private struct ToolCallPiece {
 }
 
 extension OpenAIAnswerDecoder {
-    mutating func toolCall(_ reader: inout JSONReader, _ choice: Int, to sink: any AnswerSink) throws(JSONError) {
+    /// Bytes of an id or a name that are kept.
+    private static let wordLimit = 200
+
+    mutating func toolCall(_ reader: inout JSONReader, _ choice: Int) throws(JSONError) {
         var piece = ToolCallPiece()
         while let key = try reader.nextKey() {
             if reader.matches(key, "index") {
                 piece.index = try integer(&reader).map { Int(clamping: $0) }
             } else if reader.matches(key, "id") {
-                if case .string(let text) = try scalar(&reader) { piece.id = reader.string(text).cut(to: 200) }
+                if case .string(let text) = try scalar(&reader) {
+                    piece.id = reader.string(text).cut(to: OpenAIAnswerDecoder.wordLimit)
+                }
             } else if reader.matches(key, "function") || reader.matches(key, "custom") {
                 try function(&reader, &piece)
             } else {
                 try reader.skipValue()
             }
         }
-        take(piece, choice, reader.bytes, to: sink)
+        take(piece, choice, reader.bytes)
     }
 
     /// The form that `tool_calls` replaced: one call, without id or index.
-    mutating func functionCall(_ reader: inout JSONReader, _ choice: Int, to sink: any AnswerSink) throws(JSONError) {
+    mutating func functionCall(_ reader: inout JSONReader, _ choice: Int) throws(JSONError) {
         var piece = ToolCallPiece()
         piece.index = 0
         try function(&reader, &piece)
         guard !piece.name.isEmpty || piece.arguments != nil else { return }
-        take(piece, choice, reader.bytes, to: sink)
+        take(piece, choice, reader.bytes)
     }
 
     private func function(_ reader: inout JSONReader, _ piece: inout ToolCallPiece) throws(JSONError) {
@@ -52,7 +65,9 @@ extension OpenAIAnswerDecoder {
         }
         while let key = try reader.nextKey() {
             if reader.matches(key, "name") {
-                if case .string(let text) = try scalar(&reader) { piece.name = reader.string(text).cut(to: 200) }
+                if case .string(let text) = try scalar(&reader) {
+                    piece.name = reader.string(text).cut(to: OpenAIAnswerDecoder.wordLimit)
+                }
             } else if reader.matches(key, "arguments") || reader.matches(key, "input") {
                 piece.arguments = try arguments(&reader)
             } else {
@@ -61,59 +76,118 @@ extension OpenAIAnswerDecoder {
         }
     }
 
-    /// Arguments are a text that holds JSON; some servers send the JSON itself.
+    /// Arguments are a text that holds JSON; some servers send the JSON itself. Nil for an empty text.
     private func arguments(_ reader: inout JSONReader) throws(JSONError) -> JSONText? {
         let depth = reader.depth
-        if case .string(let text) = try reader.next() { return text }
+        if case .string(let text) = try reader.next() { return text.range.isEmpty ? nil : text }
         guard reader.depth > depth else { return nil }
         let start = reader.position - 1
         while reader.depth > depth { _ = try reader.next() }
         return JSONText(range: start..<reader.position, hasEscapes: false)
     }
 
-    private mutating func take(_ piece: ToolCallPiece, _ choice: Int, _ bytes: RawSpan, to sink: any AnswerSink) {
-        let hasArguments = piece.arguments?.range.isEmpty == false
+    private mutating func take(_ piece: ToolCallPiece, _ choice: Int, _ bytes: RawSpan) {
+        let place: Int
         if let known = known(piece, choice) {
-            resume(known, to: sink)
+            place = known
+            goOn(with: piece, known)
         } else if !piece.name.isEmpty {
             guard toolCalls.count < OpenAIAnswerDecoder.toolCallLimit else {
                 return fail(.modelOutputError, code: "too_many_tool_calls")
             }
-            start(piece, choice, to: sink)
+            place = begin(piece, choice)
         } else {
             // An id may come before its name; arguments may not.
-            if hasArguments { return fail(.modelOutputError, code: "arguments_without_call") }
+            if piece.arguments != nil { return fail(.modelOutputError, code: "arguments_without_call") }
             if !piece.id.isEmpty { unnamedCall = KnownToolCall(choice: choice, index: piece.index, id: piece.id) }
             return
         }
-        if let arguments = piece.arguments { _ = emit(bytes, arguments, UInt8(choice), .toolArguments, to: sink) }
+        toolTurn += 1
+        toolCalls[place].turn = toolTurn
+        guard let arguments = piece.arguments else { return }
+        // Blanks before the first brace are as good as nothing.
+        let isBlank = arguments.range.allSatisfy { bytes.byte(at: $0) == 0x20 }
+        guard toolCalls[place].hasArguments || !isBlank else { return }
+        open(place)
+        toolCalls[place].hasArguments = true
+        _ = hold(arguments, UInt8(choice), .toolArguments)
     }
 
-    /// The call that a piece goes on with; nil when it begins one.
+    /// The call that a piece goes on with; nil when it begins one. A known id decides; then the number; what has neither, or a number that was
+    /// never heard of and no name, belongs to the call that had the last piece.
     private func known(_ piece: ToolCallPiece, _ choice: Int) -> Int? {
-        // A server that numbers its calls says which one is meant; one that does not sends them one after the other.
-        let last = toolCalls.lastIndex { $0.choice == choice && (piece.index == nil || $0.index == piece.index) }
-        guard let last else { return nil }
-        guard !piece.name.isEmpty else { return last }
-        // Some repeat id and name in every piece; some give all calls the same number. Only a new id tells these apart.
-        if piece.id.isEmpty { return piece.index == nil ? nil : last }
-        return piece.id == toolCalls[last].id ? last : nil
+        if !piece.id.isEmpty {
+            if let same = toolCalls.lastIndex(where: { $0.choice == choice && $0.id == piece.id }) { return same }
+            // A new id with a name is a new call, also at a number that is taken. Without a name it can only be the id of that call.
+            guard piece.name.isEmpty, let index = piece.index else { return nil }
+            let same = toolCalls.lastIndex { $0.choice == choice && $0.index == index }
+            return same.flatMap { piece.arguments != nil || !toolCalls[$0].hasOwnID ? $0 : nil }
+        }
+        let index = piece.index
+        if index != nil, let same = toolCalls.lastIndex(where: { $0.choice == choice && $0.index == index }) {
+            // Another name behind arguments begins another call.
+            let call = toolCalls[same]
+            return piece.name.isEmpty || !call.isStarted || call.name == piece.name ? same : nil
+        }
+        guard piece.name.isEmpty, unnamedCall == nil else { return nil }
+        let calls = toolCalls.indices.filter { toolCalls[$0].choice == choice }
+        return calls.max { toolCalls[$0].turn < toolCalls[$1].turn }
     }
 
-    private mutating func resume(_ known: Int, to sink: any AnswerSink) {
-        guard known != openTool else { return }
-        openTool = known
-        hand(.toolCallResume(choice: UInt8(toolCalls[known].choice), index: UInt16(known)), to: sink)
+    private mutating func goOn(with piece: ToolCallPiece, _ place: Int) {
+        if !piece.id.isEmpty, !toolCalls[place].isStarted, !toolCalls[place].hasOwnID {
+            (toolCalls[place].id, toolCalls[place].hasOwnID) = (piece.id, true)
+        }
+        // Some repeat the name in every piece, some send it in parts.
+        guard !piece.name.isEmpty, !toolCalls[place].isStarted, piece.name != toolCalls[place].name else { return }
+        let whole = toolCalls[place].name + piece.name
+        toolCalls[place].name = whole.cut(to: OpenAIAnswerDecoder.wordLimit)
+        progress += 1
     }
 
-    private mutating func start(_ piece: ToolCallPiece, _ choice: Int, to sink: any AnswerSink) {
-        var id = piece.id
-        if id.isEmpty, let early = unnamedCall, early.choice == choice, early.index == piece.index { id = early.id }
+    /// The call that the piece begins. Its start is handed out when its name is complete.
+    private mutating func begin(_ piece: ToolCallPiece, _ choice: Int) -> Int {
+        if let last = toolCalls.indices.last { start(last) }
+        var call = KnownToolCall(choice: choice, index: piece.index, id: piece.id, name: piece.name)
+        if call.id.isEmpty, let early = unnamedCall, early.choice == choice, early.index == piece.index {
+            call.id = early.id
+        }
         unnamedCall = nil
-        openTool = toolCalls.count
         // A result must be able to name its call, also where the server gave it no id.
-        if id.isEmpty { id = "call_\(openTool)" }
-        toolCalls.append(KnownToolCall(choice: choice, index: piece.index, id: id))
-        hand(.toolCallStart(choice: UInt8(choice), index: UInt16(openTool), id: id, name: piece.name), to: sink)
+        if call.id.isEmpty { (call.id, call.hasOwnID) = ("call_\(toolCalls.count)", false) }
+        toolCalls.append(call)
+        progress += 1
+        lesson.noteOther()
+        return toolCalls.count - 1
+    }
+
+    private mutating func start(_ place: Int) {
+        guard !toolCalls[place].isStarted else { return }
+        toolCalls[place].isStarted = true
+        openTool = place
+        let call = toolCalls[place]
+        hold(.toolCallStart(choice: UInt8(call.choice), index: UInt16(place), id: call.id, name: call.name))
+    }
+
+    /// Arguments of this call follow.
+    private mutating func open(_ place: Int) {
+        start(place)
+        guard place != openTool else { return }
+        openTool = place
+        hold(.toolCallResume(choice: UInt8(toolCalls[place].choice), index: UInt16(place)))
+    }
+
+    /// The names of a choice's calls are complete.
+    mutating func startCalls(of choice: Int) {
+        for place in toolCalls.indices where toolCalls[place].choice == choice { start(place) }
+    }
+
+    /// The calls of a choice are complete: those without arguments get an empty object.
+    mutating func completeCalls(of choice: Int) {
+        for place in toolCalls.indices where toolCalls[place].choice == choice && !toolCalls[place].hasArguments {
+            open(place)
+            toolCalls[place].hasArguments = true
+            held.append(.emptyArguments(choice: UInt8(choice)))
+        }
     }
 }

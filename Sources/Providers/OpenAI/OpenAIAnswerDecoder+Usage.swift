@@ -5,9 +5,16 @@ import Wire
 extension OpenAIAnswerDecoder {
     mutating func error(_ reader: inout JSONReader) throws(JSONError) {
         let range = try reader.rawValue()
-        guard let value = try? JSONValue.parse(reader.bytes.array(range)), value != .null, value != .bool(false) else {
+        guard let value = try? JSONValue.parse(reader.bytes.array(range)), OpenAIErrorReader.isError(value) else {
             return
         }
+        fail(OpenAIErrorReader.failure(status: 200, value))
+    }
+
+    /// The whole object is an error.
+    mutating func failUnwrapped(_ bytes: RawSpan) {
+        let limits = JSONLimits(depth: 32, size: 1 << 20)
+        guard let value = try? JSONValue.parse(bytes.array(), limits: limits) else { return fail(.serverError) }
         fail(OpenAIErrorReader.failure(status: 200, value))
     }
 
@@ -28,20 +35,21 @@ extension OpenAIAnswerDecoder {
         }
     }
 
+    /// Only what is a count is taken: of an object of another shape nothing, so that what came is counted here.
     mutating func usage(_ reader: inout JSONReader) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue() else {
             while reader.depth > depth { _ = try reader.next() }
             return
         }
-        var usage = Usage()
+        var usage = ReportedUsage()
         while let key = try reader.nextKey() {
             if reader.matches(key, "prompt_tokens") {
-                usage.inputTokens = try count(&reader) ?? 0
+                usage.input = try count(&reader, &usage) ?? usage.input
             } else if reader.matches(key, "completion_tokens") {
-                usage.outputTokens = try count(&reader) ?? 0
+                usage.output = try count(&reader, &usage) ?? usage.output
             } else if reader.matches(key, "prompt_cache_hit_tokens") {
-                usage.cacheReadTokens = try count(&reader) ?? usage.cacheReadTokens
+                usage.cacheRead = try count(&reader, &usage) ?? usage.cacheRead
             } else if reader.matches(key, "prompt_tokens_details") || reader.matches(key, "completion_tokens_details") {
                 try details(&reader, &usage)
             } else {
@@ -49,11 +57,10 @@ extension OpenAIAnswerDecoder {
             }
         }
         lesson.noteOther()
-        // What cannot be is as good as nothing, also where the answer breaks off behind it.
-        end.usage = usage.isPlausible ? usage : nil
+        chunk.usage = usage
     }
 
-    private func details(_ reader: inout JSONReader, _ usage: inout Usage) throws(JSONError) {
+    private func details(_ reader: inout JSONReader, _ usage: inout ReportedUsage) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue() else {
             while reader.depth > depth { _ = try reader.next() }
@@ -61,21 +68,30 @@ extension OpenAIAnswerDecoder {
         }
         while let key = try reader.nextKey() {
             if reader.matches(key, "cached_tokens") {
-                usage.cacheReadTokens = try count(&reader) ?? usage.cacheReadTokens
+                usage.cacheRead = try count(&reader, &usage) ?? usage.cacheRead
             } else if reader.matches(key, "cache_write_tokens") {
-                usage.cacheWriteTokens = try count(&reader) ?? usage.cacheWriteTokens
+                usage.cacheWrite = try count(&reader, &usage) ?? usage.cacheWrite
             } else if reader.matches(key, "reasoning_tokens") {
-                usage.reasoningTokens = try count(&reader)
+                usage.reasoning = try count(&reader, &usage) ?? usage.reasoning
             } else {
                 try reader.skipValue()
             }
         }
     }
 
-    /// A count of tokens; -1, which nobody believes, for a number that is none.
-    private func count(_ reader: inout JSONReader) throws(JSONError) -> Int64? {
+    /// A count of tokens; nil for what is no number. A number that cannot be a count is nil too, and noted.
+    private func count(_ reader: inout JSONReader, _ usage: inout ReportedUsage) throws(JSONError) -> Int64? {
         guard case .number(let digits) = try scalar(&reader) else { return nil }
-        return reader.integer(digits.range) ?? -1
+        var range = digits.range
+        // 10.0 is 10 written by a language that has no whole numbers.
+        if let point = range.first(where: { reader.bytes.byte(at: $0) == UInt8(ascii: ".") }),
+            range.dropFirst(point + 1 - range.lowerBound).allSatisfy({ reader.bytes.byte(at: $0) == UInt8(ascii: "0") })
+        {
+            range = range.lowerBound..<point
+        }
+        if let value = reader.integer(range), (0...Usage.most).contains(value) { return value }
+        usage.hasAbsurd = true
+        return nil
     }
 
     func integer(_ reader: inout JSONReader) throws(JSONError) -> Int64? {

@@ -7,36 +7,47 @@ import Wire
 struct OpenAIAnswerDecoder: ~Copyable {
     private var events = EventStreamDecoder()
     private var whole = ByteBuffer()
-    private var scratch = ByteBuffer()
+    var scratch = ByteBuffer()
     let isStream: Bool
     var end = AnswerEnd()
     private(set) var failure: ProviderFailure?
-    private var hasDone = false
+    /// True when the stream's end mark was seen: what follows is not read.
+    private(set) var hasDone = false
+    /// True when the body is over: choices that never began will not.
+    private var hasEnded = false
     /// True when a whole answer was read already.
     private var hasRead = false
     var hasRefusal = false
     /// Choices that were begun and that were finished, one bit each.
     var begun: UInt64 = 0
     var finished: UInt64 = 0
-    /// Pieces and events that were handed out: what a client saw, and what counts as progress.
-    private(set) var handedOut: Int64 = 0
-    /// What a whole answer came to so far: nothing of it is handed out before all of it proved to be sound, for until then another
-    /// target may answer instead.
-    private var held: [HeldPiece] = []
-    private var isHolding = false
-    /// Where the text under way begins in the whole answer.
+    /// Pieces and events that were handed out: what a client saw.
+    var handedOut: Int64 = 0
+    /// The same and calls whose name came, but may not be complete: what counts as progress.
+    var progress: Int64 = 0
+    /// What had been handed out when a choice last ended; -1 before.
+    private(set) var handedOutAtFinish: Int64 = -1
+    /// What the event under way, or the whole answer, came to so far: nothing of it is handed out before all of it proved to be sound, for
+    /// until then another target may answer instead.
+    var held: [HeldPiece] = []
+    /// Where the text under way begins in the event.
     var heldBase = 0
     /// Calls of tools in order of first appearance; their place here is their index on the wire.
     var toolCalls: [KnownToolCall] = []
-    /// The call that arguments went to last.
+    /// The call that a client takes arguments for.
     var openTool = -1
+    /// Counts what comes of calls, so that the one that last had something is known.
+    var toolTurn = 0
     /// A call whose id came before its name.
     var unnamedCall: KnownToolCall?
+    /// Characters of which only a half came; nearly always none.
+    var halves: [HalfCharacter] = []
     /// The member that thinking comes in: servers that send both say the same in both.
     var reasoningMember = ReasoningMember.unknown
     private var pattern = ChunkPattern()
-    /// What the chunk under way came to, for the pattern.
+    /// What the chunk under way came to.
     var lesson = ChunkLesson()
+    var chunk = ChunkNews()
 
     /// Choices that an answer may have (protocol, section 5.4: four bits).
     static let choiceLimit = 16
@@ -45,16 +56,26 @@ struct OpenAIAnswerDecoder: ~Copyable {
     /// Bytes of a whole answer that are gathered before they are read.
     static let wholeLimit = 32 << 20
 
-    init(isStream: Bool) { self.isStream = isStream }
+    init(isStream: Bool, bounds: AnswerBounds = AnswerBounds()) {
+        self.isStream = isStream
+        end.bounds = bounds
+    }
 
     /// True once something that a client can see was handed out.
     var hasContent: Bool { handedOut > 0 }
 
-    /// True when every choice that began has its finish reason: the answer is whole, only usage may follow.
-    var isWhole: Bool { begun != 0 && begun == finished }
+    /// True when every choice that was asked for, or that there will be, has its finish reason: only usage may follow.
+    var isWhole: Bool {
+        guard begun != 0, begun == finished else { return false }
+        let wanted = min(end.bounds.choices, OpenAIAnswerDecoder.choiceLimit)
+        return hasDone || hasEnded || finished.nonzeroBitCount >= wanted
+    }
 
-    /// True when the terminal signal was seen; what follows only matters for usage and for reusing the connection.
-    var isComplete: Bool { failure != nil || hasDone || (isStream && isWhole && end.usage != nil) }
+    /// True when the answer is whole and nothing came behind its last finish reason.
+    var isSettled: Bool { isWhole && handedOut == handedOutAtFinish }
+
+    /// True when nothing that matters can follow.
+    var isComplete: Bool { failure != nil || hasDone }
 
     /// Takes a whole answer that lies in one piece.
     mutating func decodeWhole(_ bytes: RawSpan, to sink: any AnswerSink) {
@@ -63,24 +84,14 @@ struct OpenAIAnswerDecoder: ~Copyable {
         readWhole(bytes, to: sink)
     }
 
-    /// Nothing of a whole answer is handed out before all of it is known to be JSON: until then another target may answer instead.
     private mutating func readWhole(_ bytes: RawSpan, to sink: any AnswerSink) {
-        isHolding = true
-        read(bytes, to: sink)
-        isHolding = false
-        guard failure == nil else { return held = [] }
-        for piece in held {
-            switch piece {
-            case .text(let text, let choice, let kind): pass(bytes, text, choice, kind, to: sink)
-            case .event(let event): pass(event, to: sink)
-            }
-        }
-        held = []
+        let hasMark = bytes.byteCount >= 3 && bytes.matches("\u{FEFF}", in: 0..<3)
+        read(bytes.extracting((hasMark ? 3 : 0)..<bytes.byteCount), to: sink)
     }
 
     /// Takes the next bytes of the body.
     mutating func decode(_ bytes: RawSpan, to sink: any AnswerSink) {
-        guard failure == nil else { return }
+        guard failure == nil, !hasDone else { return }
         guard isStream else {
             guard whole.count + bytes.byteCount <= OpenAIAnswerDecoder.wholeLimit else { return fail(.protocolError) }
             return whole.append(bytes)
@@ -90,7 +101,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
         do {
             try decoder.decode(bytes) { data in
                 event(data, to: sink)
-                return failure == nil
+                return failure == nil && !hasDone
             }
         } catch {
             fail(.protocolError)
@@ -98,9 +109,10 @@ struct OpenAIAnswerDecoder: ~Copyable {
         swap(&decoder, &events)
     }
 
-    /// The body ended: judges whether the answer is whole.
+    /// The body ended, or what matters of it: judges whether the answer is whole.
     mutating func finish(to sink: any AnswerSink) {
         guard failure == nil else { return }
+        hasEnded = true
         if !isStream {
             if !hasRead {
                 var body = ByteBuffer()
@@ -108,7 +120,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
                 readWhole(body.bytes, to: sink)
             }
             guard failure == nil else { return }
-            finishSilentChoices(to: sink)
+            finishSilentChoices()
         }
         guard isWhole else {
             // A body that ends without its terminal event is broken, whatever official clients make of it.
@@ -116,6 +128,10 @@ struct OpenAIAnswerDecoder: ~Copyable {
             failure = ProviderFailure(.streamInterrupted, status: 200)
             return
         }
+        // Half a character is broken text, as bad UTF-8 is.
+        guard halves.isEmpty else { return fail(.protocolError) }
+        completeCalls(of: 0)
+        handOut(RawSpan(), to: sink)
         if hasRefusal, end.finish == .stop { end.finish = .refusal }
     }
 
@@ -138,44 +154,60 @@ struct OpenAIAnswerDecoder: ~Copyable {
     }
 
     private mutating func event(_ data: RawSpan, to sink: any AnswerSink) {
-        if !hasDone, let text = pattern.text(in: data) {
-            _ = emit(data, text, pattern.choice, pattern.kind, to: sink)
+        if let text = pattern.text(in: data) {
+            // The frame is that of a chunk that was read whole: only the text is new.
+            pass(data, text, pattern.choice, pattern.kind, to: sink)
             return
         }
         var (start, end) = (0, data.byteCount)
         while start < end, data.byte(at: start) <= 0x20 { start += 1 }
         while end > start, data.byte(at: end - 1) <= 0x20 { end -= 1 }
+        // Some servers and proxies send their keep-alive comments as data.
+        guard start < end, data.byte(at: start) != UInt8(ascii: ":") else { return }
         if data.matches("[DONE]", in: start..<end) {
             hasDone = true
-        } else if !hasDone {
-            lesson = ChunkLesson()
+        } else {
             read(data, to: sink)
-            pattern.learn(lesson, from: data)
+            if failure == nil { pattern.learn(lesson, from: data) }
         }
     }
 
+    /// Reads an event or a whole answer; hands out what it says when all of it proved to be sound.
     private mutating func read(_ bytes: RawSpan, to sink: any AnswerSink) {
+        (lesson, chunk) = (ChunkLesson(), ChunkNews())
         do {
             var reader = JSONReader(bytes)
             guard case .objectStart = try reader.nextValue() else { return fail(.protocolError) }
-            while let key = try reader.nextKey() {
-                if reader.matches(key, "choices") {
-                    try choices(&reader, to: sink)
-                } else if reader.matches(key, "usage") {
-                    try usage(&reader)
-                } else if reader.matches(key, "error") {
-                    try error(&reader)
-                } else if reader.matches(key, "x_groq") {
-                    try nestedUsage(&reader)
-                } else if reader.matches(key, "model") {
-                    if let text = try keep(&reader, end.model.isEmpty) { end.model = text }
-                } else {
-                    try reader.skipValue()
-                }
-            }
+            while let key = try reader.nextKey() { try member(key, &reader) }
             _ = try reader.next()
         } catch {
             fail(.protocolError)
+        }
+        if failure == nil, chunk.isErrorObject { failUnwrapped(bytes) }
+        guard failure == nil else { return held = [] }
+        handOut(bytes, to: sink)
+        if chunk.hasFinish { handedOutAtFinish = handedOut }
+        if let usage = chunk.usage {
+            end.reported.merge(usage)
+            if usage.output != nil { end.outputWhenReported = end.output }
+        }
+    }
+
+    private mutating func member(_ key: JSONText, _ reader: inout JSONReader) throws(JSONError) {
+        if reader.matches(key, "choices") {
+            try choices(&reader)
+        } else if reader.matches(key, "usage") {
+            try usage(&reader)
+        } else if reader.matches(key, "error") {
+            try error(&reader)
+        } else if reader.matches(key, "x_groq") {
+            try nestedUsage(&reader)
+        } else if reader.matches(key, "object") {
+            if case .string(let text) = try scalar(&reader) { chunk.isErrorObject = reader.matches(text, "error") }
+        } else if reader.matches(key, "model") {
+            if let text = try keep(&reader, end.model.isEmpty) { end.model = text }
+        } else {
+            try reader.skipValue()
         }
     }
 
@@ -197,55 +229,13 @@ struct OpenAIAnswerDecoder: ~Copyable {
         while reader.depth > depth { _ = try reader.next() }
         return .null
     }
-
-    // MARK: - What is handed out
-
-    /// Hands out a piece of text. False for an empty one.
-    mutating func emit(
-        _ bytes: RawSpan, _ text: JSONText, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
-    ) -> Bool {
-        guard !text.range.isEmpty else { return false }
-        guard isHolding else {
-            pass(bytes, text, choice, kind, to: sink)
-            return true
-        }
-        let range = (heldBase + text.range.lowerBound)..<(heldBase + text.range.upperBound)
-        held.append(.text(JSONText(range: range, hasEscapes: text.hasEscapes), choice, kind))
-        return true
-    }
-
-    private mutating func pass(
-        _ bytes: RawSpan, _ text: JSONText, _ choice: UInt8, _ kind: DeltaKind, to sink: any AnswerSink
-    ) {
-        lesson.noteText(text.range, choice, kind)
-        handedOut += 1
-        end.deltas += 1
-        if text.hasEscapes {
-            scratch.removeAll()
-            JSONReader(bytes).unescape(text, into: &scratch)
-            end.deltaBytes += Int64(scratch.count)
-            sink.answerDelta(choice: choice, kind: kind, scratch.bytes)
-        } else {
-            end.deltaBytes += Int64(text.range.count)
-            sink.answerDelta(choice: choice, kind: kind, bytes.extracting(text.range))
-        }
-    }
-
-    /// Hands out what is not text.
-    mutating func hand(_ event: StreamEvent, to sink: any AnswerSink) {
-        if isHolding { held.append(.event(event)) } else { pass(event, to: sink) }
-    }
-
-    private mutating func pass(_ event: StreamEvent, to sink: any AnswerSink) {
-        lesson.noteOther()
-        handedOut += 1
-        sink.answerEvent(event)
-    }
 }
 
-/// A piece of a whole answer that waits until the answer was read.
-private enum HeldPiece {
-    /// A text in the answer.
-    case text(JSONText, UInt8, DeltaKind)
-    case event(StreamEvent)
+/// What one event, or a whole answer, says beside its texts.
+struct ChunkNews {
+    /// A choice ended.
+    var hasFinish = false
+    /// It calls itself an error, as Mistral's do.
+    var isErrorObject = false
+    var usage: ReportedUsage?
 }

@@ -26,15 +26,17 @@ public struct OpenAIChatRequest {
         self.provider = provider
     }
 
-    /// Appends the JSON of `body` to `output`.
+    /// Appends the JSON of `body` to `output`, and returns what the request can use at most.
     ///
     /// - Throws: `BodyError` for a body that breaks the protocol; `output` then holds a part that must be dropped.
-    public func write(_ body: RawSpan, into output: inout ByteBuffer) throws(BodyError) {
+    @discardableResult
+    public func write(_ body: RawSpan, into output: inout ByteBuffer) throws(BodyError) -> AnswerBounds {
+        let start = output.count
         var json = JSONWriter()
         json.beginObject(&output)
         json.key("model", &output)
         json.string(model, &output)
-        let rest = try messages(body, &json, &output)
+        let (rest, attachments) = try messages(body, &json, &output)
         if isStream {
             json.key("stream", &output)
             json.bool(true, &output)
@@ -47,14 +49,19 @@ public struct OpenAIChatRequest {
         }
         parameters(rest, body, &json, &output)
         json.endObject(&output)
+        let choices = rest.lazy.compactMap { if case .choices(let count) = $0 { Int(count) } else { nil } }.last
+        return AnswerBounds(
+            requestBytes: output.count - start, attachments: attachments, outputLimit: maximumOutputTokens,
+            choices: choices ?? 1)
     }
 
     // MARK: - Messages
 
-    /// Writes the messages; returns everything else, in order.
+    /// Writes the messages; returns everything else, in order, and how many images and files there are.
     private func messages(
         _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
-    ) throws(BodyError) -> [ChatItem] {
+    ) throws(BodyError) -> (rest: [ChatItem], attachments: Int) {
+        var attachments = 0
         var reader = ChatBodyReader(body)
         var rest: [ChatItem] = []
         var parts: [ChatItem] = []
@@ -67,8 +74,10 @@ public struct OpenAIChatRequest {
                 if let role { message(role, parts, body, &json, &output) }
                 role = next
                 parts.removeAll(keepingCapacity: true)
-            case .name, .text, .imageURL, .image, .audio, .file, .toolCall, .toolResult, .refusal, .reasoning:
+            case .imageURL, .image, .audio, .file:
+                attachments += 1
                 parts.append(item)
+            case .name, .text, .toolCall, .toolResult, .refusal, .reasoning: parts.append(item)
             case .tool, .parameter, .stop, .seed, .choices, .parallelToolCalls, .logProbabilities,
                 .topLogProbabilities, .toolChoice, .metadata, .passthrough:
                 rest.append(item)
@@ -76,7 +85,7 @@ public struct OpenAIChatRequest {
         }
         if let role { message(role, parts, body, &json, &output) }
         json.endArray(&output)
-        return rest
+        return (rest, attachments)
     }
 
     private func message(
@@ -223,7 +232,11 @@ public struct OpenAIChatRequest {
             json.key("function", &output)
             json.beginObject(&output)
             text("name", name, body, &json, &output)
-            text("arguments", arguments, body, &json, &output)
+            // Clients send back what they were given; several providers refuse arguments that are no JSON.
+            let given = body.extracting(arguments.range)
+            let isBlank = (0..<given.byteCount).allSatisfy { given.byte(at: $0) <= 0x20 }
+            json.key("arguments", &output)
+            if isBlank { json.string(literal: "{}", &output) } else { json.string(given, &output) }
             json.endObject(&output)
             json.endObject(&output)
         }

@@ -1,11 +1,12 @@
 // What an OpenAI-style error body means.
 import Core
+import HTTP
 
 enum OpenAIErrorReader {
-    /// Classifies an error response by its status and body; a body that is not JSON is judged by the status alone.
+    /// Classifies an error response by its status and body; a body without an error that can be read is judged by the status alone.
     static func classify(status: Int, body: [UInt8]) -> ProviderFailure {
-        guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 32, size: 1 << 20)) else {
-            return ProviderFailure(classify(status, nil, nil, ""), status: status)
+        guard let value = document(body) else {
+            return ProviderFailure(page(status, body) ?? classify(status, nil, nil, ""), status: status)
         }
         // Some servers have no wrapper, some send a list of one.
         let error = value["error"] ?? value.elements?.first?["error"] ?? value
@@ -16,31 +17,74 @@ enum OpenAIErrorReader {
     static func failure(status: Int, _ error: JSONValue) -> ProviderFailure {
         // Mistral lists what is wrong inside the message; the first entry names the kind.
         let detail = error["message"]?["detail"]?.elements?.first?["type"]?.text
-        let type = detail ?? error["type"]?.text ?? error["status"]?.text
-        let code = error["code"]?.text ?? error["code"]?.integer.map(String.init)
-        // Within a stream the status is 200; then a numeric code stands for it.
-        let effective = status == 200 ? Int(error["code"]?.integer ?? 0) : status
-        let message = error["message"]?.text ?? error.text ?? ""
+        let type = word(detail) ?? word(error["type"]?.text) ?? word(error["status"]?.text)
+        let code = word(error["code"]?.text) ?? error["code"]?.integer.map(String.init)
+        // Within a success the error's own number is the status; some servers send it as a text.
+        let number = code.flatMap(statusNumber) ?? error["status"]?.integer.map(Int.init(clamping:)) ?? 0
+        let effective = (200..<300).contains(status) ? number : status
+        let message = error["message"]?.text ?? error["detail"]?.text ?? error.text ?? ""
         var failure = ProviderFailure(classify(effective, type, code, message), status: status)
         failure.type = type.map { $0.cut(to: 64) }
         failure.code = code.map { $0.cut(to: 64) }
         return failure
     }
 
-    private static let billing: Set<String> = [
-        "insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded", "organization_usage_limit_exceeded",
-    ]
+    /// True for the value of an `error` member that says something: null, false, an empty text and an empty object stand beside good answers.
+    static func isError(_ value: JSONValue) -> Bool {
+        switch value {
+        case .null, .bool(false): false
+        case .string(let text): !text.isEmpty
+        case .object(let members): !members.isEmpty
+        case .array(let elements): !elements.isEmpty
+        case .bool, .number: true
+        }
+    }
+
+    /// The JSON of a body, or of the first event where a server answers a request for a stream with one.
+    private static func document(_ body: [UInt8]) -> JSONValue? {
+        let limits = JSONLimits(depth: 32, size: 1 << 20)
+        let start = body.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+        if let value = try? JSONValue.parse(Array(body[start...]), limits: limits) { return value }
+        var decoder = EventStreamDecoder()
+        var found: JSONValue?
+        // The empty line that ends the last event may be missing.
+        let ended = body + Array("\n\n".utf8)
+        try? decoder.decode(ended.span.raw) { event in
+            found = try? JSONValue.parse(event.array(), limits: limits)
+            return found == nil
+        }
+        return found
+    }
+
+    /// What a proxy's page means that speaks of our connection, and not of the request.
+    private static func page(_ status: Int, _ body: [UInt8]) -> FailureClass? {
+        guard status == 400 else { return nil }
+        let text = String(decoding: body.prefix(4_096), as: UTF8.self)
+        if text.contains("SSL certificate") { return .authentication }
+        return text.contains("plain HTTP request was sent to HTTPS port") ? .protocolError : nil
+    }
+
+    /// LiteLLM writes Python's `None` for what it does not know.
+    private static func word(_ text: String?) -> String? {
+        guard let text, !text.isEmpty, text != "None", text != "null" else { return nil }
+        return text
+    }
+
+    private static func statusNumber(_ code: String) -> Int? {
+        guard code.utf8.count == 3, let number = Int(code), (300...599).contains(number) else { return nil }
+        return number
+    }
 
     private static func classify(_ status: Int, _ type: String?, _ code: String?, _ message: String) -> FailureClass {
-        let word = byWord(type ?? "", code ?? "", message)
+        let word = OpenAIErrorWords.classify(type: type ?? "", code: code ?? "", message: message)
         // `server_error` stands beside each status from 500 on; the status says more.
         if let word, !(word == .serverError && status >= 498) { return word }
         switch status {
         case 401: return .authentication
         case 402: return .quotaExhausted
         case 403: return .permissionDenied
-        case 404: return .notFound
+        // A wrong path, or an address that is not in use any more: the operator's concern, and another target may answer.
+        case 404, 405, 410: return .notFound
         case 408, 504: return .timeout
         case 413: return .payloadTooLarge
         case 429: return .rateLimited
@@ -51,30 +95,5 @@ enum OpenAIErrorReader {
         case 201..<400: return .protocolError
         default: return .serverError
         }
-    }
-
-    private static func byWord(_ type: String, _ code: String, _ message: String) -> FailureClass? {
-        if billing.contains(code) || billing.contains(type) { return .quotaExhausted }
-        switch code {
-        case "context_length_exceeded": return .contextLengthExceeded
-        case "unsupported_parameter", "unsupported_value": return .unsupportedParameter
-        case "content_filter": return .contentFiltered
-        case "tool_use_failed": return .modelOutputError
-        case "rate_limit_exceeded", "slow_down": return .rateLimited
-        case "server_is_overloaded", "capacity_exceeded": return .overloaded
-        default: break
-        }
-        switch type {
-        case "exceed_context_size_error": return .contextLengthExceeded
-        case "extra_forbidden": return .unsupportedParameter
-        case "unavailable_error", "service_unavailable_error", "overloaded_error": return .overloaded
-        case "rate_limit_error", "rate_limit_exceeded": return .rateLimited
-        case "server_error": return .serverError
-        default: break
-        }
-        let text = message.lowercased()
-        if text.contains("maximum context length") || text.contains("context window") { return .contextLengthExceeded }
-        if text.hasPrefix("function tools with reasoning_effort are not supported") { return .unsupportedParameter }
-        return nil
     }
 }

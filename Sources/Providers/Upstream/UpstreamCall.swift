@@ -40,6 +40,9 @@ public final class UpstreamCall {
     private var onEnd: ((consuming UpstreamOutcome) -> Void)?
     private var decoder: OpenAIAnswerDecoder
     private let isStream: Bool
+    /// How the answer's body is read.
+    private var form: AnswerForm
+    private var bounds = AnswerBounds()
     private let times: UpstreamTimes
     private var request = ByteBuffer()
     private var channel: Channel<HTTPClientConnection>?
@@ -50,7 +53,11 @@ public final class UpstreamCall {
     private var status = 0
     /// The length of the answer's body where its head told it.
     private var wholeLength: Int?
+    /// Bytes of an answer's body so far.
+    private var bodyCount = 0
     private var errorBody: [UInt8] = []
+    /// Where a redirect leads, without its query.
+    private var redirect: String?
     private var retryAfter: Duration?
     private var shouldRetry: Bool?
     private var outcome = UpstreamOutcome()
@@ -60,13 +67,16 @@ public final class UpstreamCall {
     private var isReused = false
     private var hasRepeated = false
     private var sentAt = Instant.distantFuture
+    private var grace = AnswerGrace()
+    /// When the answer last went on.
+    private var progressAt = Instant.distantFuture
 
     /// How much of an error response is read.
     static let errorBodyLimit = 64 * 1024
     /// How long the rest of an error response is waited for.
     static let errorBodyTime = Duration.seconds(5)
-    /// How long the end of a body is waited for behind an answer that is whole.
-    static let tailTime = Duration.seconds(1)
+    /// So many idle times are keep-alives believed without a word of the answer.
+    static let keepAliveTimes = 6
     /// A server that had closed an idle connection says so within this time. One that is slower may have begun to work.
     static let idleCloseTime = Duration.seconds(1)
 
@@ -82,12 +92,15 @@ public final class UpstreamCall {
             idle: min(target.record.idleTimeout, times.idle))
         self.sink = sink
         self.onEnd = onEnd
+        form = isStream ? .events : .whole
         decoder = OpenAIAnswerDecoder(isStream: isStream)
     }
 
-    /// Sends the request whose JSON waits in `json`, which is left empty.
-    public func start(_ json: inout ByteBuffer) {
-        swap(&request, &json)
+    /// Sends the request, whose JSON is taken out of it.
+    public func start(_ rendered: inout RenderedRequest) {
+        swap(&request, &rendered.json)
+        bounds = rendered.bounds
+        decoder = OpenAIAnswerDecoder(isStream: isStream, bounds: bounds)
         target.inFlight += 1
         lease()
     }
@@ -138,7 +151,10 @@ public final class UpstreamCall {
     public func resume() {
         guard isPaused else { return }
         isPaused = false
-        if isStream { arm(target.lane.now + times.idle) }
+        if isStream {
+            progressAt = target.lane.now
+            arm(grace.isRunning ? grace.ends : target.lane.now + times.idle)
+        }
         channel?.resumeReading()
     }
 
@@ -156,7 +172,7 @@ public final class UpstreamCall {
         switch event {
         case .head(let head): took(head, channel)
         case .body(let slice):
-            if status == 200 {
+            if isAnswer {
                 decode(slice, channel)
             } else if errorBody.count < UpstreamCall.errorBodyLimit {
                 let room = UpstreamCall.errorBodyLimit - errorBody.count
@@ -178,7 +194,8 @@ public final class UpstreamCall {
         let clock = target.lane.wallClockMicroseconds
         channel.withBytes(of: head.slice) { bytes in
             outcome.requestID = UpstreamCall.requestID(head, bytes)
-            guard status != 200 else { return }
+            if (300..<400).contains(status) { redirect = UpstreamCall.place(head.value(of: "location", in: bytes)) }
+            guard !isAnswer else { return }
             switch head.value(of: "x-should-retry", in: bytes) {
             case "true": shouldRetry = true
             case "false": shouldRetry = false
@@ -188,14 +205,34 @@ public final class UpstreamCall {
                 milliseconds: head.value(of: "retry-after-ms", in: bytes),
                 seconds: head.value(of: "retry-after", in: bytes), wallClockMicroseconds: clock)
         }
-        guard status == 200 else { return arm(target.lane.now + UpstreamCall.errorBodyTime) }
-        let isWanted = channel.withBytes(of: head.slice) {
-            head.isMediaType(isStream ? "text/event-stream" : "application/json", in: $0)
+        guard isAnswer else { return arm(target.lane.now + UpstreamCall.errorBodyTime) }
+        if head.isEncoded { return fail(.protocolError, "the answer is in a content coding, which nobody asked for") }
+        let found = channel.withBytes(of: head.slice) { AnswerForm(head, $0, isStream: isStream) }
+        guard let found else {
+            return fail(
+                .protocolError, "the answer is not \(isStream ? "text/event-stream" : "application/json")")
         }
-        if !isWanted {
-            fail(.protocolError, "the answer is not \(isStream ? "text/event-stream" : "application/json")")
+        use(found)
+    }
+
+    /// A server may answer a request for a stream with the whole answer, or with an error, as JSON.
+    private func use(_ found: AnswerForm) {
+        form = found
+        let isStream = found != .whole
+        if decoder.isStream != isStream { decoder = OpenAIAnswerDecoder(isStream: isStream, bounds: bounds) }
+    }
+
+    /// True when the status promises an answer: any success with a body.
+    private var isAnswer: Bool { (200..<300).contains(status) && status != 204 }
+
+    /// A redirect's target as the operator may read it: neither userinfo nor query.
+    private static func place(_ location: String?) -> String? {
+        guard let location else { return nil }
+        guard let scheme = ["https://", "http://", "//"].first(where: { location.hasPrefix($0) }) else {
+            return "the same host"
         }
-        if head.isEncoded { fail(.protocolError, "the answer is in a content coding, which nobody asked for") }
+        let authority = location.dropFirst(scheme.count).prefix { !"/?#".contains($0) }
+        return String(authority.split(separator: "@").last ?? "").cut(to: 128)
     }
 
     /// OpenAI's name for it, Azure's two, OpenRouter's.
@@ -207,10 +244,17 @@ public final class UpstreamCall {
     }
 
     private func decode(_ slice: ByteSlice, _ channel: Channel<HTTPClientConnection>) {
-        let before = decoder.handedOut
+        bodyCount += slice.count
+        if form != .events {
+            let first = channel.withBytes(of: slice) { UpstreamCall.firstByte(of: $0) }
+            // Blank lines before a body keep the connection alive, no more.
+            guard let first else { return whileWhole() }
+            if form == .unknown { use(first == UInt8(ascii: "{") || first == UInt8(ascii: "[") ? .whole : .events) }
+        }
+        let before = decoder.progress
         isDecoding = true
         channel.withBytes(of: slice) {
-            if !isStream, slice.count == wholeLength {
+            if form == .whole, slice.count == wholeLength {
                 decoder.decodeWhole($0, to: sink)
             } else {
                 decoder.decode($0, to: sink)
@@ -219,12 +263,39 @@ public final class UpstreamCall {
         isDecoding = false
         if isCancelled { return fail(ProviderFailure(.cancelled)) }
         if let failure = decoder.failure { return fail(failure) }
-        guard isStream else { return }
-        // Comments and empty chunks are no progress: only what a reader can see is.
-        if decoder.isComplete || decoder.isWhole {
-            arm(target.lane.now + UpstreamCall.tailTime)
-        } else if decoder.handedOut > before {
+        // Nothing of a stream that matters comes behind its end mark.
+        if decoder.isComplete { return complete() }
+        if form == .whole { whileWhole(hasBegun: true) } else { whileStreaming(hasProgress: decoder.progress > before) }
+    }
+
+    /// The first byte of a piece that is no blank, nor part of a byte order mark; nil for none.
+    private static func firstByte(of bytes: RawSpan) -> UInt8? {
+        for place in 0..<bytes.byteCount {
+            let byte = bytes.byte(at: place)
+            if byte > 0x20, ![0xEF, 0xBB, 0xBF].contains(byte) { return byte }
+        }
+        return nil
+    }
+
+    /// A whole answer comes when it is done, however long that takes; once its first byte is there the rest follows.
+    private func whileWhole(hasBegun: Bool = false) {
+        if hasBegun || progressAt != .distantFuture {
+            progressAt = target.lane.now
             arm(target.lane.now + times.idle)
+        }
+    }
+
+    private func whileStreaming(hasProgress: Bool) {
+        let now = target.lane.now
+        grace.note(
+            isSettled: decoder.isSettled, at: decoder.handedOutAtFinish, hasUsage: decoder.end.usage != nil, now: now)
+        if grace.isRunning { return arm(grace.ends) }
+        if hasProgress {
+            progressAt = now
+            arm(now + times.idle)
+        } else if progressAt != .distantFuture {
+            // Comments and empty chunks are a sign of life, but not for ever.
+            arm(min(now + times.idle, progressAt + times.idle * UpstreamCall.keepAliveTimes))
         }
     }
 
@@ -233,7 +304,7 @@ public final class UpstreamCall {
         self.channel = nil
         if isPaused { channel.resumeReading() }
         if reusable { target.pool.giveBack(channel) } else { target.pool.discard(channel) }
-        if status == 200 { complete() } else { refused() }
+        if isAnswer { complete() } else { refused() }
     }
 
     /// The provider answered with an error; its body is there as far as it came.
@@ -241,6 +312,7 @@ public final class UpstreamCall {
         var failure = OpenAIErrorReader.classify(status: status, body: errorBody)
         failure.retryAfter = retryAfter
         failure.shouldRetry = shouldRetry
+        if let redirect { failure.detail = "status \(status) redirects to \(redirect); redirects are not followed" }
         fail(failure)
     }
 
@@ -265,13 +337,19 @@ public final class UpstreamCall {
                 return lease()
             }
             fail(.serverError, "closed before an answer: \(reason)")
-        case 200:
-            if isStream, decoder.isWhole { return complete() }
-            var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .serverError, status: 200)
-            failure.detail = "closed within the answer: \(reason)"
+        case _ where isAnswer:
+            if form == .events, decoder.isWhole { return complete() }
+            var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .serverError, status: status)
+            failure.detail = "\(shortBody): \(reason)"
             fail(failure)
         default: refused()
         }
+    }
+
+    /// What came of a body that ends too early.
+    private var shortBody: String {
+        guard let wholeLength else { return "closed within the answer" }
+        return "short body, \(bodyCount) of \(wholeLength) bytes"
     }
 
     // MARK: - Time
@@ -291,11 +369,12 @@ public final class UpstreamCall {
             timer = nil
             return arm(isPaused ? target.lane.now + times.idle : phaseEnds)
         }
-        if status != 0, status != 200 { return refused() }
-        if decoder.isComplete || decoder.isWhole { return complete() }
+        if status != 0, !isAnswer { return refused() }
+        if decoder.isWhole { return complete() }
         var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .timeout, status: status)
         if decoder.hasContent { failure.cause = .timeout }
         failure.isStalled = true
+        if bodyCount > 0, form == .whole { failure.detail = "\(shortBody): silent" }
         fail(failure)
     }
 
@@ -327,7 +406,13 @@ public final class UpstreamCall {
         self.onEnd = nil
         timer?.cancel()
         wait?.cancel()
-        if let channel { target.pool.discard(channel) }
+        if let channel {
+            if outcome.failure == nil, decoder.isComplete {
+                BodyTail.follow(channel, of: target)
+            } else {
+                target.pool.discard(channel)
+            }
+        }
         channel = nil
         target.inFlight -= 1
         onEnd(ended())

@@ -44,7 +44,7 @@ public final class UpstreamTarget {
             do {
                 tls = try .client(
                     "provider \(record.name)", trust: record.ca.map { .file($0) } ?? .system,
-                    protocols: ["http/1.1"], allowsTLS12: true)
+                    protocols: ["http/1.1"], allowsTLS12: true, assumesProtocol: true)
             } catch {
                 throw TargetProblem(description: "provider \(record.name): \(error)")
             }
