@@ -88,12 +88,15 @@ struct AnswerCase: Sendable, CustomTestStringConvertible {
         return isRight ? nil : "tokens \(reading.input)/\(reading.output), reported \(reading.isReported)"
     }
 
-    /// The first split in which it does not mean what it should: at once, byte by byte, cut at every place, at 256 places of a long one.
+    /// Deliveries that `firstWrong` tries.
+    var splits: Int { body.count < 1_024 ? body.count + 3 : 131 }
+
+    /// The first split in which it does not mean what it should: at once, byte by byte, cut at every place, of a long one at 128.
     func firstWrong() -> String? {
         let bytes = body[...]
         if let wrong = differs(from: read([bytes])) { return "at once: \(wrong)" }
         if let wrong = differs(from: read(bytes.indices.map { bytes[$0...$0] })) { return "byte by byte: \(wrong)" }
-        let step = bytes.count < 2_048 ? 1 : bytes.count / 256
+        let step = bytes.count < 1_024 ? 1 : bytes.count / 128
         for cut in stride(from: 0, through: bytes.count, by: step) {
             if let wrong = differs(from: read([bytes[..<cut], bytes[cut...]])) { return "cut at \(cut): \(wrong)" }
         }

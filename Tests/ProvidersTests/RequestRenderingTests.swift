@@ -1,6 +1,7 @@
 // Requests as OpenAI's API receives them, judged by another JSON reader.
 import Core
 import Foundation
+import Policy
 import Testing
 import Wire
 
@@ -164,6 +165,46 @@ import Wire
         #expect(messages.count == 1 && messages[0]["content"] as? String == text)
         #expect((object["metadata"] as? [String: String]) == [String(text.prefix(8)): String(text.prefix(60))])
         #expect(object["model"] as? String == "gpt-6-luna")
+    }
+
+    @Test(arguments: StreamOptions.allCases, UserField.allCases)
+    func `g8: servers that refuse members are not sent them`(options: StreamOptions, field: UserField) throws {
+        for isStream in [true, false] {
+            var writer = ChatBodyWriter()
+            writer.message(.user, "x")
+            writer.parameter(.user, "u-1")
+            let request = OpenAIChatRequest(
+                model: "m", isStream: isStream, maximumOutputTokens: 9, usesLegacyLimitField: true,
+                streamOptions: options, userField: field, provider: "sim")
+            var json = ByteBuffer()
+            let body = writer.finish()
+            try request.write(body.bytes, into: &json)
+            let object = try #require(try JSONSerialization.jsonObject(with: Data(json.array())) as? NSDictionary)
+            let told = (object["stream_options"] as? [String: Bool]) ?? [:]
+            let wanted: [String: Bool] =
+                switch options {
+                case .full: ["include_usage": true, "include_obfuscation": false]
+                case .usage: ["include_usage": true]
+                case .none: [:]
+                }
+            #expect(told == (isStream ? wanted : [:]) && (object["stream"] != nil) == isStream)
+            let users = ["user", "safety_identifier"].filter { object[$0] as? String == "u-1" }
+            #expect(users == (field == .none ? [] : [field.rawValue]))
+            #expect(object["max_tokens"] as? Int == 9 && object["max_completion_tokens"] == nil)
+        }
+    }
+
+    @Test func `g5: blank arguments of a call in the history are an empty object`() throws {
+        for arguments in ["", "  ", "\n"] {
+            let object = try render { body in
+                body.beginMessage(.assistant)
+                body.toolCall(id: "a", name: "f", arguments: arguments)
+            }
+            try expect(
+                object, "messages",
+                #"[{"role":"assistant","content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}]"#
+            )
+        }
     }
 
     @Test func `passthrough reaches its own provider and cannot change what is asked, counted or reserved`() throws {

@@ -57,6 +57,10 @@ import Testing
             let ended = await harness.call()
             #expect(ended.failure == nil && ended.text == (0..<100).map { "\($0) " }.joined())
             #expect(ended.outcome.end.finish == .stop && ended.outcome.end.usage?.outputTokens == 2)
+            // The answer ends with its mark; the end of its body may come later.
+            for _ in 0..<600 where await harness.connections().idle == 0 {
+                try await Task.sleep(for: .milliseconds(5))
+            }
         }
         #expect(server.connections == 1)
     }

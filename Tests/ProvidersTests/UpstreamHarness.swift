@@ -60,6 +60,13 @@ final class UpstreamHarness: @unchecked Sendable {
         var received: Int { bytes.count }
     }
 
+    /// The target's connections at present.
+    func connections() async -> (open: Int, idle: Int, made: Int64, reused: Int64) {
+        await withCheckedContinuation { continuation in
+            lane.execute { [self] in continuation.resume(returning: target.connections) }
+        }
+    }
+
     /// Makes a probe and waits for its end.
     func probe(_ call: ProbeSetting.Call = .models) async -> ProbeCall.Outcome {
         await withCheckedContinuation { continuation in

@@ -58,7 +58,9 @@ private struct CompletionMachine: Machine, ~Copyable {
     }
 
     /// One call to a server whose certificate holds `names` and lasts `days`; the caller trusts `trusted`.
-    private func call(names: String, days: Int = 2, trusted: String = "ca") async throws -> UpstreamHarness.Ended {
+    private func call(
+        names: String, days: Int = 2, trusted: String = "ca", protocols: [String] = ["http/1.1"]
+    ) async throws -> UpstreamHarness.Ended {
         try Data("subjectAltName=\(names)\n".utf8).write(to: folder.appending(path: "server.ext"))
         try openssl(
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server -keyout server.key -out server.csr"
@@ -69,7 +71,7 @@ private struct CompletionMachine: Machine, ~Copyable {
         let lane = try Lane.start(count: 1, name: "provider")[0]
         let tls = try TLSContext.server(
             certificate: path("server.pem"), key: path("server.key"), clientCA: nil, clients: .off,
-            protocols: ["http/1.1"])
+            protocols: protocols)
         let listener = try Listener(
             lane: lane, address: .ipv4(0x7F00_0001, port: 0), tls: tls, machine: { _ in CompletionMachine() },
             onAccept: { channel in channel.onEvent = { channel, _ in channel.wake() } })
@@ -85,6 +87,16 @@ private struct CompletionMachine: Machine, ~Copyable {
     @Test func `the right server is spoken to`() async throws {
         let ended = try await call(names: "DNS:localhost")
         #expect(ended.failure == nil && ended.text == "over TLS")
+    }
+
+    @Test func `a server without ALPN speaks HTTP/1.1`() async throws {
+        let ended = try await call(names: "DNS:localhost", protocols: [])
+        #expect(ended.failure == nil && ended.text == "over TLS")
+    }
+
+    @Test func `a server that speaks another protocol only is refused`() async throws {
+        let ended = try await call(names: "DNS:localhost", protocols: ["h2"])
+        #expect(ended.failure == .connect && !ended.outcome.wasSent && ended.ends == 1)
     }
 
     @Test func `another name is refused before anything is sent`() async throws {

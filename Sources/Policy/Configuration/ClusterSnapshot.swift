@@ -171,6 +171,8 @@ extension ProviderRecord {
         if let apiKey { lines.append("api-key = \(apiKey)") }
         if let ca { lines.append("ca = \(ca)") }
         if usesLegacyLimitField { lines.append("limit-field = max_tokens") }
+        if streamOptions != .full { lines.append("stream-options = \(streamOptions.rawValue)") }
+        if userField != .safetyIdentifier { lines.append("user-field = \(userField.rawValue)") }
         if !hasBreaker { lines.append("breaker = no") }
         if let capacity { lines.append("capacity = \(capacity)") }
         lines.append("max-connections = \(maximumConnections)")

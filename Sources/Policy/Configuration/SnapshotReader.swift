@@ -55,14 +55,13 @@ struct SnapshotReader {
         record.allowsPlainHTTP = reader.optional("allow-plain-http", ConfigurationValue.flag) ?? false
         if let url = reader.required("base-url", PlainText.any) {
             record.baseURL = url
-            let rest = url.dropFirst(url.hasPrefix("https://") ? 8 : 7)
             if !url.hasPrefix("https://"), !(url.hasPrefix("http://") && record.allowsPlainHTTP) {
                 reader.report(
                     "base-url must begin with https:// (or http:// together with allow-plain-http = yes)",
                     at: reader.position(of: "base-url"))
-            } else if rest.isEmpty || rest.first == "/" || rest.contains(where: { " ?#\t".contains($0) }) {
+            } else if BaseURL(url) == nil {
                 reader.report(
-                    "expected a URL such as https://api.openai.com/v1, found '\(url)'",
+                    "expected a URL such as https://api.openai.com/v1, without a user or a fragment, found '\(url)'",
                     at: reader.position(of: "base-url"))
             }
         }
@@ -73,6 +72,10 @@ struct SnapshotReader {
         }
         record.usesLegacyLimitField =
             reader.choice("limit-field", of: ["max_tokens", "max_completion_tokens"]) == "max_tokens"
+        let options = reader.choice("stream-options", of: StreamOptions.allCases.map(\.rawValue))
+        record.streamOptions = options.flatMap(StreamOptions.init) ?? .full
+        let field = reader.choice("user-field", of: UserField.allCases.map(\.rawValue))
+        record.userField = field.flatMap(UserField.init) ?? .safetyIdentifier
         record.maximumConnections = reader.number("max-connections", in: 1...65_535) ?? record.maximumConnections
         concurrency(&reader, &record)
         record.hasBreaker = reader.optional("breaker", ConfigurationValue.flag) ?? true

@@ -2,10 +2,12 @@
 
 /// Reads the delay that a provider asks for.
 enum RetryAfter {
-    /// The longest delay that is believed, in seconds; official clients stop at the same.
+    /// The longest delay that is passed on, in seconds; official clients stop at the same. A longer one counts as this.
     static let longest = 120.0
+    /// A day: what is longer is no delay, but perhaps a point in time.
+    private static let absurd = 86_400.0
 
-    /// From `retry-after-ms`, else `retry-after` in seconds or as an HTTP date. What is absent, malformed, negative or absurd counts as not said.
+    /// From `retry-after-ms`, else `retry-after` in seconds or as an HTTP date. What is absent, malformed, past or absurd counts as not said.
     static func parse(milliseconds: String?, seconds: String?, wallClockMicroseconds: Int64) -> Duration? {
         if let delay = milliseconds.flatMap(decimal).flatMap({ believable($0 / 1_000) }) { return delay }
         guard let seconds else { return nil }
@@ -16,8 +18,8 @@ enum RetryAfter {
     }
 
     private static func believable(_ seconds: Double) -> Duration? {
-        guard seconds > 0, seconds <= longest else { return nil }
-        return .milliseconds(Int64((seconds * 1_000).rounded(.up)))
+        guard seconds > 0, seconds <= absurd else { return nil }
+        return .milliseconds(Int64((min(seconds, longest) * 1_000).rounded(.up)))
     }
 
     /// Digits with at most one fraction; none of the other forms that a floating point number has.

@@ -1,5 +1,6 @@
 // Everything of a request that is not a message: tools, sampling, formats, what passes through.
 import Core
+import Policy
 import Wire
 
 extension OpenAIChatRequest {
@@ -101,7 +102,12 @@ extension OpenAIChatRequest {
         _ output: inout ByteBuffer
     ) {
         let bytes = body.extracting(slice.range)
-        json.key(OpenAIChatRequest.member(parameter), &output)
+        if parameter == .user {
+            guard userField != .none else { return }
+            json.key(userField.rawValue, &output)
+        } else {
+            json.key(OpenAIChatRequest.member(parameter), &output)
+        }
         switch parameter {
         case .reasoningEffort, .user: json.string(bytes, &output)
         // Decimals and objects were checked by the body's reader and travel as they were written.

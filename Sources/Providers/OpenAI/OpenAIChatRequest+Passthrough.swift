@@ -12,6 +12,7 @@ extension OpenAIChatRequest {
     func passthrough(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
         var taken = OpenAIChatRequest.ours
         for item in items { if let name = OpenAIChatRequest.member(of: item) { taken.insert(name.description) } }
+        if taken.contains("safety_identifier") { taken.insert("user") }
         for case .passthrough(let wanted, let object) in items where body.string(wanted.range) == provider {
             var reader = JSONReader(body.extracting(object.range))
             guard (try? reader.next()) == .objectStart else { continue }

@@ -1,5 +1,6 @@
 // Turns a chat body of the wire into the JSON that OpenAI's API takes; texts and schemas pass through as bytes.
 import Core
+import Policy
 import Wire
 
 /// Writes one request. Nothing is sent before the whole body proved to be sound.
@@ -12,17 +13,24 @@ public struct OpenAIChatRequest {
     public let maximumOutputTokens: UInt32
     /// True for servers that know only `max_tokens`.
     public let usesLegacyLimitField: Bool
+    /// What a stream's request says of it.
+    public let streamOptions: StreamOptions
+    /// The member in which the end user's id travels.
+    public let userField: UserField
     /// The provider's name, for passthrough members that are meant for it.
     public let provider: String
 
     /// A request's fixed part.
     public init(
-        model: String, isStream: Bool, maximumOutputTokens: UInt32, usesLegacyLimitField: Bool, provider: String
+        model: String, isStream: Bool, maximumOutputTokens: UInt32, usesLegacyLimitField: Bool,
+        streamOptions: StreamOptions = .full, userField: UserField = .safetyIdentifier, provider: String
     ) {
         self.model = model
         self.isStream = isStream
         self.maximumOutputTokens = maximumOutputTokens
         self.usesLegacyLimitField = usesLegacyLimitField
+        self.streamOptions = streamOptions
+        self.userField = userField
         self.provider = provider
     }
 
@@ -40,8 +48,15 @@ public struct OpenAIChatRequest {
         if isStream {
             json.key("stream", &output)
             json.bool(true, &output)
-            json.key("stream_options", &output)
-            json.raw(#"{"include_usage":true,"include_obfuscation":false}"#, &output)
+            switch streamOptions {
+            case .full:
+                json.key("stream_options", &output)
+                json.raw(#"{"include_usage":true,"include_obfuscation":false}"#, &output)
+            case .usage:
+                json.key("stream_options", &output)
+                json.raw(#"{"include_usage":true}"#, &output)
+            case .none: break
+            }
         }
         if maximumOutputTokens > 0 {
             json.key(usesLegacyLimitField ? "max_tokens" : "max_completion_tokens", &output)

@@ -55,6 +55,8 @@ public final class UpstreamCall {
     private var wholeLength: Int?
     /// Bytes of an answer's body so far.
     private var bodyCount = 0
+    /// True when more than blanks came of a whole answer.
+    private var hasBegun = false
     private var errorBody: [UInt8] = []
     /// Where a redirect leads, without its query.
     private var redirect: String?
@@ -245,10 +247,11 @@ public final class UpstreamCall {
 
     private func decode(_ slice: ByteSlice, _ channel: Channel<HTTPClientConnection>) {
         bodyCount += slice.count
-        if form != .events {
+        if form != .events, !hasBegun {
             let first = channel.withBytes(of: slice) { UpstreamCall.firstByte(of: $0) }
             // Blank lines before a body keep the connection alive, no more.
-            guard let first else { return whileWhole() }
+            guard let first else { return }
+            hasBegun = true
             if form == .unknown { use(first == UInt8(ascii: "{") || first == UInt8(ascii: "[") ? .whole : .events) }
         }
         let before = decoder.progress
@@ -265,7 +268,9 @@ public final class UpstreamCall {
         if let failure = decoder.failure { return fail(failure) }
         // Nothing of a stream that matters comes behind its end mark.
         if decoder.isComplete { return complete() }
-        if form == .whole { whileWhole(hasBegun: true) } else { whileStreaming(hasProgress: decoder.progress > before) }
+        // A whole answer comes when it is done, however long that takes; once its first byte is there the rest follows.
+        guard form == .events else { return arm(target.lane.now + times.idle) }
+        whileStreaming(hasProgress: decoder.progress > before)
     }
 
     /// The first byte of a piece that is no blank, nor part of a byte order mark; nil for none.
@@ -277,18 +282,11 @@ public final class UpstreamCall {
         return nil
     }
 
-    /// A whole answer comes when it is done, however long that takes; once its first byte is there the rest follows.
-    private func whileWhole(hasBegun: Bool = false) {
-        if hasBegun || progressAt != .distantFuture {
-            progressAt = target.lane.now
-            arm(target.lane.now + times.idle)
-        }
-    }
-
     private func whileStreaming(hasProgress: Bool) {
         let now = target.lane.now
-        grace.note(
-            isSettled: decoder.isSettled, at: decoder.handedOutAtFinish, hasUsage: decoder.end.usage != nil, now: now)
+        // Usage is not waited for where none was asked for.
+        let hasUsage = target.record.streamOptions == .none || decoder.end.usage != nil
+        grace.note(isSettled: decoder.isSettled, at: decoder.handedOutAtFinish, hasUsage: hasUsage, now: now)
         if grace.isRunning { return arm(grace.ends) }
         if hasProgress {
             progressAt = now

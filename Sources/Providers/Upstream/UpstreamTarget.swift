@@ -57,8 +57,9 @@ public final class UpstreamTarget {
         pool = ConnectionPool(
             lane: lane, endpoint: .host(address.host, port: address.port), tls: tls, serverName: address.host,
             limits: limits, machine: { _ in HTTPClientConnection() })
-        chatHead = UpstreamTarget.head("POST \(address.path)/chat/completions", address, apiKey, hasBody: true)
-        modelsHead = UpstreamTarget.head("GET \(address.path)/models", address, apiKey, hasBody: false)
+        chatHead = UpstreamTarget.head(
+            "POST \(address.path)/chat/completions\(address.query)", address, apiKey, hasBody: true)
+        modelsHead = UpstreamTarget.head("GET \(address.path)/models\(address.query)", address, apiKey, hasBody: false)
     }
 
     private static func head(_ line: String, _ address: BaseURL, _ apiKey: Secret?, hasBody: Bool) -> [UInt8] {
@@ -78,39 +79,5 @@ public final class UpstreamTarget {
     public func close() {
         isClosed = true
         pool.close()
-    }
-}
-
-/// `scheme://host[:port][/path]`.
-struct BaseURL: Equatable {
-    let isEncrypted: Bool
-    let host: String
-    let port: UInt16
-    let path: String
-    /// Host and port as the Host header names them.
-    let authority: String
-
-    init?(_ text: String) {
-        guard let scheme = ["https://", "http://"].first(where: { text.hasPrefix($0) }) else { return nil }
-        isEncrypted = scheme == "https://"
-        let rest = text.dropFirst(scheme.count)
-        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-        authority = String(rest[..<slash])
-        let allowed = rest.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !"?#@\\".utf8.contains($0) }
-        guard allowed, !authority.isEmpty else { return nil }
-        var path = rest[slash...]
-        while path.hasSuffix("/") { path.removeLast() }
-        self.path = String(path)
-        if case .host(let host, let port) = Endpoint.parse(authority) {
-            self.host = host
-            self.port = port
-        } else if authority.hasPrefix("["), authority.hasSuffix("]"), authority.utf8.count > 2 {
-            host = String(authority.dropFirst().dropLast())
-            port = isEncrypted ? 443 : 80
-        } else {
-            guard !authority.contains(where: { ":[]".contains($0) }) else { return nil }
-            host = authority
-            port = isEncrypted ? 443 : 80
-        }
     }
 }
