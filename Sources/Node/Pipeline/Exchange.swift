@@ -29,8 +29,10 @@ final class Exchange: @unchecked Sendable {
     /// Which of them is asked, and a bit for each that was.
     private(set) var targetPlace = 0
     private(set) var asked: UInt32 = 0
-    /// Whether the target's circuit breaker let it through as a probe.
-    private(set) var pass = TargetBreaker.Ticket.usual
+    /// Whether the target's circuit breaker let it through as a probe: from the moment before it is sent to the attempt's end.
+    var pass = TargetBreaker.Ticket.usual
+    /// True while the cluster is asked whether it may probe.
+    var isAskingForProbe = false
     var target: LaneTarget? { asked == 0 ? nil : laneTargets[targetPlace] }
     /// Names the beginning of its prompt, where the route prefers the target that has seen it.
     private(set) var prefix: UInt64?
@@ -186,10 +188,8 @@ final class Exchange: @unchecked Sendable {
 
     /// The target that is asked next.
     func choose(_ place: Int) {
-        returnPass()
         targetPlace = place
         asked |= 1 << UInt32(place)
-        pass = laneTargets[place].enter(gateway)
         price = laneTargets[place].price(in: snapshot)
     }
 
@@ -201,13 +201,6 @@ final class Exchange: @unchecked Sendable {
 
     /// True when somebody else answers than the route has in calm times.
     var isFallback: Bool { attemptCount > 1 || route?.record.targets[targetPlace].isForOverload == true }
-
-    /// The request did not go where it was let: another may probe in its place.
-    func returnPass() {
-        guard pass != .usual else { return }
-        target?.breaker.giveBack(pass)
-        pass = .usual
-    }
 
     /// The target of another attempt, which begins after a pause.
     func turn(to place: Int, after pause: Duration) {
@@ -264,7 +257,7 @@ final class Exchange: @unchecked Sendable {
         if route?.record.isHedged == true { armHedge() }
         // What was paid for can be continued, also while its first word is waited for.
         if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
-        self.target?.begin()
+        self.target?.begin(pass)
         call.start(&json)
     }
 
@@ -486,7 +479,7 @@ final class Exchange: @unchecked Sendable {
 
     /// The last step: nothing wakes the request any more.
     func finish() {
-        if outcome == nil { returnPass() }
+        returnPass()
         deadlineTimer?.cancel()
         deadlineTimer = nil
         hedgeTimer?.cancel()

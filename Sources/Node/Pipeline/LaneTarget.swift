@@ -13,8 +13,6 @@ final class LaneTarget {
     /// When a first token is late.
     private(set) var slowFirstToken = SlowFirstToken()
     var breaker = TargetBreaker()
-    /// True while Redis is asked whether this lane may probe.
-    var isAskingForProbe = false
     /// Requests that probed, alone or for the cluster; changes to an open breaker that this lane brought about.
     private(set) var probes: Int64 = 0
     var opened: Int64 = 0
@@ -98,17 +96,16 @@ final class LaneTarget {
     /// True when no request may go there.
     func isShut(_ gateway: Gateway) -> Bool { if case .blocked = passage(of: gateway) { true } else { false } }
 
-    /// A request will go there.
-    func enter(_ gateway: Gateway) -> TargetBreaker.Ticket {
-        guard hasBreaker else { return .usual }
-        let ticket = breaker.enter(at: gateway.lane.now, isAlone: gateway.breakers.isAlone)
-        if ticket != .usual { probes += 1 }
-        return ticket
+    /// A request is about to be sent there.
+    func enter(_ gateway: Gateway) -> TargetBreaker.Entry {
+        guard hasBreaker else { return .go(.usual) }
+        return breaker.enter(at: gateway.lane.now, isAlone: gateway.breakers.isAlone)
     }
 
     /// An attempt goes to its provider.
-    func begin() {
+    func begin(_ ticket: TargetBreaker.Ticket = .usual) {
         attempts += 1
+        if ticket != .usual { probes += 1 }
         health.begin()
     }
 
@@ -132,7 +129,7 @@ final class LaneTarget {
         default: break
         }
         guard let sample = LaneTarget.sample(outcome.failure), hasBreaker else {
-            return breaker.giveBack(ticket)
+            return gateway.breakers.giveBack(ticket, on: self)
         }
         gateway.breakers.ended(sample, ticket, on: self)
     }
