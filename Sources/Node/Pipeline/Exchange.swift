@@ -49,15 +49,23 @@ final class Exchange: @unchecked Sendable {
     var price: ModelPrice?
     private(set) var reservation: ReserveCall?
     /// What one answer will probably use; the reservation may come to cover more.
-    private(set) var estimate: QuotaUse?
+    var estimate: QuotaUse?
     /// Its place on a block, instead of a reservation of its own.
     var lease: Lease?
     /// True when the reservation may exist in Redis and must be settled or released.
     private(set) var isReserved = false
     /// What Redis must know of while it runs.
     var runningReservation: ReserveCall? { isReserved ? reservation : nil }
-    /// Output tokens that it may have, as of its reservation.
+    /// Output tokens that each of its answers may have, as of its reservation.
     var mostOutput: Int64 = 0
+    /// Answers that it asks for at once; more than one are known when the body is whole.
+    var choices: Int64 = 1
+    /// How many of them are reserved for.
+    var reservedChoices: Int64 = 1
+    /// True when its body adds members for a provider.
+    var usesPassthrough = false
+    /// True when its body was looked through.
+    var isOutlined = false
     /// When quota answered.
     private(set) var reservedAt: Instant?
     private var quotaRefusal: Refusal?
@@ -67,11 +75,14 @@ final class Exchange: @unchecked Sendable {
     /// What is kept of the answer; nil unless its client asked for that.
     var resumption: Resumption?
     private(set) var outcome: UpstreamOutcome?
+    /// Why attempts failed, for the log.
+    var failedAttempts: [AttemptFailure] = []
     /// Earlier attempts that a provider may bill, for the ledger.
     private(set) var earlier: [LedgerEntry] = []
     /// True while more quota is asked for, so that the reservation covers an earlier attempt and the next one.
-    private var isCovering = false
-    private var isCovered = false
+    var isCovering = false
+    var isCovered = false
+    var coverDenial: QuotaDenial?
     private var call: UpstreamCall?
     let latch = Latch()
     /// Where it has, or waits for, a place.
@@ -222,21 +233,6 @@ final class Exchange: @unchecked Sendable {
     /// True when a provider may have begun to work on it.
     var wasSent: Bool { outcome?.wasSent == true || !earlier.isEmpty }
 
-    /// More quota is asked for, so that the reservation covers an earlier attempt and the next one.
-    func coverBegins() { (isCovering, isCovered) = (true, false) }
-
-    /// What was asked for is there, or is not.
-    func coverDecided(_ isCovered: Bool) {
-        (isCovering, self.isCovered) = (false, isCovered)
-        latch.open()
-    }
-
-    /// Waits for `coverDecided`; false when there is no room, or nobody knows.
-    func covered() async -> Bool {
-        while isCovering, stopReason == nil { await latch.wait() }
-        return isCovered && stopReason == nil
-    }
-
     /// The body will not be rendered again.
     func releaseBody() {
         body.removeAll()
@@ -346,6 +342,7 @@ final class Exchange: @unchecked Sendable {
         var first: Duration?
         if let firstDeltaAt, let sentAt, head.flags.contains(.stream) { first = firstDeltaAt - sentAt }
         target?.end(outcome, pass, firstToken: first, gateway)
+        note(outcome.failure, of: leading, at: targetPlace)
         if leading == 1 {
             Pipeline.countFirst(self, at: targetPlace, outcome, price: price, firstToken: first)
         }

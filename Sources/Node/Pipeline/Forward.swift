@@ -118,7 +118,8 @@ extension Pipeline {
         let request = OpenAIChatRequest(
             model: target.model, isStream: exchange.head.flags.contains(.stream),
             maximumOutputTokens: UInt32(clamping: exchange.mostOutput),
-            usesLegacyLimitField: upstream.record.usesLegacyLimitField, provider: target.provider)
+            usesLegacyLimitField: upstream.record.usesLegacyLimitField, provider: target.provider,
+            members: upstream.record.passthrough)
         var json = ByteBuffer(capacity: exchange.body.count + 512)
         do throws(BodyError) {
             try exchange.writeRequest(request, into: &json)

@@ -19,6 +19,7 @@ final class LaneTarget {
     /// Attempts that began, and those that failed.
     private(set) var attempts: Int64 = 0
     private(set) var failures: Int64 = 0
+    private(set) var failureCounts = FailureCounts()
     /// What attempts came to since the coordinator was told.
     private(set) var tally = TargetTally()
     /// Whole answers whose provider did not say, or not believably, what they used.
@@ -67,13 +68,13 @@ final class LaneTarget {
         return price
     }
 
-    /// Provider and model, as each log line of its requests says them: the model as the answer named it.
+    /// Provider and model, as each log line of its requests says them: the model as the answer named it, if one did.
     func logFields(answeredBy answered: String?) -> [UInt8] {
-        let name = answered ?? model
+        let name = answered ?? ""
         if let logged, logged.model == name { return logged.fields }
         let fields = LogRecord.prepared { line in
             line.field("gen_ai.provider.name", provider)
-            line.field("gen_ai.response.model", name)
+            if !name.isEmpty { line.field("gen_ai.response.model", name) }
         }
         logged = (name, fields)
         return fields
@@ -120,7 +121,10 @@ final class LaneTarget {
         }
         if let end = TargetTally.end(of: outcome.failure) { tally.note(end) }
         if outcome.failure == nil, outcome.end.usage == nil { unaccounted += 1 }
-        if let failure = outcome.failure, failure.kind != .cancelled { failures += 1 }
+        if let failure = outcome.failure, failure.kind != .cancelled {
+            failures += 1
+            failureCounts.add(failure.kind)
+        }
         switch outcome.failure?.kind {
         case .rateLimited: health.throttled(retryAfter: outcome.failure?.retryAfter, at: now)
         // Waiting does not help soon: others are asked for as long as a rest can be.
