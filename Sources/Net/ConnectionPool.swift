@@ -30,10 +30,19 @@ public enum PoolFailure: Error, Equatable, Sendable {
 public final class ConnectionPool<M: Machine & ~Copyable> {
     /// A place in the queue for a connection; cancel it when the request ends first.
     public final class Wait {
-        var then: ((Result<Channel<M>, PoolFailure>) -> Void)?
-        init(_ then: @escaping (Result<Channel<M>, PoolFailure>) -> Void) { self.then = then }
+        fileprivate var then: ((Result<Channel<M>, PoolFailure>) -> Void)?
+        private weak var pool: ConnectionPool?
+
+        fileprivate init(_ pool: ConnectionPool, _ then: @escaping (Result<Channel<M>, PoolFailure>) -> Void) {
+            (self.pool, self.then) = (pool, then)
+        }
+
         /// Leaves the queue; `then` will not be called.
-        public func cancel() { then = nil }
+        public func cancel() {
+            guard then != nil else { return }
+            then = nil
+            pool?.waitEnded()
+        }
     }
 
     private let lane: Lane
@@ -43,7 +52,10 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
     private let limits: PoolLimits
     private let machine: (Instant) -> M
     private var idle: [(channel: Channel<M>, since: Instant)] = []
+    /// Those that wait, in order, and some that have left the queue.
     private var waiting: [Wait] = []
+    /// Requests that wait for a connection.
+    public private(set) var waiters = 0
     private var sweep: LaneTimer?
     private var isClosed = false
     /// Connections that exist, leased, idle and being made.
@@ -91,12 +103,13 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
             then(.success(channel))
             return nil
         }
-        let wait = Wait(then)
-        guard waiting.count < limits.waiters else {
+        guard waiters < limits.waiters else {
             then(.failure(.full))
             return nil
         }
+        let wait = Wait(self, then)
         waiting.append(wait)
+        waiters += 1
         // An idle connection that may not be used makes room for a new one.
         if size >= limits.connections, let (channel, _) = idle.popLast() { discard(channel) }
         if size < limits.connections, wait.then != nil { open() }
@@ -180,14 +193,23 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
 
     private func nextWaiting() -> ((Result<Channel<M>, PoolFailure>) -> Void)? {
         while !waiting.isEmpty {
-            if let then = waiting.removeFirst().then { return then }
+            let wait = waiting.removeFirst()
+            guard let then = wait.then else { continue }
+            wait.then = nil
+            waiters -= 1
+            return then
         }
         return nil
     }
 
+    /// One has left the queue. Those that have are taken out when they are most of it, so that each costs little and they hold no memory.
+    private func waitEnded() {
+        waiters -= 1
+        if waiting.count > 2 * waiters + 16 { waiting.removeAll { $0.then == nil } }
+    }
+
     private func openForWaiting() {
-        waiting.removeAll { $0.then == nil }
-        if !isClosed, !waiting.isEmpty, size < limits.connections { open() }
+        if !isClosed, waiters > 0, size < limits.connections { open() }
     }
 
     private func armSweep() {

@@ -89,6 +89,12 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     /// Bytes sent to the socket.
     public private(set) var bytesSent: Int64 = 0
 
+    /// Set with the number of bytes sent before a request: when the connection ends, `provesSilence` says what became of the request.
+    public var requestStart: Int64?
+    /// True when the peer provably read nothing of what was sent behind `requestStart`. Nothing was handed to the kernel; or the peer's FIN came, and
+    /// acknowledged none of it. A reset proves nothing: it may overtake the acknowledgement of bytes that were read.
+    public private(set) var provesSilence = false
+
     /// Plaintext waiting beyond this stops producers.
     public static let highMark = 256 * 1024
     /// Producers go on below this.
@@ -461,6 +467,13 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
 
     // MARK: - The end
 
+    private func isSilent(since start: Int64, _ reason: CloseReason) -> Bool {
+        if bytesSent <= start { return true }
+        guard let delivery = Socket.delivery(of: descriptor) else { return false }
+        let hasEnd = inputHasEnded || reason == .peer || delivery.received > bytesReceived
+        return hasEnd && delivery.acknowledged <= start
+    }
+
     private func finish(_ reason: CloseReason) {
         guard state != .closed else { return }
         if state == .open || state == .closing, let tls, reason == .local || reason == .peer, backlog.isEmpty {
@@ -468,6 +481,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
             _ = lane.ciphertext.send(descriptor, backlog: &backlog)
         }
         lane.ciphertext.reset()
+        if let requestStart { provesSilence = isSilent(since: requestStart, reason) }
         state = .closed
         stallTimer?.cancel()
         closeTimer?.cancel()

@@ -150,6 +150,7 @@ struct LaneReading: Reading {
     var requestsUnderWay: Int
     var settlementBacklog: Int
     var breakers: BreakerReading
+    var failures: FailureReading
     var leases: LeaseReading
     var safe: SafeReading
     var resume: ResumeReading
@@ -173,6 +174,7 @@ struct LaneReading: Reading {
         requestsUnderWay = gateway.openRequests
         settlementBacklog = gateway.settlementBacklog
         breakers = BreakerReading(gateway.laneTargets.values)
+        failures = FailureReading(gateway.laneTargets.values)
         leases = LeaseReading(gateway.leases)
         safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
         resume = ResumeReading(gateway.resumptions)
@@ -203,6 +205,7 @@ struct LaneReading: Reading {
         requestsUnderWay += other.requestsUnderWay
         settlementBacklog += other.settlementBacklog
         breakers.merge(other.breakers)
+        failures.merge(other.failures)
         leases.merge(other.leases)
         safe.merge(other.safe)
         resume.merge(other.resume)
@@ -270,6 +273,7 @@ struct LaneReading: Reading {
         page.gauge(
             "sluice_settlements_waiting", help: "Settlements to be repeated.", value: .signed(Int64(settlementBacklog)))
         breakers.write(onto: &page)
+        failures.write(onto: &page)
         leases.write(onto: &page)
         safe.write(onto: &page)
         resume.write(onto: &page)

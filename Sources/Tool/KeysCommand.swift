@@ -21,6 +21,7 @@ enum KeysCommand {
           --operation NAME     chat, embeddings or '*' (the default)
           --feature TAG        a feature tag that it may name, and must name one of; without any it may name every one
           --priority CLASS     the most urgent class it may use: interactive (the default), background or batch
+          --passthrough yes    it may add members that a provider's section lists to its requests (default: no)
           --limit 'LIMIT'      a limit of its own as in cluster.conf: '600 requests / minute', '$5 / day'
           --network CIDR       where it may come from: 10.0.0.0/8, 2001:db8::/32; without any from anywhere
           --identity URI       a client certificate's URI that opens it instead of a secret (--with-secret: beside one)
@@ -36,6 +37,7 @@ enum KeysCommand {
     /// Options and the members of the admin interface's JSON that they become.
     private static let texts = [
         "--org": "org", "--team": "team", "--label": "label", "--identity": "identity", "--priority": "priority",
+        "--passthrough": "passthrough",
     ]
     private static let lists = [
         "--model": "models", "--operation": "operations", "--feature": "features", "--limit": "limits",
@@ -214,6 +216,7 @@ private enum KeyText {
             ["models", list(key["models"], none: "none")], ["operations", list(key["operations"], none: "none")],
             ["features", list(key["features"], none: "any, or none")],
             ["priority", "\(key["priority"]?.text ?? "") or lower"],
+            ["passthrough", key["passthrough"]?.text ?? "no"],
             ["own limits", list(key["limits"], none: "none")], ["networks", list(key["networks"], none: "any")],
             ["identity", key["identity"]?.text ?? "-"],
             ["secrets", secrets.isEmpty ? "none" : secrets.joined(separator: "; ")], ["expires", expiry(key)],

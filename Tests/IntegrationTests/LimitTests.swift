@@ -64,7 +64,7 @@ import Wire
         }
     }
 
-    @Test func `two nodes and twelve writers share one limit without overshoot`() async throws {
+    @Test("c1: two nodes and twelve writers share one limit without overshoot") func noOvershoot() async throws {
         // Full at first; in the seconds of the test not even one request refills.
         try await withCluster("[team acme/shared]\nlimit = 300 requests / day burst 300") { cluster in
             let key = try await cluster.createKey(team: "shared")

@@ -5,7 +5,9 @@ import Testing
 import Wire
 
 @Suite struct NodeTests {
-    @Test func `a killed node fails only its own streams, new work goes on, and its holds expire`() async throws {
+    @Test("c4: a killed node fails only its own streams, new work goes on, and its holds expire") func killedNode()
+        async throws
+    {
         try await withCluster(org: "limit = 64 concurrent") { cluster in
             let caller = try Caller(cluster, connections: 6)
             try await caller.connected(6)

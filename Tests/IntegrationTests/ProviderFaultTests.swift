@@ -126,9 +126,8 @@ private struct FaultCase {
         return text
     }
 
-    @Test func `each fault has its code and retry class; another target answers where nothing was seen or spent`()
-        async throws
-    {
+    @Test("d3: each fault has its code and retry class; another target answers where nothing was seen or spent")
+    func faults() async throws {
         try await withSecondProvider(ProviderFaultTests.sections) { cluster, set in
             let caller = try Caller(cluster, connections: 4, node: 1)
             // Attempts beyond the first are a tenth of the requests: these save them up.

@@ -22,7 +22,7 @@ import Wire
         }
     }
 
-    @Test func `a caller that cancels stops the provider within a second`() async throws {
+    @Test("c10: a caller that cancels stops the provider within a second") func cancel() async throws {
         try await withCluster { cluster in
             let running = try await cluster.beginTool(["chat", "long\nsim: tokens=2000 pace=20ms"])
             try await cluster.wait("the stream") { await cluster.simulator()["streams_open"]?.integer == 1 }
@@ -38,7 +38,7 @@ import Wire
         }
     }
 
-    @Test func `a caller that goes away stops the provider within a second`() async throws {
+    @Test("h1: a caller that goes away stops the provider within a second") func callerGone() async throws {
         try await withCluster { cluster in
             let running = try await cluster.beginTool(["chat", "long\nsim: tokens=2000 pace=20ms"])
             try await cluster.wait("the stream") { await cluster.simulator()["streams_open"]?.integer == 1 }

@@ -92,6 +92,12 @@ final class ScriptedServer: @unchecked Sendable {
             return recv(socket, &byte, 1, 0) == 0
         }
 
+        /// Waits until the client has sent something, and leaves it unread.
+        func waitForBytes() {
+            var byte: UInt8 = 0
+            _ = recv(socket, &byte, 1, Int32(MSG_PEEK.rawValue))
+        }
+
         /// Closes with a reset.
         func reset() {
             var option = linger(l_onoff: 1, l_linger: 0)

@@ -70,9 +70,10 @@ final class UpstreamHarness: @unchecked Sendable {
         }
     }
 
-    /// Makes a call and waits for its end. `onStart` and `onDelta` run on the lane.
+    /// Makes a call and waits for its end. All closures run on the lane, `beforeStart` in the same turn as the start.
     func call(
         isStream: Bool = true, times: UpstreamTimes = UpstreamTimes(),
+        beforeStart: @escaping @Sendable () -> Void = {},
         onStart: @escaping @Sendable (Running, Lane) -> Void = { _, _ in },
         onDelta: (@Sendable (Running) -> Void)? = nil
     ) async -> Ended {
@@ -96,6 +97,7 @@ final class UpstreamHarness: @unchecked Sendable {
                 }
                 running.call = call
                 var json = ByteBuffer(Array(#"{"model":"m"}"#.utf8))
+                beforeStart()
                 call.start(&json)
                 onStart(running, lane)
             }

@@ -30,8 +30,10 @@ final class Exchange: @unchecked Sendable {
     /// Which of them is asked, and a bit for each that was.
     private(set) var targetPlace = 0
     private(set) var asked: UInt32 = 0
-    /// Whether the target's circuit breaker let it through as a probe.
-    private(set) var pass = TargetBreaker.Ticket.usual
+    /// Whether the target's circuit breaker let it through as a probe: from the moment before it is sent to the attempt's end.
+    var pass = TargetBreaker.Ticket.usual
+    /// True while the cluster is asked whether it may probe.
+    var isAskingForProbe = false
     var target: LaneTarget? { asked == 0 ? nil : laneTargets[targetPlace] }
     /// Names the beginning of its prompt, where the route prefers the target that has seen it.
     private(set) var prefix: UInt64?
@@ -48,15 +50,23 @@ final class Exchange: @unchecked Sendable {
     var price: ModelPrice?
     private(set) var reservation: ReserveCall?
     /// What one answer will probably use; the reservation may come to cover more.
-    private(set) var estimate: QuotaUse?
+    var estimate: QuotaUse?
     /// Its place on a block, instead of a reservation of its own.
     var lease: Lease?
     /// True when the reservation may exist in Redis and must be settled or released.
     private(set) var isReserved = false
     /// What Redis must know of while it runs.
     var runningReservation: ReserveCall? { isReserved ? reservation : nil }
-    /// Output tokens that it may have, as of its reservation.
+    /// Output tokens that each of its answers may have, as of its reservation.
     var mostOutput: Int64 = 0
+    /// Answers that it asks for at once; more than one are known when the body is whole.
+    var choices: Int64 = 1
+    /// How many of them are reserved for.
+    var reservedChoices: Int64 = 1
+    /// True when its body adds members for a provider.
+    var usesPassthrough = false
+    /// True when its body was looked through.
+    var isOutlined = false
     /// When quota answered.
     private(set) var reservedAt: Instant?
     private var quotaRefusal: Refusal?
@@ -66,11 +76,14 @@ final class Exchange: @unchecked Sendable {
     /// What is kept of the answer; nil unless its client asked for that.
     var resumption: Resumption?
     private(set) var outcome: UpstreamOutcome?
+    /// Why attempts failed, for the log.
+    var failedAttempts: [AttemptFailure] = []
     /// Earlier attempts that a provider may bill, for the ledger.
     private(set) var earlier: [LedgerEntry] = []
     /// True while more quota is asked for, so that the reservation covers an earlier attempt and the next one.
-    private var isCovering = false
-    private var isCovered = false
+    var isCovering = false
+    var isCovered = false
+    var coverDenial: QuotaDenial?
     private var call: UpstreamCall?
     let latch = Latch()
     /// Where it has, or waits for, a place.
@@ -187,10 +200,8 @@ final class Exchange: @unchecked Sendable {
 
     /// The target that is asked next.
     func choose(_ place: Int) {
-        returnPass()
         targetPlace = place
         asked |= 1 << UInt32(place)
-        pass = laneTargets[place].enter(gateway)
         price = laneTargets[place].price(in: tariff)
     }
 
@@ -202,13 +213,6 @@ final class Exchange: @unchecked Sendable {
 
     /// True when somebody else answers than the route has in calm times.
     var isFallback: Bool { attemptCount > 1 || route?.record.targets[targetPlace].isForOverload == true }
-
-    /// The request did not go where it was let: another may probe in its place.
-    func returnPass() {
-        guard pass != .usual else { return }
-        target?.breaker.giveBack(pass)
-        pass = .usual
-    }
 
     /// The target of another attempt, which begins after a pause.
     func turn(to place: Int, after pause: Duration) {
@@ -230,21 +234,6 @@ final class Exchange: @unchecked Sendable {
     /// True when a provider may have begun to work on it.
     var wasSent: Bool { outcome?.wasSent == true || !earlier.isEmpty }
 
-    /// More quota is asked for, so that the reservation covers an earlier attempt and the next one.
-    func coverBegins() { (isCovering, isCovered) = (true, false) }
-
-    /// What was asked for is there, or is not.
-    func coverDecided(_ isCovered: Bool) {
-        (isCovering, self.isCovered) = (false, isCovered)
-        latch.open()
-    }
-
-    /// Waits for `coverDecided`; false when there is no room, or nobody knows.
-    func covered() async -> Bool {
-        while isCovering, stopReason == nil { await latch.wait() }
-        return isCovered && stopReason == nil
-    }
-
     /// The body will not be rendered again.
     func releaseBody() {
         body.removeAll()
@@ -265,7 +254,7 @@ final class Exchange: @unchecked Sendable {
         if route?.record.isHedged == true { armHedge() }
         // What was paid for can be continued, also while its first word is waited for.
         if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
-        self.target?.begin()
+        self.target?.begin(pass)
         call.start(&json)
     }
 
@@ -354,6 +343,7 @@ final class Exchange: @unchecked Sendable {
         var first: Duration?
         if let firstDeltaAt, let sentAt, head.flags.contains(.stream) { first = firstDeltaAt - sentAt }
         target?.end(outcome, pass, firstToken: first, gateway)
+        note(outcome.failure, of: leading, at: targetPlace)
         if leading == 1 {
             Pipeline.countFirst(self, at: targetPlace, outcome, price: price, firstToken: first)
         }
@@ -487,7 +477,7 @@ final class Exchange: @unchecked Sendable {
 
     /// The last step: nothing wakes the request any more.
     func finish() {
-        if outcome == nil { returnPass() }
+        returnPass()
         deadlineTimer?.cancel()
         deadlineTimer = nil
         hedgeTimer?.cancel()

@@ -59,16 +59,16 @@ extension Pipeline {
             let hasRoom = gateway.leases.grow(&lease, to: whole)
             exchange.lease = lease
             if hasRoom { return exchange.coverDecided(true) }
-            return leaveBlock(exchange, reservation, whole) { result in
-                if case .success(.granted) = result {
-                    exchange.coverDecided(true)
-                } else {
-                    exchange.coverDecided(false)
-                }
-            }
+            return leaveBlock(exchange, reservation, whole) { decided($0, exchange) }
         }
-        gateway.quota.extend(ExtendCall(of: reservation, to: whole)) { result in
-            if case .success(.granted) = result { exchange.coverDecided(true) } else { exchange.coverDecided(false) }
+        gateway.quota.extend(ExtendCall(of: reservation, to: whole)) { decided($0, exchange) }
+    }
+
+    private static func decided(_ result: Result<ReserveReply, StoreError>, _ exchange: Exchange) {
+        switch result {
+        case .success(.granted): exchange.coverDecided(true)
+        case .success(.denied(let denial)): exchange.coverDecided(false, denial)
+        case .success(.repeated), .success(.duplicate), .failure: exchange.coverDecided(false)
         }
     }
 

@@ -98,6 +98,7 @@ extension Pipeline {
         let gateway = exchange.gateway
         let target = exchange.laneTargets[other.place]
         target.end(outcome, .usual, firstToken: nil, gateway)
+        exchange.note(outcome.failure, of: other.number, at: other.place)
         let waited = other.sentAt.map { gateway.lane.now - $0 }
         let isSlow = outcome.failure?.kind == .cancelled
         if isSlow, let waited { target.wasTooSlow(waited) }

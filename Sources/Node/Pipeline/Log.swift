@@ -36,6 +36,7 @@ extension Pipeline {
         if let resumption = exchange.resumption { record.field("resumes", resumption.continuations) }
         if exchange.attemptCount > 1 { record.field("attempts", exchange.attemptCount) }
         record.field("outcome", outcome)
+        if !exchange.failedAttempts.isEmpty { log(exchange.failedAttempts, refusal, &record) }
         record.field("gen_ai.usage.input_tokens", bill.usage.inputTokens)
         record.field("gen_ai.usage.output_tokens", bill.usage.outputTokens)
         record.field("cost_micro_usd", bill.cost.amount)
@@ -48,5 +49,15 @@ extension Pipeline {
         if let detail = exchange.outcome?.failure?.detail { record.field("upstream_failure", detail) }
         record.end(returning: &gateway.lines)
         gateway.linesWritten()
+    }
+
+    /// Why the last attempt failed stands on the line itself where the request failed by it; all that failed are in a list.
+    @inline(never)
+    private static func log(_ failed: [AttemptFailure], _ refusal: Refusal?, _ record: inout LogRecord) {
+        if case .upstream? = refusal { failed.last?.write(&record) }
+        record.list("failed_attempts", failed, first: "attempt", { $0.number }) { attempt, record in
+            record.field("target", attempt.target)
+            attempt.write(&record)
+        }
     }
 }

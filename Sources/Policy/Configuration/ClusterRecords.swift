@@ -23,6 +23,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var ca: String?
     /// True when the limit field is `max_tokens` (most compatible servers) and not `max_completion_tokens`.
     public var usesLegacyLimitField = false
+    /// Members that clients with that right may add to their requests.
+    public var passthrough = PassthroughMembers.none
     /// Connections of one lane at once.
     public var maximumConnections = 1_024
     /// Calls of one lane at once: the least and the most that the limit may become; alike when it is fixed. Further requests wait in the queue.

@@ -1,5 +1,6 @@
 // Turns a chat body of the wire into the JSON that OpenAI's API takes; texts and schemas pass through as bytes.
 import Core
+import Policy
 import Wire
 
 /// Writes one request. Nothing is sent before the whole body proved to be sound.
@@ -14,16 +15,20 @@ public struct OpenAIChatRequest {
     public let usesLegacyLimitField: Bool
     /// The provider's name, for passthrough members that are meant for it.
     public let provider: String
+    /// Which of them pass.
+    public let members: PassthroughMembers
 
     /// A request's fixed part.
     public init(
-        model: String, isStream: Bool, maximumOutputTokens: UInt32, usesLegacyLimitField: Bool, provider: String
+        model: String, isStream: Bool, maximumOutputTokens: UInt32, usesLegacyLimitField: Bool, provider: String,
+        members: PassthroughMembers = .none
     ) {
         self.model = model
         self.isStream = isStream
         self.maximumOutputTokens = maximumOutputTokens
         self.usesLegacyLimitField = usesLegacyLimitField
         self.provider = provider
+        self.members = members
     }
 
     /// Appends the JSON of `body` to `output`.
@@ -45,7 +50,7 @@ public struct OpenAIChatRequest {
             json.key(usesLegacyLimitField ? "max_tokens" : "max_completion_tokens", &output)
             json.integer(maximumOutputTokens, &output)
         }
-        parameters(rest, body, &json, &output)
+        try parameters(rest, body, &json, &output)
         json.endObject(&output)
     }
 

@@ -53,13 +53,14 @@ public final class UpstreamCall {
     private var errorBody: [UInt8] = []
     private var retryAfter: Duration?
     private var shouldRetry: Bool?
+    /// The host that a redirect names.
+    private var location: String?
     private var outcome = UpstreamOutcome()
     private var isDecoding = false
     private var isPaused = false
     private var isCancelled = false
     private var isReused = false
     private var hasRepeated = false
-    private var sentAt = Instant.distantFuture
 
     /// How much of an error response is read.
     static let errorBodyLimit = 64 * 1024
@@ -67,8 +68,6 @@ public final class UpstreamCall {
     static let errorBodyTime = Duration.seconds(5)
     /// How long the end of a body is waited for behind an answer that is whole.
     static let tailTime = Duration.seconds(1)
-    /// A server that had closed an idle connection says so within this time. One that is slower may have begun to work.
-    static let idleCloseTime = Duration.seconds(1)
 
     /// A call that `start` sends. `onEnd` is called exactly once, on the lane.
     public init(
@@ -112,6 +111,7 @@ public final class UpstreamCall {
     private func send(on channel: Channel<HTTPClientConnection>) {
         guard onEnd != nil, !isCancelled else { return target.pool.giveBack(channel) }
         self.channel = channel
+        channel.transport.requestStart = isReused ? channel.transport.bytesSent : nil
         channel.onEvent = { [self] channel, event in received(event, channel) }
         channel.onClose = { [self] channel, reason in closed(channel, reason) }
         channel.machine.send(
@@ -120,7 +120,6 @@ public final class UpstreamCall {
             body: { output in request.withBytes(of: request.slice) { output.append($0) } })
         channel.wake()
         outcome.wasSent = true
-        sentAt = target.lane.now
         // A whole answer comes when it is done: only the request's own deadline bounds it.
         if isStream { arm(target.lane.now + times.firstEvent) }
     }
@@ -179,6 +178,7 @@ public final class UpstreamCall {
         channel.withBytes(of: head.slice) { bytes in
             outcome.requestID = UpstreamCall.requestID(head, bytes)
             guard status != 200 else { return }
+            if let place = head.value(of: "location", in: bytes) { location = UpstreamCall.host(of: place) }
             switch head.value(of: "x-should-retry", in: bytes) {
             case "true": shouldRetry = true
             case "false": shouldRetry = false
@@ -241,7 +241,16 @@ public final class UpstreamCall {
         var failure = OpenAIErrorReader.classify(status: status, body: errorBody)
         failure.retryAfter = retryAfter
         failure.shouldRetry = shouldRetry
+        failure.location = location
         fail(failure)
+    }
+
+    /// The host and port of an address, at most 255 bytes: paths and queries may hold a key or a prompt.
+    static func host(of address: String) -> String? {
+        guard let scheme = address.firstRange(of: "://") else { return nil }
+        var host = address[scheme.upperBound...].prefix { !"/?#\\".contains($0) }
+        if let at = host.lastIndex(of: "@") { host = host[host.index(after: at)...] }
+        return host.isEmpty ? nil : String(host).cut(to: 255)
     }
 
     /// The body is over, or nothing that matters is missing: the decoder judges the answer.
@@ -258,9 +267,9 @@ public final class UpstreamCall {
         guard onEnd != nil else { return }
         switch status {
         case 0:
-            // An idle connection that its server had closed already: nothing was processed, and the request may go out once more.
-            let isStale = isReused && !channel.machine.hasAnswer
-            if isStale, !hasRepeated, target.lane.now - sentAt < UpstreamCall.idleCloseTime {
+            // An idle connection that its server had closed already: it read nothing, and the request may go out once more.
+            let isStale = isReused && !channel.machine.hasAnswer && channel.transport.provesSilence
+            if isStale, !hasRepeated {
                 hasRepeated = true
                 return lease()
             }
