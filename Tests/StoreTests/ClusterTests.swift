@@ -6,6 +6,7 @@ import Net
 import Policy
 import Synchronization
 import Telemetry
+import TestServer
 import Testing
 
 @testable import Store
@@ -273,7 +274,7 @@ import Testing
 
     @Test func serversOfAClusterMustProveWhoTheyAre() async throws {
         let certificates = try Certificates()
-        let port = RedisServer.freePort()
+        let port = HeldPort.next()
         let server = try RedisServer.wholeCluster([
             "--tls-port", "\(port)", "--tls-cluster", "yes", "--tls-cert-file", certificates.certificate,
             "--tls-key-file", certificates.key, "--tls-ca-cert-file", certificates.authority, "--tls-auth-clients",
