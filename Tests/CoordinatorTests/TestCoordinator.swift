@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import TestServer
+import Testing
 
 struct CoordinatorFailure: Error, CustomStringConvertible { let description: String }
 
@@ -181,6 +182,10 @@ final class TestCoordinator: @unchecked Sendable {
         for process in processes.values where process.isRunning {
             kill(process.processIdentifier, SIGKILL)
             process.waitUntilExit()
+        }
+        // Only programs that were built with a sanitizer say so.
+        for name in processes.isEmpty ? [] : ["a", "b"] where log(name).contains("WARNING: ThreadSanitizer") {
+            Issue.record("\(name): \(log(name).components(separatedBy: "WARNING: ThreadSanitizer")[1].prefix(3_000))")
         }
         processes = [:]
         try? FileManager.default.removeItem(at: folder)

@@ -44,7 +44,8 @@ import Wire
     }
 
     @Test(arguments: Trouble.allCases)
-    func `requests go on while Redis is unwell, and are booked when it is well again`(trouble: Trouble) async throws {
+    func `h8: requests go on while Redis is unwell, and are booked when it is well again`(trouble: Trouble) async throws
+    {
         try await withCluster(org: "limit = 400 concurrent") { cluster in
             let caller = try Caller(cluster, connections: 2, node: 1)
             try await caller.connected(2)

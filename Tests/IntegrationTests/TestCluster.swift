@@ -236,6 +236,10 @@ final class TestCluster: @unchecked Sendable {
         let all = lock.withLock { Array(children.values) }
         for child in all { child.signal(SIGKILL) }
         for child in all { _ = await child.exit() }
+        // Only programs that were built with a sanitizer say so.
+        for name in lock.withLock({ children.keys.sorted() }) where log(name).contains("WARNING: ThreadSanitizer") {
+            Issue.record("\(name): \(log(name).components(separatedBy: "WARNING: ThreadSanitizer")[1].prefix(3_000))")
+        }
         place.leave()
     }
 

@@ -60,7 +60,8 @@ import Testing
         if case .success(.settled) = result { true } else { false }
     }
 
-    @Test func everyStoreWorksOnThreePrimaries() async throws {
+    @Test("h4: every store works on three primaries")
+    func everyStoreWorksOnThreePrimaries() async throws {
         let shape = try RedisShape("cluster", nodeTimeout: 15_000)
         let lane = try await Self.open(shape)
         let limits = try Self.limits()
@@ -168,7 +169,8 @@ import Testing
         await lane.close()
     }
 
-    @Test func aPlannedFailoverFailsNoRequest() async throws {
+    @Test("h5: a planned failover fails no request")
+    func aPlannedFailoverFailsNoRequest() async throws {
         let shape = try RedisShape("cluster", nodeTimeout: 15_000)
         let lane = try await Self.open(shape, timeout: .seconds(20))
         let limits = try Self.limits()
