@@ -40,8 +40,8 @@ struct SafeReading: Sendable {
         page.add("sluice_safe_closed_total", help: "Requests refused because a limit is closed without Redis.", closed)
         page.add("sluice_holds_asserted_total", help: "Running reservations that another Redis was told of.", asserted)
         page.gauge(
-            "sluice_spool_percent", help: "How much of the fullest lane's spool is taken.",
-            value: .signed(Int64(spoolShare * 100)))
+            "sluice_spool_used_ratio", help: "How much of the fullest lane's spool is taken, of 1.",
+            value: .real(spoolShare))
         page.counter(
             "sluice_spool_damaged_bytes_total", help: "Bytes of the spools that were damaged at the start.",
             value: UInt64(damagedBytes))
