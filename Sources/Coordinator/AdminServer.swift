@@ -131,7 +131,7 @@ final class AdminServer {
 
     private func metrics(_ channel: Channel<HTTPServerConnection>) {
         var page = MetricsPage()
-        page.facts("sluice_build", help: "The program.", [("version", Program.version)])
+        page.facts("sluice_build_info", help: "The program.", [("version", Program.version)])
         page.gauge(
             "sluice_coordinator_leads", help: "1 while this coordinator leads.",
             value: .signed(coordinator.leads ? 1 : 0))
@@ -149,6 +149,9 @@ final class AdminServer {
         page.counter(
             "sluice_log_dropped_bytes_total", help: "Bytes of log lines that were lost.",
             value: UInt64(coordinator.lines.dropped))
+        page.counter(
+            "process_cpu_seconds_total", help: "User and system time.",
+            value: .nanoseconds(Host.processorMicroseconds() * 1_000))
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
         let text = page.finish()
         channel.machine.respond(status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)

@@ -137,6 +137,7 @@ final class Gateway: @unchecked Sendable {
 
     /// Settles what an earlier process of this lane had not.
     func recover() {
+        if let spool, let damage = spool.damage { tell(damage, of: spool) }
         guard let spool, !spool.isEmpty else { return }
         let entries = spool.entries()
         let records = entries.compactMap { entry in SpoolRecord(entry).map { (entry.number, $0) } }
@@ -147,6 +148,22 @@ final class Gateway: @unchecked Sendable {
         settlements.recover(records)
         leases.recover(records)
     }
+
+    private func tell(_ damage: SpoolDamage, of spool: Spool) {
+        var record = LogRecord(.error, "spool_damaged", at: lane.wallClockMicroseconds, into: &lines)
+        record.field("node", settings.index)
+        record.field("file", spool.path)
+        record.field("bytes", damage.bytes)
+        record.field(
+            "text",
+            "\(damage.reason); settlements in these bytes are lost, "
+                + (damage.isCopied ? "the file as it was is \(spool.path).damaged" : "the file could not be copied"))
+        record.end(returning: &lines)
+        linesWritten()
+    }
+
+    /// Bytes of the spool that were damaged when this process opened it.
+    var damagedSpoolBytes: Int { spool?.damage?.bytes ?? 0 }
 
     /// Follows what Redis does: whether it can be used, and whether it is another one.
     func watchRedis() {

@@ -202,6 +202,11 @@ final class Node: @unchecked Sendable {
     func warnings(_ reading: LaneReading) -> [String] {
         var warnings: [String] = []
         if let trouble = writer.trouble(at: first.now) { warnings.append(trouble) }
+        if reading.safe.damagedBytes > 0 {
+            warnings.append(
+                "\(reading.safe.damagedBytes) bytes of the spools were damaged at the start, settlements in them are "
+                    + "lost: see spool_damaged in the log")
+        }
         if !isCoordinatorConnected {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }

@@ -10,19 +10,20 @@ import Wire
 /// One lane's counters. A value: a scrape copies it.
 struct NodeMetrics: Sendable {
     var requests = MetricFamily<Counter>(
-        "sluice_requests_total", help: "Requests by outcome.", labels: ["route", "outcome"], blank: Counter())
-    var tokens = MetricFamily<Counter>(
-        "sluice_tokens_total", help: "LLM tokens by direction.", labels: ["route", "org", "direction"], blank: Counter()
-    )
-    var cost = MetricFamily<Counter>(
-        "sluice_cost_micro_usd_total", help: "Cost in millionths of a dollar.", labels: ["route", "org"],
+        "sluice_requests_total", help: "Requests by outcome.", labels: ["route", "outcome"], limit: 2_048,
         blank: Counter())
+    var tokens = MetricFamily<Counter>(
+        "sluice_tokens_total", help: "LLM tokens by direction.", labels: ["route", "org", "direction"], limit: 1_024,
+        blank: Counter())
+    var cost = MetricFamily<MoneyCounter>(
+        "sluice_cost_usd_total", help: "Cost in US dollars.", labels: ["route", "org"], limit: 512,
+        blank: MoneyCounter())
     var duration = MetricFamily<Histogram>(
-        .operationDuration, help: "From the request's arrival to its last frame.",
-        labels: [GenAILabel.requestModel], blank: Histogram())
+        .requestDuration, help: "From the request's arrival to its last frame.",
+        labels: [GenAILabel.operation, GenAILabel.requestModel], limit: 256, blank: Histogram())
     var firstToken = MetricFamily<Histogram>(
         .timeToFirstToken, help: "From the request's arrival to its first delta.",
-        labels: [GenAILabel.requestModel], blank: Histogram())
+        labels: [GenAILabel.operation, GenAILabel.requestModel], limit: 128, blank: Histogram())
     var reserve = Histogram()
     var queueRefusals = MetricFamily<Counter>(
         "sluice_queue_refusals_total", help: "Requests that could not wait for a provider.", labels: ["reason"],
@@ -38,8 +39,10 @@ struct NodeMetrics: Sendable {
         labels: ["org", "scope", "percent"], blank: Counter())
     var mirror = MirrorMetrics()
     var hedges = MetricFamily<Counter>(
-        "sluice_hedges_total", help: "Second attempts beside a slow first one: begun, and those that were quicker.",
-        labels: ["route", "count"], blank: Counter())
+        "sluice_hedges_total", help: "Second attempts beside a slow first one.", labels: ["route"], blank: Counter())
+    var hedgesWon = MetricFamily<Counter>(
+        "sluice_hedges_won_total", help: "Second attempts that answered before the first one.", labels: ["route"],
+        blank: Counter())
     var authenticationFailures = Counter()
     var rebalanceHints = Counter()
     var connectionErrors = MetricFamily<Counter>(
@@ -78,7 +81,7 @@ struct NodeMetrics: Sendable {
         requests[place.request].add()
         tokens[place.input].add(UInt64(max(0, bill.usage.inputTokens)))
         tokens[place.output].add(UInt64(max(0, bill.usage.outputTokens)))
-        cost[place.cost].add(UInt64(max(0, bill.cost.amount)))
+        cost[place.cost].add(microUSD: UInt64(max(0, bill.cost.amount)))
         duration[place.duration].record(from: exchange.receivedAt, to: now)
         if let first = exchange.firstDeltaAt {
             firstToken[place.firstToken].record(from: exchange.receivedAt, to: first)
@@ -90,7 +93,7 @@ struct NodeMetrics: Sendable {
         let found = Places(
             request: requests.series(key.route, key.outcome), input: tokens.series(key.route, key.org, "input"),
             output: tokens.series(key.route, key.org, "output"), cost: cost.series(key.route, key.org),
-            duration: duration.series(key.route), firstToken: firstToken.series(key.route))
+            duration: duration.series("chat", key.route), firstToken: firstToken.series("chat", key.route))
         if places.count < 1_024 { places[key] = found }
         return found
     }
@@ -105,9 +108,14 @@ struct NodeMetrics: Sendable {
         queueWait[place].record(time)
     }
 
-    mutating func hedged(_ route: String, _ count: String) {
-        let place = hedges.series(route, count)
+    mutating func hedgeBegan(_ route: String) {
+        let place = hedges.series(route)
         hedges[place].add()
+    }
+
+    mutating func hedgeWon(_ route: String) {
+        let place = hedgesWon.series(route)
+        hedgesWon[place].add()
     }
 
     mutating func connectionFailed(_ error: ConnectionError) {
@@ -134,6 +142,7 @@ struct NodeMetrics: Sendable {
         budgetWarnings.merge(other.budgetWarnings)
         mirror.merge(other.mirror)
         hedges.merge(other.hedges)
+        hedgesWon.merge(other.hedgesWon)
         authenticationFailures.merge(other.authenticationFailures)
         rebalanceHints.merge(other.rebalanceHints)
         connectionErrors.merge(other.connectionErrors)
@@ -162,7 +171,8 @@ struct LaneReading: Reading {
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
     /// Attempts that began at each `provider/model`, those that failed, and those whose usage was not told.
-    var attempts: [String: (provider: String, model: String, all: Int64, failed: Int64, unaccounted: Int64)]
+    var attempts: [String: Attempts]
+    typealias Attempts = (provider: String, model: String, all: Int64, failed: Int64, unaccounted: Int64)
 
     /// Reads a lane; on its own thread.
     init(_ gateway: Gateway) {
@@ -176,7 +186,8 @@ struct LaneReading: Reading {
         breakers = BreakerReading(gateway.laneTargets.values)
         failures = FailureReading(gateway.laneTargets.values)
         leases = LeaseReading(gateway.leases)
-        safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
+        safe = SafeReading(
+            gateway.safeMode, spoolShare: gateway.spoolShare, damagedBytes: gateway.damagedSpoolBytes)
         resume = ResumeReading(gateway.resumptions)
         overload = OverloadReading(gateway.overload, load: gateway.load)
         settled = gateway.settlements.settled
@@ -241,8 +252,9 @@ struct LaneReading: Reading {
     /// The page that Prometheus reads.
     func page(_ facts: NodeFacts) -> ByteBuffer {
         var page = MetricsPage()
-        page.facts("sluice_build", help: "The program.", [("version", Node.version)])
-        page.facts("sluice_prices", help: "The prices in use, by content.", [("version", facts.priceVersion)])
+        page.facts("sluice_build_info", help: "The program.", [("version", Node.version)])
+        page.facts(
+            "sluice_prices_info", help: "The prices in use, by content.", [("version", facts.priceVersion)])
         page.add(metrics.requests)
         page.add(metrics.tokens)
         page.add(metrics.cost)
@@ -260,6 +272,7 @@ struct LaneReading: Reading {
         page.add(metrics.budgetWarnings)
         metrics.mirror.write(onto: &page)
         page.add(metrics.hedges)
+        page.add(metrics.hedgesWon)
         page.add(
             "sluice_authentication_failures_total", help: "Connections refused for their key.",
             metrics.authenticationFailures)
@@ -283,7 +296,7 @@ struct LaneReading: Reading {
         upstream(&page)
         turns.write(onto: &page)
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
-        page.gauge(
+        page.counter(
             "process_cpu_seconds_total", help: "User and system time.",
             value: .nanoseconds(Host.processorMicroseconds() * 1_000))
         page.gauge("process_open_fds", help: "Open descriptors.", value: .signed(Int64(Host.openDescriptors())))
@@ -343,21 +356,21 @@ struct LaneReading: Reading {
         each("sluice_upstream_connections_idle", "Connections idle.", .gauge) { Int64(targets[$0].idle) }
         each("sluice_upstream_connects_total", "Connections made.", .counter) { targets[$0].made }
         each("sluice_upstream_reused_total", "Requests on a kept connection.", .counter) { targets[$0].reused }
-        page.begin(
-            "sluice_attempts_total",
-            help: "Attempts at each target: begun, and of these failed, or answered without a believable usage.",
-            type: .counter)
-        for (_, target) in attempts.sorted(by: { $0.key < $1.key }) {
-            for (outcome, count) in [
-                ("failed", target.failed), ("begun", target.all), ("without_usage", target.unaccounted),
-            ] {
+        let inOrder = attempts.sorted { $0.key < $1.key }.map(\.value)
+        func eachTarget(_ name: MetricName, _ help: String, _ value: (LaneReading.Attempts) -> Int64) {
+            page.begin(name, help: help, type: .counter)
+            for target in inOrder {
                 page.sample(
-                    "sluice_attempts_total",
+                    name,
                     labels: LabelText(
-                        names: [GenAILabel.provider, GenAILabel.requestModel, "count"],
-                        values: [target.provider, target.model, outcome]),
-                    value: .signed(count))
+                        names: [GenAILabel.provider, GenAILabel.requestModel], values: [target.provider, target.model]),
+                    value: .signed(value(target)))
             }
         }
+        eachTarget("sluice_attempts_total", "Attempts that began at each target.") { $0.all }
+        eachTarget("sluice_attempts_failed_total", "Attempts that failed.") { $0.failed }
+        eachTarget(
+            "sluice_attempts_without_usage_total", "Attempts that were answered without a believable usage."
+        ) { $0.unaccounted }
     }
 }

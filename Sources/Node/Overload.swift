@@ -84,8 +84,8 @@ struct OverloadReading: Sendable {
             "sluice_rung", help: "Rung of the degradation ladder, of the highest lane; 0: nothing is given up.",
             value: .signed(Int64(rung.rawValue)))
         page.gauge(
-            "sluice_pressure_percent", help: "How near lag or memory is to its limit, on the lane that is nearest.",
-            value: .signed(Int64(min(pressure, 1_000) * 100)))
+            "sluice_pressure_ratio", help: "How near lag or memory is to its limit (1), on the lane that is nearest.",
+            value: .real(min(pressure, 1_000)))
         page.add(shed)
     }
 }

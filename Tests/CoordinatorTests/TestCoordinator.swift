@@ -1,6 +1,8 @@
 // A real coordinator process, or two of them, with a real Redis, in a folder of its own, and the calls that operators make.
 import Core
 import Foundation
+import TestServer
+import Testing
 
 struct CoordinatorFailure: Error, CustomStringConvertible { let description: String }
 
@@ -27,10 +29,10 @@ final class TestCoordinator: @unchecked Sendable {
     private var processes: [String: Process] = [:]
 
     init(pair: Bool = false) throws {
-        second = pair ? (TestCoordinator.freePort(), TestCoordinator.freePort()) : nil
+        second = pair ? (HeldPort.next(), HeldPort.next()) : nil
         folder = URL(fileURLWithPath: NSTemporaryDirectory()).appending(path: "sluice-\(UUID().uuidString.prefix(8))")
-        listen = TestCoordinator.freePort()
-        admin = TestCoordinator.freePort()
+        listen = HeldPort.next()
+        admin = HeldPort.next()
         let scripts = folder.appending(path: "Scripts/lib")
         try FileManager.default.createDirectory(at: scripts, withIntermediateDirectories: true)
         try FileManager.default.createDirectory(
@@ -181,16 +183,20 @@ final class TestCoordinator: @unchecked Sendable {
             kill(process.processIdentifier, SIGKILL)
             process.waitUntilExit()
         }
+        // Only programs that were built with a sanitizer say so.
+        for name in processes.isEmpty ? [] : ["a", "b"] where log(name).contains("WARNING: ThreadSanitizer") {
+            Issue.record("\(name): \(log(name).components(separatedBy: "WARNING: ThreadSanitizer")[1].prefix(3_000))")
+        }
         processes = [:]
         try? FileManager.default.removeItem(at: folder)
     }
 
     func wait(_ what: String, seconds: Double = 15, _ condition: () -> Bool) throws {
-        let end = Date().addingTimeInterval(seconds)
-        while Date() < end {
+        var patience = Patience(seconds: seconds)
+        repeat {
             if condition() { return }
             Thread.sleep(forTimeInterval: 0.02)
-        }
+        } while patience.lasts(.milliseconds(20))
         throw CoordinatorFailure(description: "\(what) is not there after \(seconds) s; log: \(log().suffix(800))")
     }
 
@@ -256,21 +262,5 @@ final class TestCoordinator: @unchecked Sendable {
 
     func apply(_ body: String? = nil, of coordinator: String = "a") -> Answer {
         http("POST", "/v1/apply", body: body, of: coordinator)
-    }
-
-    static func freePort() -> UInt16 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        return withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = bind(descriptor, $0, length)
-                _ = getsockname(descriptor, $0, &length)
-            }
-            return UInt16(bigEndian: pointer.pointee.sin_port)
-        }
     }
 }

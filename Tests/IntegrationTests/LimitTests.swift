@@ -10,7 +10,7 @@ import Wire
             let caller = try Caller(cluster, key: try await cluster.createKey(team: "paced"))
             try await caller.connected()
             var earlyTrials = 0
-            for _ in 0..<60 where earlyTrials < 3 {
+            for _ in 0..<300 where earlyTrials < 3 {
                 // Until one is refused: the bucket is empty then.
                 var refused = await caller.ask("hi")
                 while refused.end != nil { refused = await caller.ask("hi") }

@@ -1,6 +1,7 @@
 // A real cluster of real processes for one test: Redis, coordinator, simulator, two nodes, HAProxy.
 import Core
 import Foundation
+import TestServer
 import Testing
 
 /// Why a cluster did not come up; names the log.
@@ -235,6 +236,10 @@ final class TestCluster: @unchecked Sendable {
         let all = lock.withLock { Array(children.values) }
         for child in all { child.signal(SIGKILL) }
         for child in all { _ = await child.exit() }
+        // Only programs that were built with a sanitizer say so.
+        for name in lock.withLock({ children.keys.sorted() }) where log(name).contains("WARNING: ThreadSanitizer") {
+            Issue.record("\(name): \(log(name).components(separatedBy: "WARNING: ThreadSanitizer")[1].prefix(3_000))")
+        }
         place.leave()
     }
 
@@ -242,11 +247,11 @@ final class TestCluster: @unchecked Sendable {
     func wait(
         _ what: String, seconds: Double = 20, _ condition: () async throws -> Bool, otherwise: () -> String = { "" }
     ) async throws {
-        let end = ContinuousClock.now + .seconds(seconds)
+        var patience = Patience(seconds: seconds)
         repeat {
             if try await condition() { return }
             try await Task.sleep(for: .milliseconds(20))
-        } while ContinuousClock.now < end
+        } while patience.lasts(.milliseconds(20))
         throw ClusterFailure(description: "\(what): not so after \(seconds) s \(otherwise())")
     }
 }

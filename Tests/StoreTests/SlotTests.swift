@@ -53,7 +53,8 @@ import Testing
     }
 
     /// What the stores really send: every script with the most keys that it can have.
-    @Test func everyScriptNamesKeysOfTheSlotThatItSaysItHas() throws {
+    @Test("h4: every script names keys of the one slot that it says it has")
+    func everyScriptNamesKeysOfTheSlotThatItSaysItHas() throws {
         let limits = try LimitSet(
             version: 1,
             limits: [LimitScope.org, .team, .key, .feature].flatMap { scope in

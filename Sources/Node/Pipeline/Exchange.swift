@@ -295,7 +295,7 @@ final class Exchange: @unchecked Sendable {
     func leads(_ number: Int) -> Bool {
         if number == leading { return true }
         guard let other, other.number == number, firstDeltaAt == nil, stopReason == nil else { return false }
-        gateway.metrics.hedged(alias, "won")
+        gateway.metrics.hedgeWon(alias)
         change(places: other)
         other.call?.cancel()
         return true

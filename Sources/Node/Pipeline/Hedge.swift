@@ -83,7 +83,7 @@ extension Pipeline {
             number: exchange.attemptCount + 1, place: place, price: target.price(in: exchange.tariff),
             admission: admission, sentAt: gateway.lane.now)
         exchange.beginOther(other)
-        gateway.metrics.hedged(exchange.alias, "begun")
+        gateway.metrics.hedgeBegan(exchange.alias)
         let number = other.number
         let call = UpstreamCall(
             upstream, isStream: true, times: exchange.times, sink: HedgeSink(exchange, number: number)
