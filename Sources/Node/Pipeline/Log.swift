@@ -13,7 +13,7 @@ extension Pipeline {
         let now = gateway.lane.now
         let outcome = refusal?.outcome ?? "OK"
         gateway.metrics.count(exchange, outcome: outcome, bill: bill, at: now)
-        guard gateway.settings.logLevel <= .info else { return }
+        guard gateway.settings.logLevel <= .info, refusal == nil || isLogged(exchange, outcome) else { return }
         var record = LogRecord(
             refusal == nil ? .info : .warning, "request", at: gateway.lane.wallClockMicroseconds,
             into: &gateway.lines)
@@ -45,5 +45,10 @@ extension Pipeline {
         if let detail = exchange.outcome?.failure?.detail { record.field("upstream_failure", detail) }
         record.end(returning: &gateway.lines)
         gateway.linesWritten()
+    }
+
+    /// Refusals that cost no provider anything are logged in full at first, then as a sample: a client may cause them as fast as it can send.
+    private static func isLogged(_ exchange: Exchange, _ outcome: String) -> Bool {
+        exchange.wasSent || exchange.load.refusals.logs(outcome)
     }
 }
