@@ -76,8 +76,8 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     /// Ciphertext that the socket did not take yet.
     private var backlog = ByteBuffer()
     private var isDirty = false
-    /// Flushed before the others of its turn.
-    var goesFirst = false
+    /// Flushed before the others of its turn, and read before them.
+    var goesFirst = false { didSet { share = goesFirst ? nil : lane.commonShare } }
     private var isHungry = false
     private var isPaused = false
     private var inputHasEnded = false
@@ -113,6 +113,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         self.tls = tls
         state = isConnected ? (tls == nil ? .open : .handshaking) : .connecting
         super.init(lane: lane)
+        share = lane.commonShare
         self.descriptor = descriptor
         Socket.configure(descriptor, for: peer)
     }
@@ -381,7 +382,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
             push()
             // The owner was passed over while the backlog was high; now it has room.
             let hasRoom = isFull ? outputBacklog < Transport.highMark : mayHaveMore && outputBacklog == 0
-            if hasRoom, state == .open { wake() }
+            if hasRoom, state == .open { goOnFlushing() }
             if output.isEmpty {
                 if isBorrowed, lane.outputScratch.allocatedBytes == 0 { swap(&output, &lane.outputScratch) }
                 output.releaseIfEmpty()
@@ -389,6 +390,14 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
                 lane.outputScratch.reserve(64 * 1024)
             }
         }
+    }
+
+    /// There is more to send: in the next turn, so that others have theirs.
+    private func goOnFlushing() {
+        guard !isDirty else { return }
+        if goesFirst { return wake() }
+        isDirty = true
+        lane.markDirtyNext(self)
     }
 
     private func push() {

@@ -17,7 +17,11 @@ final class Gateway: @unchecked Sendable {
     let leases: Leases
     let safeMode: SafeMode
     private let spool: Spool?
-    let servers: Servers
+    let starts: StartQueue
+    /// Keys that have connections, and those that had lately.
+    var loads: [String: KeyLoad] = [:]
+    /// Connections whose key is not known.
+    let strangers: KeyLoad
     /// Set once, when the lane is made.
     private(set) lazy var breakers = Breakers(self, redis: redis, node: settings.index)
     let resumptions: Resumptions
@@ -77,7 +81,8 @@ final class Gateway: @unchecked Sendable {
             lane: lane, quota: quota, spool: spool, rate: settings.configuration.nodes.leaseRate,
             requestTimeout: settings.requestTimeout)
         safeMode = SafeMode(lane: lane, redis: redis, lanes: settings.lanes)
-        servers = Servers(lane: lane)
+        starts = StartQueue(lane: lane, servers: Servers(lane: lane))
+        strangers = KeyLoad("", share: lane.commonShare)
         resumptions = Resumptions(lane: lane, settings.configuration.nodes)
         overload = Overload(lane: lane, settings.configuration.nodes)
         chance = Chance(seed: Host.randomSeed())
@@ -351,7 +356,10 @@ final class Gateway: @unchecked Sendable {
     }
 
     /// Hands over what waits.
-    func flushLines() { writer.append(draining: &lines) }
+    func flushLines() {
+        tellRefusals()
+        writer.append(draining: &lines)
+    }
 
     /// A line about the node itself.
     func note(_ level: LogLevel, _ event: StaticString, _ text: String) {

@@ -167,6 +167,8 @@ struct LaneReading: Reading {
     var settled: Counter
     var lost: Counter
     var turns: TurnReading
+    /// Calls that ended because nobody read them and others needed their slots.
+    var relieved: Counter
     var queues: [(name: String, capacity: Int, running: Int, waiting: [Int])]
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
@@ -197,6 +199,7 @@ struct LaneReading: Reading {
         attempts = gateway.laneTargets.mapValues {
             ($0.provider, $0.model, $0.attempts, $0.failures, $0.unaccounted)
         }
+        relieved = gateway.admissions.values.reduce(into: Counter()) { $0.merge($1.relieved) }
         queues = gateway.admissions.sorted { $0.key < $1.key }.map { name, admission in
             (name, admission.capacity, admission.running, PriorityClass.allCases.map(admission.waiting))
         }
@@ -224,6 +227,7 @@ struct LaneReading: Reading {
         settled.merge(other.settled)
         lost.merge(other.lost)
         turns.merge(other.turns)
+        relieved.merge(other.relieved)
         attempts.merge(other.attempts) {
             ($0.provider, $0.model, $0.all + $1.all, $0.failed + $1.failed, $0.unaccounted + $1.unaccounted)
         }
@@ -264,6 +268,9 @@ struct LaneReading: Reading {
             "sluice_reserve_duration_seconds", help: "From a request's arrival to its reservation.", metrics.reserve)
         page.add(metrics.queueRefusals)
         page.add(metrics.queueWait)
+        page.add(
+            "sluice_stalled_calls_ended_total",
+            help: "Answers that nobody read, ended because others waited for their slots.", relieved)
         queues(&page)
         page.add("sluice_extensions_total", help: "Reservations extended in a stream.", metrics.extensions)
         page.add(

@@ -10,6 +10,8 @@ import Wire
 final class Exchange: @unchecked Sendable {
     let gateway: Gateway
     let session: Session
+    /// What its key has on this lane.
+    let load: KeyLoad
     let stream: UInt32
     let head: RequestHead
     /// The prices of its beginning; the snapshot itself may go.
@@ -88,6 +90,10 @@ final class Exchange: @unchecked Sendable {
     let latch = Latch()
     /// Where it has, or waits for, a place.
     var admission: Admission?
+    /// Since when its reader takes nothing; nil while it does.
+    private var stall: Stall?
+    /// True once its admission knows it as stalled.
+    private var wasStalled = false
     private var ticket: FairQueue<Exchange>.Ticket?
     private var queueTimer: LaneTimer?
     /// How long it waited for its place; nil when it had one at once.
@@ -101,6 +107,7 @@ final class Exchange: @unchecked Sendable {
     ) {
         self.session = session
         gateway = session.gateway
+        load = session.load
         self.stream = stream
         self.head = head
         self.body = body
@@ -245,9 +252,9 @@ final class Exchange: @unchecked Sendable {
         attemptCount += 1
         leading = attemptCount
         let number = leading
-        let call = UpstreamCall(target, isStream: head.flags.contains(.stream), times: times, sink: self) {
-            [self] (outcome: consuming UpstreamOutcome) in attemptEnded(number, outcome)
-        }
+        let call = UpstreamCall(
+            target, isStream: head.flags.contains(.stream), times: times, share: load.share, sink: self
+        ) { [self] (outcome: consuming UpstreamOutcome) in attemptEnded(number, outcome) }
         self.call = call
         sentAt = gateway.lane.now
         outcome = nil
@@ -358,6 +365,7 @@ final class Exchange: @unchecked Sendable {
     func startReservation(_ call: ReserveCall) {
         reservation = call
         estimate = call.estimate
+        gateway.starts.reservationBegins(load)
         switch gateway.leases.spend(call, timeout: timeout) {
         case .taken(let lease): runOnBlock(call, lease)
         case .coming:
@@ -366,6 +374,13 @@ final class Exchange: @unchecked Sendable {
             }
         case .none: reserveByItself(call)
         }
+    }
+
+    /// Redis, a block or the lane itself has decided.
+    private func decided() {
+        reservedAt = gateway.lane.now
+        gateway.starts.reservationDecided(load)
+        latch.open()
     }
 
     /// A place on a block is enough for the limits; one plain command more makes sure that an id runs once, on whichever lane.
@@ -382,22 +397,20 @@ final class Exchange: @unchecked Sendable {
             case .failure: break  // Redis is away: what the block granted is good for the 1.8 s of its life.
             }
             self.lease = lease
-            reservedAt = gateway.lane.now
             if lease.block.isNew {
                 lease.block.isNew = false
                 Pipeline.watchBudgets(self, grant)
             }
-            latch.open()
+            decided()
         }
     }
 
     private func reserveByItself(_ call: ReserveCall) {
         if gateway.safeMode.mustDecide(call.tenant.org) {
             decideAlone(call, isUndone: true)
-            return latch.open()
+            return decided()
         }
         gateway.quota.reserve(call) { [self] result in
-            reservedAt = gateway.lane.now
             switch result {
             case .success(.granted(let grant)):
                 isReserved = true
@@ -406,15 +419,16 @@ final class Exchange: @unchecked Sendable {
                 quotaRefusal = .overLimit(denial)
                 Pipeline.watchBudgets(self, denial)
             case .success(.repeated(let record)), .success(.duplicate(let record)): quotaRefusal = .duplicate(record)
+            // The lane has sent more than it may: that says nothing about Redis.
+            case .failure(.overloaded): quotaRefusal = .crowded
             case .failure(let error): decideAlone(call, isUndone: error.isCertainlyUndone)
             }
-            latch.open()
+            decided()
         }
     }
 
     /// Redis does not say: the lane decides by its share of the limits.
     private func decideAlone(_ call: ReserveCall, isUndone: Bool) {
-        reservedAt = gateway.lane.now
         // Lost replies may hide a reservation that exists: it is settled or given back.
         isReserved = !isUndone
         let isClosed = grant?.isClosedWithoutState ?? true
@@ -433,7 +447,7 @@ final class Exchange: @unchecked Sendable {
         isReserved = true
     }
 
-    /// Waits for the answer that `startReservation` asked for.
+    /// Waits for what `startReservation` asked for.
     func reservationDecided() async throws(Refusal) {
         while reservedAt == nil { await latch.wait() }
         if let quotaRefusal { throw quotaRefusal }
@@ -441,10 +455,37 @@ final class Exchange: @unchecked Sendable {
     }
 
     /// The client may take more, or more is reserved: the provider is read on, unless the other still has to come.
-    func resume() { if watch?.mustWait != true { call?.resume() } }
+    func resume() {
+        stall = nil
+        if watch?.mustWait != true { call?.resume() }
+    }
 
     /// Leaves the provider unread until `resume`.
     func pause() { call?.pause() }
+
+    /// Its reader takes no more at present: the provider is left unread, and its place there may be wanted by others.
+    func readerIsFull() {
+        pause()
+        guard stall == nil else { return }
+        stall = Stall(since: gateway.lane.now, waiting: waitingBytes)
+        wasStalled = true
+        admission?.stalled(self)
+    }
+
+    /// True when its reader has taken next to nothing for `patience`. One that reads slowly counts anew.
+    func isStalled(for patience: Duration) -> Bool {
+        guard let stall, stopReason == nil, call != nil else { return false }
+        let time = gateway.lane.now - stall.since
+        guard time >= patience else { return false }
+        let left = waitingBytes
+        if Int64(stall.waiting - left) * 1_000 >= Stall.slowest * time.milliseconds {
+            self.stall = Stall(since: gateway.lane.now, waiting: left)
+            return false
+        }
+        return true
+    }
+
+    private var waitingBytes: Int { session.channel.machine.bufferedBytes(stream: stream) }
 
     /// True while it waits for a place.
     var isQueued: Bool { ticket != nil }
@@ -477,6 +518,7 @@ final class Exchange: @unchecked Sendable {
 
     /// The last step: nothing wakes the request any more.
     func finish() {
+        if wasStalled { admission?.forget(self) }
         returnPass()
         deadlineTimer?.cancel()
         deadlineTimer = nil

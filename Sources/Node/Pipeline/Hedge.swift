@@ -86,7 +86,8 @@ extension Pipeline {
         gateway.metrics.hedgeBegan(exchange.alias)
         let number = other.number
         let call = UpstreamCall(
-            upstream, isStream: true, times: exchange.times, sink: HedgeSink(exchange, number: number)
+            upstream, isStream: true, times: exchange.times, share: exchange.load.share,
+            sink: HedgeSink(exchange, number: number)
         ) { outcome in exchange.attemptEnded(number, outcome) }
         other.call = call
         target.begin()

@@ -13,7 +13,7 @@ extension Pipeline {
         let now = gateway.lane.now
         let outcome = refusal?.outcome ?? "OK"
         gateway.metrics.count(exchange, outcome: outcome, bill: bill, at: now)
-        guard gateway.settings.logLevel <= .info else { return }
+        guard gateway.settings.logLevel <= .info, refusal == nil || isLogged(exchange, outcome) else { return }
         var record = LogRecord(
             refusal == nil ? .info : .warning, "request", at: gateway.lane.wallClockMicroseconds,
             into: &gateway.lines)
@@ -59,5 +59,10 @@ extension Pipeline {
             record.field("target", attempt.target)
             attempt.write(&record)
         }
+    }
+
+    /// Refusals that cost no provider anything are logged in full at first, then as a sample: a client may cause them as fast as it can send.
+    private static func isLogged(_ exchange: Exchange, _ outcome: String) -> Bool {
+        exchange.wasSent || exchange.load.refusals.logs(outcome)
     }
 }

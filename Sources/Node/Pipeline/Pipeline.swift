@@ -14,6 +14,8 @@ enum Pipeline {
         var refusal: Refusal?
         exchange.startDeadline()
         do throws(Refusal) {
+            // It may have waited for its turn.
+            try exchange.checkGoesOn()
             try authenticate(exchange)
             try shed(exchange)
             try outline(exchange)

@@ -27,10 +27,14 @@ indirect enum Refusal: Error {
     /// The lane has too much to do for a request of this class.
     case shed(LoadRung, retryAfter: Duration)
     case stateUnavailable
+    /// The lane waits for more replies of Redis than it may.
+    case crowded
     case draining
     case deadline
     case cancelled
     case slowConsumer
+    /// Its reader took nothing, and another request needed its place at the provider.
+    case placeNeeded
     case slowBody
     case responseTooLong
     case connectionLost
@@ -82,10 +86,16 @@ indirect enum Refusal: Error {
                 code: .overloaded, retryAfterMilliseconds: UInt32(clamping: max(1, retryAfter.milliseconds)),
                 text: Refusal.words(rung))
         case .stateUnavailable: return StreamError(code: .stateUnavailable, text: "shared limits cannot be reached")
+        case .crowded:
+            return StreamError(
+                code: .overloaded, retryAfterMilliseconds: 100, text: "too many requests wait for quota on this node")
         case .draining: return StreamError(code: .draining, text: "this node is going away")
         case .deadline: return StreamError(code: .deadline, text: "the request's time is over")
         case .cancelled, .connectionLost: return StreamError(code: .cancelled)
         case .slowConsumer: return StreamError(code: .slowConsumer, text: "no credit for 30 s")
+        case .placeNeeded:
+            return StreamError(
+                code: .slowConsumer, text: "the answer was not read, and others waited for its place at the provider")
         case .slowBody: return StreamError(code: .invalidRequest, text: "the body came too slowly", field: "body")
         case .responseTooLong: return StreamError(code: .tooLarge, text: "the answer is larger than 16 MiB")
         case .upstream(let failure): return Refusal.upstream(failure)

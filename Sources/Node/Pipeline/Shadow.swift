@@ -58,9 +58,9 @@ final class Shadow: AnswerSink {
         exchange.shadow = shadow
         gateway.shadows += 1
         target.begin()
-        let call = UpstreamCall(upstream, isStream: shadow.isStream, times: exchange.times, sink: shadow) { outcome in
-            shadow.ended(outcome)
-        }
+        let call = UpstreamCall(
+            upstream, isStream: shadow.isStream, times: exchange.times, share: exchange.load.share, sink: shadow
+        ) { outcome in shadow.ended(outcome) }
         shadow.call = call
         shadow.timer = gateway.lane.schedule(at: exchange.receivedAt + exchange.timeout) { [weak shadow] in
             shadow?.call?.cancel()

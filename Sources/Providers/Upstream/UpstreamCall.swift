@@ -37,6 +37,7 @@ public struct UpstreamTimes: Sendable {
 public final class UpstreamCall {
     private let target: UpstreamTarget
     private let sink: any AnswerSink
+    private let share: LaneShare?
     private var onEnd: ((consuming UpstreamOutcome) -> Void)?
     private var decoder: OpenAIAnswerDecoder
     private let isStream: Bool
@@ -69,12 +70,13 @@ public final class UpstreamCall {
     /// How long the end of a body is waited for behind an answer that is whole.
     static let tailTime = Duration.seconds(1)
 
-    /// A call that `start` sends. `onEnd` is called exactly once, on the lane.
+    /// A call that `start` sends. `onEnd` is called exactly once, on the lane. `share`: whose turn its connection's work takes.
     public init(
-        _ target: UpstreamTarget, isStream: Bool, times: UpstreamTimes = UpstreamTimes(), sink: any AnswerSink,
-        onEnd: @escaping (consuming UpstreamOutcome) -> Void
+        _ target: UpstreamTarget, isStream: Bool, times: UpstreamTimes = UpstreamTimes(), share: LaneShare? = nil,
+        sink: any AnswerSink, onEnd: @escaping (consuming UpstreamOutcome) -> Void
     ) {
         self.target = target
+        self.share = share
         self.isStream = isStream
         self.times = UpstreamTimes(
             firstEvent: min(target.record.firstEventTimeout, times.firstEvent),
@@ -112,6 +114,8 @@ public final class UpstreamCall {
         guard onEnd != nil, !isCancelled else { return target.pool.giveBack(channel) }
         self.channel = channel
         channel.transport.requestStart = isReused ? channel.transport.bytesSent : nil
+        let share = share ?? target.lane.commonShare
+        if channel.transport.share !== share { channel.transport.share = share }
         channel.onEvent = { [self] channel, event in received(event, channel) }
         channel.onClose = { [self] channel, reason in closed(channel, reason) }
         channel.machine.send(
