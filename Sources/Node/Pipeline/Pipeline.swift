@@ -15,6 +15,7 @@ enum Pipeline {
         do throws(Refusal) {
             try authenticate(exchange)
             try shed(exchange)
+            try exchange.holdFirstBody()
             try await reserve(exchange)
             try await admit(exchange)
             try await exchange.wholeBody()

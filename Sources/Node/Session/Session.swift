@@ -22,6 +22,8 @@ final class Session: @unchecked Sendable {
     private var source: ActiveSnapshot?
     private var knownGrant: KeyGrant?
     private var presented: KeySecret?
+    /// For whose key and org this connection counts; nil before it was accepted.
+    private var counted: KeyRecord?
     private var standingRefusal: KeyRefusal?
     private var reviewTimer: LaneTimer?
     /// What the client knows of its budgets.
@@ -107,6 +109,11 @@ final class Session: @unchecked Sendable {
             }
             return channel.machine.reject(.authFailed, at: now)
         }
+        guard let record = knownGrant?.record, gateway.connects(record, from: channel.peer.address) else {
+            return channel.machine.reject(.calm, .tenantConnections, at: now)
+        }
+        counted = record
+        channel.greeted()
         let models = zip(UInt16(1)..., aliases).map { HelloOK.Model(id: $0, name: $1) }
         channel.machine.accept(
             HelloOK(
@@ -378,13 +385,15 @@ final class Session: @unchecked Sendable {
         for exchange in exchanges.values where exchange.resumption?.detach() != true { exchange.stop(.connectionLost) }
         for continuation in continuations.values { continuation.lost() }
         continuations = [:]
+        if let counted { gateway.occupancy.disconnect(key: counted.id, org: counted.org) }
+        counted = nil
         gateway.remove(self)
     }
 }
 
 extension SocketAddress {
     /// The address as a network's 128 bits; nil for a Unix path.
-    fileprivate var number: UInt128? {
+    var number: UInt128? {
         switch self {
         case .ipv4(let address, _): Network.mapped(address)
         case .ipv6(let bytes, _): bytes.reduce(0) { $0 << 8 | UInt128($1) }
