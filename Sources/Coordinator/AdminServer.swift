@@ -24,10 +24,8 @@ final class AdminServer {
     }
 
     func listen(on address: SocketAddress) throws(SystemFailure) {
-        var limits = ListenerLimits()
-        limits.connections = 256
         listener = try Listener(
-            lane: coordinator.lane, address: address, limits: limits,
+            lane: coordinator.lane, address: address, limits: .admin,
             machine: {
                 HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), idleTime: AdminServer.patience, at: $0)
             },
@@ -37,7 +35,9 @@ final class AdminServer {
                     switch event {
                     case .request(let head): begin(request, head, channel)
                     case .body(let slice): request.body += channel.transport.input.array(of: slice)
-                    case .end: answer(request, channel)
+                    case .end:
+                        channel.greeted()
+                        answer(request, channel)
                     case .failed: break
                     }
                     channel.wake()

@@ -112,8 +112,10 @@ final class Coordinator: @unchecked Sendable {
         }
         redis.start()
         keys.loadSaved()
+        var limits = ListenerLimits()
+        limits.establishment = .greeting
         listener = try Listener(
-            lane: lane, address: listen, tls: tls,
+            lane: lane, address: listen, tls: tls, limits: limits,
             machine: { ServerConnection(at: $0, seed: Host.randomSeed()) },
             onAccept: { [unowned self] channel in
                 let subscriber = Subscriber(self, channel)

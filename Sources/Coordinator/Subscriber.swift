@@ -32,6 +32,7 @@ final class Subscriber {
                 channel.machine.reject(.authFailed, at: now)
                 break
             }
+            channel.greeted()
             channel.machine.accept(HelloOK(tableVersion: 0), at: now)
         case .subscribe(let stream, let message):
             self.stream = stream

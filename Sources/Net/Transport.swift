@@ -72,6 +72,8 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     private(set) var state: State
     /// Called once after the owner learnt of the end; the listener and the pool count with it.
     var onGone: (() -> Void)?
+    /// What it was when it was accepted, and is at its door until it is established; nil for connections to others.
+    var newcomer: Newcomer?
     private let tls: TLSSession?
     /// Ciphertext that the socket did not take yet.
     private var backlog = ByteBuffer()
@@ -502,5 +504,6 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         owner?.transportClosed(reason)
         onGone?()
         onGone = nil
+        newcomer = nil
     }
 }

@@ -26,6 +26,8 @@ final class Gateway: @unchecked Sendable {
     private(set) lazy var breakers = Breakers(self, redis: redis, node: settings.index)
     let resumptions: Resumptions
     let overload: Overload
+    /// What keys and orgs hold of this lane.
+    var occupancy: Occupancy
     /// All lanes of the node by their index, this one among them; each is reached through its lane only.
     var neighbours: [Gateway] = []
     private(set) var snapshot: ActiveSnapshot
@@ -49,6 +51,8 @@ final class Gateway: @unchecked Sendable {
     /// Queues before providers; each lives as long as the lane, for requests that it admitted may outlive a snapshot.
     private(set) var admissions: [String: Admission] = [:]
     private var sessionNumber: UInt64 = 0
+    private var refusedTenants = 0
+    private var refusedTenantsToldAt = Instant(nanoseconds: .min / 2)
     /// Learned from answers.
     let estimates = TokenEstimates()
     /// Which thresholds of budgets were told.
@@ -84,7 +88,9 @@ final class Gateway: @unchecked Sendable {
         starts = StartQueue(lane: lane, servers: Servers(lane: lane))
         strangers = KeyLoad("", share: lane.commonShare)
         resumptions = Resumptions(lane: lane, settings.configuration.nodes)
-        overload = Overload(lane: lane, settings.configuration.nodes)
+        overload = Overload(
+            lane: lane, memoryLimit: settings.memoryLimit, lagLimit: settings.configuration.nodes.lagLimit)
+        occupancy = Occupancy(Occupancy.Limits(settings.configuration.nodes))
         chance = Chance(seed: Host.randomSeed())
         sessionNumber = UInt64(settings.index) << 48 | UInt64(lane.index) << 40
     }
@@ -96,6 +102,13 @@ final class Gateway: @unchecked Sendable {
         var limits = ListenerLimits()
         limits.descriptors = settings.acceptedDescriptors
         limits.connections = settings.configuration.nodes.maximumConnections
+        limits.establishment = .greeting
+        let balancers = settings.configuration.nodes.balancerAddresses
+        if !balancers.isEmpty {
+            limits.isBalancer = { address in
+                address.number.map { number in balancers.contains { $0.contains(number) } } ?? false
+            }
+        }
         var wire = WireLimits.standard
         wire.age = settings.configuration.nodes.maximumAge
         wire.drainTime = settings.drainLimit
@@ -110,6 +123,29 @@ final class Gateway: @unchecked Sendable {
                 sessionNumber += 1
                 sessions[sessionNumber] = Session(self, channel, number: sessionNumber)
             })
+        listener?.onRefusals = { [unowned self] reports in for report in reports { note(report) } }
+    }
+
+    /// Connections that were closed for a limit.
+    private func note(_ report: RefusalReport) {
+        let text = "\(report.reason.rawValue): \(report.count) since the last such line, the last from \(report.source)"
+        note(.warning, "connections_refused", text)
+    }
+
+    /// Counts a connection for its key and org; false when one of them has as many as it may have.
+    func connects(_ record: KeyRecord, from address: SocketAddress) -> Bool {
+        guard let holder = occupancy.connect(key: record.id, org: record.org) else { return true }
+        metrics.tenantRefused(holder, "connections")
+        refusedTenants += 1
+        if lane.now - refusedTenantsToldAt >= .seconds(10) {
+            note(
+                .warning, "connections_refused",
+                "\(holder.rawValue)_connections: \(refusedTenants) since the last such line, the last of key \(record.id) "
+                    + "of \(record.org) from \(address.host)")
+            refusedTenantsToldAt = lane.now
+            refusedTenants = 0
+        }
+        return false
     }
 
     /// What the listener counted.

@@ -45,6 +45,10 @@ struct NodeMetrics: Sendable {
         blank: Counter())
     var authenticationFailures = Counter()
     var rebalanceHints = Counter()
+    var tenantRefusals = MetricFamily<Counter>(
+        "sluice_tenant_refusals_total",
+        help: "Connections and requests refused because a key or an org held all that one may hold of a lane.",
+        labels: ["holder", "what"], blank: Counter())
     var connectionErrors = MetricFamily<Counter>(
         "sluice_connection_errors_total", help: "Connections that ended with an error.", labels: ["code"],
         blank: Counter())
@@ -123,6 +127,11 @@ struct NodeMetrics: Sendable {
         connectionErrors[place].add()
     }
 
+    mutating func tenantRefused(_ holder: Occupancy.Holder, _ what: String) {
+        let place = tenantRefusals.series(holder.rawValue, what)
+        tenantRefusals[place].add()
+    }
+
     mutating func warned(_ org: String, _ scope: String, percent: UInt8) {
         let place = budgetWarnings.series(org, scope, "\(percent)")
         budgetWarnings[place].add()
@@ -146,6 +155,7 @@ struct NodeMetrics: Sendable {
         authenticationFailures.merge(other.authenticationFailures)
         rebalanceHints.merge(other.rebalanceHints)
         connectionErrors.merge(other.connectionErrors)
+        tenantRefusals.merge(other.tenantRefusals)
     }
 }
 
@@ -210,12 +220,7 @@ struct LaneReading: Reading {
         redis.merge(other.redis)
         redisIsReady = redisIsReady && other.redisIsReady
         RedisPrimary.merge(other.primaries, into: &primaries)
-        listener.accepted += other.listener.accepted
-        listener.refused += other.listener.refused
-        listener.pauses += other.listener.pauses
-        listener.handshakeFailures += other.listener.handshakeFailures
-        listener.open += other.listener.open
-        listener.pending += other.listener.pending
+        listener.merge(other.listener)
         requestsUnderWay += other.requestsUnderWay
         settlementBacklog += other.settlementBacklog
         breakers.merge(other.breakers)
@@ -321,7 +326,17 @@ struct LaneReading: Reading {
         page.add(
             "sluice_rebalance_hints_total", help: "Clients asked to replace a connection by one to another node.",
             metrics.rebalanceHints)
-        page.counter("sluice_connections_refused_total", help: "Refused by a limit.", value: UInt64(listener.refused))
+        page.gauge(
+            "sluice_connections_pending", help: "Connections whose handshake or greeting is not done yet.",
+            value: .signed(Int64(listener.pending)))
+        page.begin(
+            "sluice_connections_refused_total", help: "Connections closed for a limit, by reason.", type: .counter)
+        for reason in ConnectionRefusal.allCases {
+            page.sample(
+                "sluice_connections_refused_total", labels: LabelText(names: ["reason"], values: [reason.rawValue]),
+                value: .signed(listener.refusals[reason] ?? 0))
+        }
+        page.add(metrics.tenantRefusals)
         page.counter(
             "sluice_accept_pauses_total", help: "Times that accepting rested for want of descriptors.",
             value: UInt64(listener.pauses))

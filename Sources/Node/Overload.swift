@@ -17,10 +17,11 @@ final class Overload {
     private let limitsMemory: Bool
     private var readings: UInt64 = 0
 
-    init(lane: Lane, _ nodes: ClusterConfiguration.Nodes) {
+    /// `memoryLimit`: resident bytes of the node; nil for none.
+    init(lane: Lane, memoryLimit: Int?, lagLimit: Duration) {
         self.lane = lane
-        limitsMemory = nodes.memoryLimit != nil
-        ladder = LoadLadder(memoryLimit: nodes.memoryLimit.map { Int64($0) }, lagLimit: nodes.lagLimit)
+        limitsMemory = memoryLimit != nil
+        ladder = LoadLadder(memoryLimit: memoryLimit.map { Int64($0) }, lagLimit: lagLimit)
     }
 
     var rung: LoadRung { ladder.rung }

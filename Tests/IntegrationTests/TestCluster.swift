@@ -84,6 +84,7 @@ final class TestCluster: @unchecked Sendable {
             certificate = state/pki/coordinator.pem
             key = state/pki/coordinator.key
             [nodes edge]
+            balancer-addresses = 127.0.0.2
             base-port = \(at("node"))
             admin-base-port = \(at("nodeAdmin"))
             admin-secret = file:state/node-admin.secret

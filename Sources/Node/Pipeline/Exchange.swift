@@ -19,6 +19,8 @@ final class Exchange: @unchecked Sendable {
     let receivedAt: Instant
     var body: ByteBuffer
     var isBodyComplete: Bool
+    /// Bytes of the body that count for its key and org.
+    var heldBodyBytes = 0
     /// Why it must end early: the first reason counts.
     private(set) var stopReason: Refusal?
     /// How many pieces of a cancelled answer are still read; nil when none are.
@@ -171,23 +173,6 @@ final class Exchange: @unchecked Sendable {
     /// Throws when the request was stopped meanwhile.
     func checkGoesOn() throws(Refusal) { if let stopReason { throw stopReason } }
 
-    /// More of the body came.
-    func append(body bytes: RawSpan, isComplete: Bool) {
-        body.append(bytes)
-        isBodyComplete = isComplete
-        if isComplete { latch.open() }
-    }
-
-    /// Waits until the body is whole or the request was stopped.
-    func wholeBody() async throws(Refusal) {
-        if !isBodyComplete, stopReason == nil {
-            session.channel.machine.grantBody(stream: stream)
-            session.channel.wake()
-            while !isBodyComplete, stopReason == nil { await latch.wait() }
-        }
-        try checkGoesOn()
-    }
-
     /// Renders the body for the provider.
     func writeRequest(_ request: OpenAIChatRequest, into json: inout ByteBuffer) throws(BodyError) {
         let whole = body.slice
@@ -240,12 +225,6 @@ final class Exchange: @unchecked Sendable {
 
     /// True when a provider may have begun to work on it.
     var wasSent: Bool { outcome?.wasSent == true || !earlier.isEmpty }
-
-    /// The body will not be rendered again.
-    func releaseBody() {
-        body.removeAll()
-        body.releaseIfEmpty()
-    }
 
     /// Sends the request in `json` to the target; deltas go to the session, and at the end `outcome` is there.
     func startCall(_ target: UpstreamTarget, _ json: inout ByteBuffer) {
@@ -523,6 +502,7 @@ final class Exchange: @unchecked Sendable {
         deadlineTimer?.cancel()
         deadlineTimer = nil
         hedgeTimer?.cancel()
+        releaseBody()
         call = nil
     }
 }

@@ -18,6 +18,7 @@ enum Pipeline {
             try exchange.checkGoesOn()
             try authenticate(exchange)
             try shed(exchange)
+            try exchange.holdFirstBody()
             try outline(exchange)
             try await reserve(exchange)
             try await admit(exchange)

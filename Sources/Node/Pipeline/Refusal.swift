@@ -26,6 +26,8 @@ indirect enum Refusal: Error {
     case queueRefused(QueueRefusal, retryAfter: Duration)
     /// The lane has too much to do for a request of this class.
     case shed(LoadRung, retryAfter: Duration)
+    /// The bodies of a key's or an org's requests take all the room that one may have on a lane.
+    case bodyBytes(Occupancy.Holder)
     case stateUnavailable
     /// The lane waits for more replies of Redis than it may.
     case crowded
@@ -85,6 +87,11 @@ indirect enum Refusal: Error {
             return StreamError(
                 code: .overloaded, retryAfterMilliseconds: UInt32(clamping: max(1, retryAfter.milliseconds)),
                 text: Refusal.words(rung))
+        case .bodyBytes(let holder):
+            return StreamError(
+                code: .overloaded, retryAfterMilliseconds: 200,
+                text: "the bodies of this \(holder.rawValue)'s requests take all the room that it may have on this node"
+            )
         case .stateUnavailable: return StreamError(code: .stateUnavailable, text: "shared limits cannot be reached")
         case .crowded:
             return StreamError(

@@ -73,7 +73,7 @@ struct Credentials: Sendable {
 
 extension SocketAddress {
     /// The address as a network's 128 bits; nil for a Unix path.
-    fileprivate var number: UInt128? {
+    var number: UInt128? {
         switch self {
         case .ipv4(let address, _): Network.mapped(address)
         case .ipv6(let bytes, _): bytes.reduce(0) { $0 << 8 | UInt128($1) }

@@ -25,6 +25,8 @@ final class Session: @unchecked Sendable {
     private var resolvedIn: UInt64?
     private var standing = Credentials.Standing()
     private var knownGrant: KeyGrant? { standing.grant }
+    /// For whose key and org this connection counts; nil before it was accepted.
+    private var counted: KeyRecord?
     private var reviewTimer: LaneTimer?
     /// What the client knows of its budgets.
     private var toldStanding = BudgetStanding.within
@@ -102,6 +104,11 @@ final class Session: @unchecked Sendable {
             }
             return channel.machine.reject(.authFailed, at: now)
         }
+        guard let record = knownGrant?.record, gateway.connects(record, from: channel.peer.address) else {
+            return channel.machine.reject(.calm, .tenantConnections, at: now)
+        }
+        counted = record
+        channel.greeted()
         let models = zip(UInt16(1)..., aliases).map { HelloOK.Model(id: $0, name: $1) }
         channel.machine.accept(
             HelloOK(
@@ -348,6 +355,8 @@ final class Session: @unchecked Sendable {
         stopInSlices(exchanges.values.filter { $0.resumption?.detach() != true })
         for continuation in continuations.values { continuation.lost() }
         continuations = [:]
+        if let counted { gateway.occupancy.disconnect(key: counted.id, org: counted.org) }
+        counted = nil
         gateway.remove(self)
     }
 

@@ -77,10 +77,20 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var adminBasePort = 7600
         /// Where the secret is kept that `/config` of an admin port asks for; nil: it is not served.
         public var adminSecret: SecretReference?
+        /// Whose connections begin with a PROXY header that names the real client.
+        public var balancerAddresses: [Network] = []
         /// Event loops of a node; 0 for one a processor.
         public var lanes = 0
         /// Client connections of a lane.
         public var maximumConnections = 10_000
+        /// The part of them, in per cent, that one key may have.
+        public var keyConnectionsPercent = 25
+        /// The part of them, in per cent, that one org may have.
+        public var orgConnectionsPercent = 50
+        /// Body bytes of requests that one key may hold on a lane.
+        public var keyBodyBytes = 64 << 20
+        /// Body bytes of requests that one org may hold on a lane.
+        public var orgBodyBytes = 128 << 20
         /// How long a draining node still accepts, so that the balancer notices first.
         public var drainNotice = Duration.seconds(10)
         /// The longest that a drain waits for running requests.
@@ -103,7 +113,7 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var resumeBuffer = 128 << 10
         /// Memory for all such answers of a lane.
         public var resumeMemory = 64 << 20
-        /// Resident memory of a node at which it serves nobody any more; nil: none.
+        /// Resident memory of a node at which it serves nobody any more; nil: four fifths of what there is.
         public var memoryLimit: Int?
         /// How late a lane may be before it serves interactive requests only.
         public var lagLimit = Duration.milliseconds(100)

@@ -138,7 +138,7 @@ struct ClusterReader {
         nodes.adminBasePort = reader.number("admin-base-port", in: 1...61_000) ?? nodes.adminBasePort
         nodes.adminSecret = reader.optional("admin-secret", ConfigurationValue.secret)
         nodes.lanes = reader.number("lanes", in: 0...64) ?? nodes.lanes
-        nodes.maximumConnections = reader.number("max-connections", in: 1...10_000) ?? nodes.maximumConnections
+        nodes.readDoors(&reader)
         nodes.drainNotice = reader.time("drain-notice", in: .zero ... .seconds(600)) ?? nodes.drainNotice
         nodes.drainLimit = reader.time("drain-limit", in: .zero ... .seconds(3_600)) ?? nodes.drainLimit
         nodes.maximumAge = reader.time("max-age", in: .seconds(1) ... .seconds(86_400)) ?? nodes.maximumAge
