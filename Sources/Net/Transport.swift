@@ -73,6 +73,8 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     /// Called once after the owner learnt of the end; the listener and the pool count with it.
     var onGone: (() -> Void)?
     private let tls: TLSSession?
+    /// When it was made.
+    let since: Instant
     /// Ciphertext that the socket did not take yet.
     private var backlog = ByteBuffer()
     private var isDirty = false
@@ -105,6 +107,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     init(lane: Lane, descriptor: Int32, peer: SocketAddress, tls: TLSSession?, isConnected: Bool) {
         self.peer = PeerIdentity(address: peer)
         self.tls = tls
+        since = lane.now
         state = isConnected ? (tls == nil ? .open : .handshaking) : .connecting
         super.init(lane: lane)
         self.descriptor = descriptor
