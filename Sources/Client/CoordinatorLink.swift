@@ -54,7 +54,7 @@ public final class CoordinatorLink {
         let hello = Hello(role: .node, authentication: .certificate, client: "sluice-node")
         let seed = chance.next()
         Connector.connect(
-            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(3),
+            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(3), afresh: true,
             machine: { ClientConnection(hello: hello, at: $0, seed: seed) },
             then: { [self] (result: Result<Channel<ClientConnection>, ConnectFailure>) in
                 switch result {

@@ -13,6 +13,8 @@ final class AdminServer {
 
     unowned let coordinator: Coordinator
     private var listener: Listener<HTTPServerConnection>?
+    /// Failed logins.
+    var logins = LoginGuard()
 
     init(_ coordinator: Coordinator) { self.coordinator = coordinator }
 
@@ -23,9 +25,9 @@ final class AdminServer {
         var body: [UInt8] = []
     }
 
-    func listen(on address: SocketAddress) throws(SystemFailure) {
+    func listen(on address: SocketAddress, tls: TLSContext?) throws(SystemFailure) {
         listener = try Listener(
-            lane: coordinator.lane, address: address, limits: .admin,
+            lane: coordinator.lane, address: address, tls: tls, limits: .admin,
             machine: {
                 HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), idleTime: AdminServer.patience, at: $0)
             },
@@ -68,7 +70,7 @@ final class AdminServer {
         case ("GET", "/metrics"): return metrics(channel)
         default: break
         }
-        guard request.isAllowed else { return problem(channel, 401, "the admin secret is missing or wrong") }
+        guard request.isAllowed else { return deny(request.method, request.path, channel) }
         if let reason = coordinator.notLeading, request.path != "/v1/status" {
             // Misdirected: the tool asks the next coordinator of its file.
             return reply(channel, 421, .object([.init("error", .string(reason)), .init("leads", .bool(false))]))
@@ -143,6 +145,9 @@ final class AdminServer {
         page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.allKeys.count)))
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
+        page.counter(
+            "sluice_admin_denied_total", help: "Requests to the admin port without the right secret.",
+            value: logins.denied)
         TLSContexts.shared.write(onto: &page)
         coordinator.canaries.write(onto: &page)
         coordinator.health.write(onto: &page)

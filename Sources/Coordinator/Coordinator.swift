@@ -70,17 +70,13 @@ final class Coordinator: @unchecked Sendable {
         fileText = text
         isOneOfSeveral = configuration.coordinators.count > 1
         self.own = own
-        do throws(SecretProblem) {
-            adminSecret = try source.secret(own.adminSecret)
-        } catch {
-            throw ConfigurationSource.Problems(list: ["the admin secret at \(own.adminSecret) cannot be read: \(error)"]
-            )
-        }
+        adminSecret = try AdminServer.secret(own, source)
         tls = try .server(
             "coordinator", certificate: source.resolve(own.certificate), key: source.resolve(own.key),
             clientCA: source.resolve(configuration.tls.ca), clients: .required,
             crl: configuration.tls.crl.map(source.resolve), protocols: ["sluice/1"])
-        redis = try RedisPlan(configuration.redis, in: source.folder).open(on: lane, seed: Host.randomSeed())
+        redis = try RedisPlan(configuration.redis, in: source.folder, as: .coordinator)
+            .open(on: lane, seed: Host.randomSeed())
         quota = QuotaStore(redis)
         breakers = BreakerStore(redis)
         let folder = source.resolve(configuration.stateDirectory)
@@ -122,7 +118,7 @@ final class Coordinator: @unchecked Sendable {
                 subscribers[ObjectIdentifier(channel)] = subscriber
             })
         let admin = AdminServer(self)
-        try admin.listen(on: adminAddress)
+        try admin.listen(on: adminAddress, tls: AdminServer.tls(own, source))
         self.admin = admin
         signals = try Signals(lane: lane) { [unowned self] number in
             if number == 1 { reload() } else { stop() }
@@ -132,7 +128,7 @@ final class Coordinator: @unchecked Sendable {
         split()
         watchCanaries()
         health.start()
-        note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
+        note(.info, "started", "nodes at \(own.listen), admin at \(own.adminURL)")
         TLSContexts.shared.watch(on: lane) { [unowned self] text in note(.warning, "certificates", text) }
     }
 

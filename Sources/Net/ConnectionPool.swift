@@ -11,6 +11,8 @@ public struct PoolLimits: Sendable {
     public var connectTime = Duration.seconds(2)
     /// An idle connection older than this is closed; shorter than the keep-alive of common servers (nginx 75 s, Node 5 s is announced by headers).
     public var idleTime = Duration.seconds(50)
+    /// A connection older than this is not used again: a name that moved to other servers takes its busy connections along in time.
+    public var age = Duration.seconds(600)
 
     /// Defaults for a provider.
     public init() {}
@@ -85,6 +87,10 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
     public func leaseIdle() -> Channel<M>? {
         while let (channel, _) = idle.popLast() {
             guard channel.isOpen else { continue }
+            guard !isOld(channel) else {
+                discard(channel)
+                continue
+            }
             reused += 1
             forget(channel)
             return channel
@@ -118,7 +124,7 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
 
     /// Returns a leased connection that is ready for another exchange.
     public func giveBack(_ channel: Channel<M>) {
-        guard channel.isOpen, !isClosed else { return discard(channel) }
+        guard channel.isOpen, !isClosed, !isOld(channel) else { return discard(channel) }
         if let wait = nextWaiting() {
             forget(channel)
             wait(.success(channel))
@@ -130,6 +136,8 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         idle.append((channel, lane.now))
         if sweep == nil { armSweep() }
     }
+
+    private func isOld(_ channel: Channel<M>) -> Bool { lane.now - channel.transport.since >= limits.age }
 
     /// Ends a leased connection that cannot be used again.
     public func discard(_ channel: Channel<M>) {

@@ -75,6 +75,8 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     /// What it was when it was accepted, and is at its door until it is established; nil for connections to others.
     var newcomer: Newcomer?
     private let tls: TLSSession?
+    /// When it was made.
+    let since: Instant
     /// Ciphertext that the socket did not take yet.
     private var backlog = ByteBuffer()
     private var isDirty = false
@@ -113,6 +115,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     init(lane: Lane, descriptor: Int32, peer: SocketAddress, tls: TLSSession?, isConnected: Bool) {
         self.peer = PeerIdentity(address: peer)
         self.tls = tls
+        since = lane.now
         state = isConnected ? (tls == nil ? .open : .handshaking) : .connecting
         super.init(lane: lane)
         share = lane.commonShare

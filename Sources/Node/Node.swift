@@ -55,7 +55,7 @@ final class Node: @unchecked Sendable {
             "node", certificate: settings.path(files.certificate), key: settings.path(files.key),
             clientCA: settings.path(files.ca), clients: ClientCertificates(rawValue: files.clientCertificates) ?? .off,
             crl: files.crl.map(settings.path), protocols: ["sluice/1"])
-        let plan = try RedisPlan(settings.configuration.redis, in: settings.folder)
+        let plan = try RedisPlan(settings.configuration.redis, in: settings.folder, as: .node)
         let empty = ActiveSnapshot(ClusterSnapshot(), epoch: 0, sequence: 0)
         lanes = try Lane.start(count: settings.lanes, name: "lane")
         adminLane = try Lane.start(count: 1, name: "admin")[0]

@@ -63,10 +63,12 @@ enum ConfigCommand {
             "balancer.listen": configuration.balancer ?? "", "redis.address": configuration.redis.address,
             "coordinator.names": configuration.coordinators.map(\.name).joined(separator: " "),
             "cluster.state-directory": configuration.stateDirectory,
+            "tls.ca": FileAccess.path(configuration.tls.ca, in: FileAccess.folder(of: AdminCall.file(arguments))),
         ]
         for coordinator in configuration.coordinators {
             settings["coordinator.\(coordinator.name).listen"] = coordinator.listen
             settings["coordinator.\(coordinator.name).admin"] = coordinator.admin
+            settings["coordinator.\(coordinator.name).admin-url"] = coordinator.adminURL
         }
         guard let value = settings[arguments.words[1]] else {
             throw UsageProblem(text: "no setting '\(arguments.words[1])'")

@@ -25,8 +25,10 @@ final class TestCoordinator: @unchecked Sendable {
     let admin: UInt16
     /// Where `b` listens; nil when `a` is alone.
     let second: (listen: UInt16, admin: UInt16)?
-    static let secret = "admin-secret-5e1b"
+    static let secret = "admin-secret-5e1b-0123456789abcdef"
     private var processes: [String: Process] = [:]
+    /// How the admin port is spoken to.
+    var adminScheme = "http"
 
     init(pair: Bool = false) throws {
         second = pair ? (HeldPort.next(), HeldPort.next()) : nil
@@ -234,9 +236,30 @@ final class TestCoordinator: @unchecked Sendable {
             try? write("body", body)
             arguments += ["--data-binary", "@\(self.path("body"))"]
         }
-        let answer = try? run("/usr/bin/curl", arguments + ["http://127.0.0.1:\(admin)\(path)"])
+        if adminScheme == "https" { arguments += ["--cacert", self.path("state/pki/ca.pem")] }
+        let answer = try? run("/usr/bin/curl", arguments + ["\(adminScheme)://127.0.0.1:\(admin)\(path)"])
         let lines = (answer?.output ?? "").split(separator: "\n", omittingEmptySubsequences: false)
         return Answer(status: Int(lines.last ?? "") ?? 0, text: lines.dropLast().joined(separator: "\n"))
+    }
+
+    func url(_ path: String) -> String { "\(adminScheme)://127.0.0.1:\(admin)\(path)" }
+
+    /// Writes the CA's list of revoked certificates, `state/pki/crl.pem`, with one more on it.
+    func revoke(_ name: String?) throws {
+        let made = try run(
+            "/bin/bash",
+            [
+                "-c",
+                """
+                set -e
+                cd state/pki
+                touch crl.txt
+                printf '[ca]\ndefault_ca=it\n[it]\ndatabase=crl.txt\ndefault_md=sha256\ndefault_crl_days=2\n' >crl.conf
+                [ -z "$0" ] || openssl ca -config crl.conf -cert ca.pem -keyfile ca.key -revoke "$0.pem"
+                openssl ca -config crl.conf -cert ca.pem -keyfile ca.key -gencrl -out crl.pem
+                """, name ?? "",
+            ])
+        guard made.status == 0 else { throw CoordinatorFailure(description: "no list: \(made.output)") }
     }
 
     /// Makes `state/pki/NAME.pem` and `.key`, signed by the cluster's CA, with this URI.

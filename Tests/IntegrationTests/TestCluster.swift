@@ -12,12 +12,15 @@ struct ClusterFailure: Error, CustomStringConvertible {
 /// Runs `body` with a fresh cluster that is gone afterwards. `teams` are further lines of cluster.conf.
 func withCluster(
     _ teams: String = "", org: String = "", provider: String = "", nodes: String = "lanes = 1",
-    redis: TestCluster.RedisKind = .single, _ body: (TestCluster) async throws -> Void
+    redis: TestCluster.RedisKind = .single, redisUsers: Bool = false,
+    prepare: (TestCluster) throws -> Void = { _ in }, _ body: (TestCluster) async throws -> Void
 ) async throws {
     await Gate.shared.enter()
     do {
-        let cluster = try TestCluster(teams: teams, org: org, provider: provider, nodes: nodes, redis: redis)
+        let cluster = try TestCluster(
+            teams: teams, org: org, provider: provider, nodes: nodes, redis: redis, users: redisUsers)
         do {
+            try prepare(cluster)
             try await cluster.start()
             try await body(cluster)
         } catch {
@@ -52,6 +55,8 @@ final class TestCluster: @unchecked Sendable {
     let place: Place
     /// The shape of its Redis.
     let redisKind: RedisKind
+    /// Whether nodes and coordinator have users of their own there, as the operators' guide has them.
+    let hasRedisUsers: Bool
     private let lock = NSLock()
     private var children: [String: Child] = [:]
     private var count = 0
@@ -62,9 +67,10 @@ final class TestCluster: @unchecked Sendable {
         Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL.deletingLastPathComponent()
         ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
 
-    init(teams: String, org: String, provider: String, nodes: String, redis: RedisKind) throws {
+    init(teams: String, org: String, provider: String, nodes: String, redis: RedisKind, users: Bool = false) throws {
         place = try Place()
         redisKind = redis
+        hasRedisUsers = users
         try write(
             "cluster.conf",
             """
@@ -113,7 +119,7 @@ final class TestCluster: @unchecked Sendable {
             \(teams)
 
             """)
-        try write("state/admin.secret", "admin-canary-7f3a9c\n")
+        try write("state/admin.secret", "admin-canary-7f3a9c-0123456789abcdef\n")
         try write("state/node-admin.secret", "node-canary-31c0aa52\n")
         try write("state/provider.key", "provider-canary-51be20\n")
     }

@@ -20,7 +20,7 @@ extension Pipeline {
         exchange.usesPassthrough = true
         let question = exchange.question(model: exchange.alias)
         if let refusal = exchange.grant?.refusal(of: question) { throw .forbidden(refusal) }
-        let providers = exchange.snapshot.cluster.providers
+        let providers = exchange.gateway.snapshot.cluster.providers
         let whole = exchange.body.slice
         var failure: BodyError?
         exchange.body.withBytes(of: whole) { bytes in

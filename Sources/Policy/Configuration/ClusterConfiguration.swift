@@ -25,10 +25,14 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var sentinelUser: String?
         /// Where the sentinels' password is kept.
         public var sentinelPassword: SecretReference?
-        /// The ACL user.
+        /// The ACL user: of nodes, and of coordinators too where they have none of their own.
         public var user: String?
         /// Where the password is kept.
         public var password: SecretReference?
+        /// The ACL user of coordinators and of the tool, who may change keys, lease and configuration.
+        public var coordinatorUser: String?
+        /// Where their password is kept.
+        public var coordinatorPassword: SecretReference?
         /// A CA file; when set, the connection is TLS.
         public var ca: String?
         /// The deadline of a command.
@@ -59,10 +63,29 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var admin = "127.0.0.1:7401"
         /// Where the secret of the admin interface is kept.
         public var adminSecret = SecretReference.file("state/admin.secret")
-        /// Its certificate.
+        /// Whether that speaks plain HTTP; nil: on a loopback address only.
+        public var adminPlainHTTP: Bool?
+        /// Its certificate, for nodes and on the admin port.
         public var certificate = ""
         /// Its key.
         public var key = ""
+
+        /// True when the admin port speaks plain HTTP: by word, or because nobody but this machine reaches it.
+        public var adminIsPlain: Bool {
+            adminPlainHTTP ?? (admin.hasPrefix("127.") || admin.hasPrefix("[::1]") || admin.hasPrefix("unix:"))
+        }
+        /// Where tools reach it.
+        public var adminURL: String { "\(adminIsPlain ? "http" : "https")://\(admin)" }
+
+        /// The least bytes of the admin secret: who can try it must not find it.
+        public static let leastSecretBytes = 32
+
+        /// Why a secret of so many bytes is none; nil when it is long enough.
+        public func problem(ofSecretWith count: Int) -> String? {
+            guard count < Coordinator.leastSecretBytes else { return nil }
+            return "[coordinator \(name)] admin-secret: \(adminSecret) has \(count) bytes, "
+                + "at least \(Coordinator.leastSecretBytes) are needed; make one with: openssl rand -hex 32"
+        }
     }
 
     /// What nodes have in common.

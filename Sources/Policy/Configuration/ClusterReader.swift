@@ -52,11 +52,16 @@ struct ClusterReader {
         redisPlace(&redis, &reader)
         redis.user = reader.optional("user", PlainText.any)
         redis.password = reader.optional("password", ConfigurationValue.secret)
+        redis.coordinatorUser = reader.optional("coordinator-user", PlainText.any)
+        redis.coordinatorPassword = reader.optional("coordinator-password", ConfigurationValue.secret)
         redis.ca = reader.optional("tls-ca", PlainText.any)
         redis.commandTimeout =
             reader.time("command-timeout", in: .milliseconds(1) ... .seconds(10)) ?? redis.commandTimeout
         if redis.user != nil, redis.password == nil {
             reader.report("a user without a 'password'", at: reader.position(of: "user"))
+        }
+        if redis.coordinatorUser != nil, redis.coordinatorPassword == nil {
+            reader.report("a user without a 'coordinator-password'", at: reader.position(of: "coordinator-user"))
         }
         if redis.ca != nil, redis.address.hasPrefix("unix:") {
             reader.report("TLS is not spoken over a Unix socket", at: reader.position(of: "tls-ca"))
@@ -125,6 +130,7 @@ struct ClusterReader {
         if let listen = listen("listen", &reader) { coordinator.listen = listen }
         if let admin = listen("admin", &reader) { coordinator.admin = admin }
         if let secret = reader.required("admin-secret", ConfigurationValue.secret) { coordinator.adminSecret = secret }
+        coordinator.adminPlainHTTP = reader.optional("admin-plain-http", ConfigurationValue.flag)
         coordinator.certificate = reader.required("certificate", PlainText.any) ?? ""
         coordinator.key = reader.required("key", PlainText.any) ?? ""
         configuration.coordinators.append(coordinator)
