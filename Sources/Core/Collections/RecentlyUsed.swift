@@ -77,3 +77,5 @@ public struct RecentlyUsed<Key: Hashable, Value> {
 }
 
 extension RecentlyUsed: Sendable where Key: Sendable, Value: Sendable {}
+
+extension RecentlyUsed.Slot: Sendable where Key: Sendable, Value: Sendable {}
