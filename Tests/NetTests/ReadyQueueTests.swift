@@ -41,7 +41,7 @@ import Testing
             super.init(lane: lane)
             self.descriptor = descriptor
             self.share = share
-            watch(UInt32(EPOLLIN.rawValue))
+            watch(1)  // EPOLLIN
         }
 
         override func ready(_ events: UInt32) {
@@ -59,8 +59,11 @@ import Testing
         lane.execute {
             let (loud, quiet) = (LaneShare(), LaneShare())
             func add(_ name: String, _ share: LaneShare) {
-                let descriptor = eventfd(1, Int32(EFD_NONBLOCK))
-                _ = Busy(lane: lane, descriptor: descriptor, share: share) {
+                // Readable from the beginning: the other end is closed.
+                var ends: [Int32] = [-1, -1]
+                pipe(&ends)
+                close(ends[1])
+                _ = Busy(lane: lane, descriptor: ends[0], share: share) {
                     usleep(500)
                     let count = served.withLock { list in
                         list.append(name)

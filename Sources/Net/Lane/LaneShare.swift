@@ -1,32 +1,23 @@
 // Whose turn it is when more sockets are ready than a lane serves in one turn: one of each tenant after the other.
+import Core
 
 /// One tenant's part in a lane. Sockets that have none are served at once.
 ///
 /// Confined to its lane.
 public final class LaneShare {
-    /// Tickets of its sockets that wait, the oldest from `head` on.
-    private var waiting: [UInt64] = []
-    private var head = 0
+    /// Tickets of its sockets that wait, each once: descriptors bound them.
+    private var waiting = BoundedQueue<UInt64>(limit: .max)
     /// True while it stands in a `ReadyQueue`.
     fileprivate var isListed = false
 
     /// A part in which nothing waits.
     public init() {}
 
-    fileprivate var isEmpty: Bool { head == waiting.count }
+    fileprivate var isEmpty: Bool { waiting.isEmpty }
 
     fileprivate func append(_ ticket: UInt64) { waiting.append(ticket) }
 
-    fileprivate func popFirst() -> UInt64? {
-        guard head < waiting.count else { return nil }
-        let first = waiting[head]
-        head += 1
-        if head == waiting.count {
-            waiting.removeAll(keepingCapacity: head <= 1_024)
-            head = 0
-        }
-        return first
-    }
+    fileprivate func popFirst() -> UInt64? { waiting.popFirst() }
 }
 
 /// Sockets that are ready and wait, by the tenants that they belong to.

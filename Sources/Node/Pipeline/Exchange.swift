@@ -88,18 +88,18 @@ final class Exchange: @unchecked Sendable {
     var isCovering = false
     var isCovered = false
     var coverDenial: QuotaDenial?
-    private var call: UpstreamCall?
+    private(set) var call: UpstreamCall?
     let latch = Latch()
     /// Where it has, or waits for, a place.
     var admission: Admission?
     /// Since when its reader takes nothing; nil while it does.
-    private var stall: Stall?
+    var stall: Stall?
     /// True once its admission knows it as stalled.
-    private var wasStalled = false
-    private var ticket: FairQueue<Exchange>.Ticket?
-    private var queueTimer: LaneTimer?
+    var wasStalled = false
+    var ticket: FairQueue<Exchange>.Ticket?
+    var queueTimer: LaneTimer?
     /// How long it waited for its place; nil when it had one at once.
-    private(set) var queueWait: Duration?
+    var queueWait: Duration?
     /// When the provider was asked.
     private(set) var sentAt: Instant?
     private var deadlineTimer: LaneTimer?
@@ -441,59 +441,6 @@ final class Exchange: @unchecked Sendable {
 
     /// Leaves the provider unread until `resume`.
     func pause() { call?.pause() }
-
-    /// Its reader takes no more at present: the provider is left unread, and its place there may be wanted by others.
-    func readerIsFull() {
-        pause()
-        guard stall == nil else { return }
-        stall = Stall(since: gateway.lane.now, waiting: waitingBytes)
-        wasStalled = true
-        admission?.stalled(self)
-    }
-
-    /// True when its reader has taken next to nothing for `patience`. One that reads slowly counts anew.
-    func isStalled(for patience: Duration) -> Bool {
-        guard let stall, stopReason == nil, call != nil else { return false }
-        let time = gateway.lane.now - stall.since
-        guard time >= patience else { return false }
-        let left = waitingBytes
-        if Int64(stall.waiting - left) * 1_000 >= Stall.slowest * time.milliseconds {
-            self.stall = Stall(since: gateway.lane.now, waiting: left)
-            return false
-        }
-        return true
-    }
-
-    private var waitingBytes: Int { session.channel.machine.bufferedBytes(stream: stream) }
-
-    /// True while it waits for a place.
-    var isQueued: Bool { ticket != nil }
-
-    /// It waits, but not longer than until `deadline`.
-    func enterQueue(_ ticket: FairQueue<Exchange>.Ticket, until deadline: Instant) {
-        self.ticket = ticket
-        queueTimer = gateway.lane.schedule(at: deadline) { [unowned self] in
-            gateway.metrics.refused(.tooLate)
-            stop(.queueRefused(.tooLate, retryAfter: .seconds(1)))
-        }
-    }
-
-    /// It has its place.
-    func admitted(after waited: Duration) {
-        ticket = nil
-        queueWait = waited
-        queueTimer?.cancel()
-        latch.open()
-    }
-
-    /// It waits no more and has no place.
-    func leaveQueue() {
-        queueTimer?.cancel()
-        guard let ticket else { return }
-        self.ticket = nil
-        admission?.leave(ticket)
-        admission = nil
-    }
 
     /// The last step: nothing wakes the request any more.
     func finish() {

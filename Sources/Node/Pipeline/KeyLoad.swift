@@ -14,8 +14,8 @@ final class KeyLoad {
     var refusals = RefusalLog()
     /// Requests whose reservation is not decided yet.
     var reserving = 0
-    private var waiting: [Exchange] = []
-    private var head = 0
+    /// Bounded by the streams that its connections may have open.
+    private var waiting = BoundedQueue<Exchange>(limit: .max)
 
     init(_ key: String, share: LaneShare) {
         self.key = key
@@ -30,13 +30,5 @@ final class KeyLoad {
 
     func append(_ exchange: Exchange) { waiting.append(exchange) }
 
-    func popFirst() -> Exchange {
-        let first = waiting[head]
-        head += 1
-        if head == waiting.count {
-            waiting.removeAll(keepingCapacity: head <= 1_024)
-            head = 0
-        }
-        return first
-    }
+    func popFirst() -> Exchange? { waiting.popFirst() }
 }

@@ -80,11 +80,10 @@ final class StartQueue {
         while waiting > 0, passed < keys.count - head {
             guard begun < StartQueue.perTurn else { return goOnSoon() }
             let load = popKey()
-            if mayReserve(load) {
+            if mayReserve(load), let exchange = load.popFirst() {
                 passed = 0
                 begun += 1
                 waiting -= 1
-                let exchange = load.popFirst()
                 if !load.isEmpty { keys.append(load) }
                 servers.serve(exchange)
             } else {
