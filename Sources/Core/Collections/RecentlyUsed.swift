@@ -75,5 +75,3 @@ public struct RecentlyUsed<Key: Hashable, Value> {
         newest = place
     }
 }
-
-extension RecentlyUsed: Sendable where Key: Sendable, Value: Sendable {}
