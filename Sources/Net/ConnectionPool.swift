@@ -36,7 +36,8 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         private weak var pool: ConnectionPool?
 
         fileprivate init(_ pool: ConnectionPool, _ then: @escaping (Result<Channel<M>, PoolFailure>) -> Void) {
-            (self.pool, self.then) = (pool, then)
+            self.pool = pool
+            self.then = then
         }
 
         /// Leaves the queue; `then` will not be called.

@@ -93,5 +93,5 @@ import Testing
 }
 
 extension ReserveReply {
-    fileprivate var isGranted: Bool { if case .granted = self { true } else { false } }
+    var isGranted: Bool { if case .granted = self { true } else { false } }
 }

@@ -95,7 +95,7 @@ final class ScriptedServer: @unchecked Sendable {
         /// Waits until the client has sent something, and leaves it unread.
         func waitForBytes() {
             var byte: UInt8 = 0
-            _ = recv(socket, &byte, 1, Int32(MSG_PEEK.rawValue))
+            _ = recv(socket, &byte, 1, Int32(MSG_PEEK))
         }
 
         /// Closes with a reset.

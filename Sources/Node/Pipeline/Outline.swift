@@ -37,7 +37,10 @@ extension Pipeline {
         cover(exchange, whole)
         let isCovered = await exchange.covered()
         try exchange.checkGoesOn()
-        guard isCovered else { throw exchange.coverDenial.map { .overLimit($0) } ?? .stateUnavailable }
+        guard isCovered else {
+            if let denial = exchange.coverDenial { throw .overLimit(denial) }
+            throw .stateUnavailable
+        }
         exchange.coversAll(whole)
     }
 

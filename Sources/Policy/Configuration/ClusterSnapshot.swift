@@ -172,7 +172,7 @@ extension ProviderRecord {
         if let ca { lines.append("ca = \(ca)") }
         if usesLegacyLimitField { lines.append("limit-field = max_tokens") }
         // What is usual is left out: nodes that do not know the line refuse the whole state for it.
-        if passthrough != .none { lines.append("passthrough = \(passthrough.text)") }
+        if !passthrough.names.isEmpty { lines.append("passthrough = \(passthrough.text)") }
         if !hasBreaker { lines.append("breaker = no") }
         if let capacity { lines.append("capacity = \(capacity)") }
         lines.append("max-connections = \(maximumConnections)")

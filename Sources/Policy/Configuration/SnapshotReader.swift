@@ -73,7 +73,7 @@ struct SnapshotReader {
         }
         record.usesLegacyLimitField =
             reader.choice("limit-field", of: ["max_tokens", "max_completion_tokens"]) == "max_tokens"
-        record.passthrough = reader.optional("passthrough", PassthroughMembers.parse) ?? .none
+        record.passthrough = reader.optional("passthrough", PassthroughMembers.parse) ?? PassthroughMembers.none
         record.maximumConnections = reader.number("max-connections", in: 1...65_535) ?? record.maximumConnections
         concurrency(&reader, &record)
         record.hasBreaker = reader.optional("breaker", ConfigurationValue.flag) ?? true

@@ -251,8 +251,10 @@ public final class UpstreamCall {
 
     /// The host and port of an address, at most 255 bytes: paths and queries may hold a key or a prompt.
     static func host(of address: String) -> String? {
-        guard let scheme = address.firstRange(of: "://") else { return nil }
-        var host = address[scheme.upperBound...].prefix { !"/?#\\".contains($0) }
+        guard let colon = address.firstIndex(of: ":") else { return nil }
+        let rest = address[address.index(after: colon)...]
+        guard rest.hasPrefix("//") else { return nil }
+        var host = rest.dropFirst(2).prefix { !"/?#\\".contains($0) }
         if let at = host.lastIndex(of: "@") { host = host[host.index(after: at)...] }
         return host.isEmpty ? nil : String(host).cut(to: 255)
     }
