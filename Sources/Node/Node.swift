@@ -10,7 +10,7 @@ import Wire
 
 /// A running node. Confined to its first lane, but for what says otherwise.
 final class Node: @unchecked Sendable {
-    static let version = "0.1.0"
+    static let version = ProductVersion.text
     /// What the spool of a lane takes of the disk: room for about 30,000 settlements that Redis does not take.
     static let spoolSize = 16 << 20
 

@@ -81,7 +81,7 @@ extension Pipeline {
         let call = ReserveCall(
             id: reservation.id, claim: reservation.claim, tenant: reservation.tenant, estimate: estimate,
             holdMilliseconds: reservation.holdMilliseconds, limits: reservation.limits)
-        guard var lease = exchange.lease else { return }
+        guard var lease = exchange.lease else { preconditionFailure("only a request on a block leaves one") }
         gateway.leases.leave(&lease)
         exchange.lease = lease
         let block = lease.block
