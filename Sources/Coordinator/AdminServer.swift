@@ -144,6 +144,16 @@ final class AdminServer {
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
         TLSContexts.shared.write(onto: &page)
+        page.counter(
+            "sluice_epochs_refused_total", help: "Subscriptions with an epoch later than Redis' clock allows.",
+            value: coordinator.refusedEpochCount)
+        let files = [coordinator.keys.file, coordinator.handover.file]
+        page.gauge(
+            "sluice_state_files_unsaved", help: "State files whose newest content could not be written to disk.",
+            value: .signed(Int64(files.count { $0.problem != nil })))
+        page.counter(
+            "sluice_state_write_failures_total", help: "Writes of state files that failed.",
+            value: files.reduce(0) { $0 + $1.failures })
         coordinator.canaries.write(onto: &page)
         coordinator.health.write(onto: &page)
         page.counter(
