@@ -183,7 +183,9 @@ enum Samples {
             },
             sample("heartbeat", "server") {
                 let mark = $0.beginFrame(.update, stream: 1)
-                StateMessage.encode(Update(epoch: 1_790_000_000_000, sequence: 7), into: &$0)
+                var message = ByteBuffer()
+                StateMessage.encode(Update(epoch: 1_790_000_000_000, sequence: 7), into: &message)
+                $0.append(draining: &message)
                 $0.endFrame(mark)
             },
             sample("subscribe-level", "client") {
