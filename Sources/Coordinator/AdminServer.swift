@@ -149,6 +149,16 @@ final class AdminServer {
             "sluice_admin_denied_total", help: "Requests to the admin port without the right secret.",
             value: logins.denied)
         TLSContexts.shared.write(onto: &page)
+        page.counter(
+            "sluice_epochs_refused_total", help: "Subscriptions with an epoch later than Redis' clock allows.",
+            value: coordinator.refusedEpochCount)
+        let files = [coordinator.keys.file, coordinator.handover.file]
+        page.gauge(
+            "sluice_state_files_unsaved", help: "State files whose newest content could not be written to disk.",
+            value: .signed(Int64(files.count { $0.problem != nil })))
+        page.counter(
+            "sluice_state_write_failures_total", help: "Writes of state files that failed.",
+            value: files.reduce(0) { $0 + $1.failures })
         coordinator.canaries.write(onto: &page)
         coordinator.health.write(onto: &page)
         page.counter(

@@ -313,10 +313,20 @@ struct LaneReading: Reading {
             value: .nanoseconds(Host.processorMicroseconds() * 1_000))
         page.gauge("process_open_fds", help: "Open descriptors.", value: .signed(Int64(Host.openDescriptors())))
         page.gauge("sluice_snapshot_epoch", help: "Epoch in use.", value: .unsigned(facts.snapshotEpoch))
+        stateFiles(facts, &page)
         page.gauge("sluice_snapshot_sequence", help: "Sequence in use.", value: .unsigned(facts.snapshotSequence))
         page.counter(
             "sluice_log_dropped_bytes_total", help: "Bytes of log lines lost.", value: UInt64(facts.droppedLogBytes))
         return page.finish()
+    }
+
+    private func stateFiles(_ facts: NodeFacts, _ page: inout MetricsPage) {
+        page.gauge(
+            "sluice_state_files_unsaved", help: "State files whose newest content could not be written to disk.",
+            value: .signed(facts.isSnapshotUnsaved ? 1 : 0))
+        page.counter(
+            "sluice_state_write_failures_total", help: "Writes of state files that failed.",
+            value: facts.snapshotWriteFailures)
     }
 
     private func connections(_ page: inout MetricsPage) {

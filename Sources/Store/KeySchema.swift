@@ -21,6 +21,7 @@ import Policy
 /// | `brk:{breakers}` | string | a number that grows with each change of a breaker | none |
 /// | `brk:{breakers}:<provider>:<model>` | string | the circuit breaker of a target | two hours after its last news or order |
 /// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: 90 days after its end a coordinator removes it; a lost one it writes back |
+/// | `meta:{keys}:version` | string | another number after each change of a record, so that coordinators read all of them only then | none |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
     static func appendScope(_ scope: LimitScope, of tenant: Tenant, to output: inout ByteBuffer) {
@@ -163,6 +164,9 @@ public enum KeySchema {
 
     /// The hash of API key records.
     static let apiKeys = Array("meta:{keys}:keys".utf8)
+
+    /// The version of all API key records.
+    static let apiKeysVersion = Array("meta:{keys}:version".utf8)
 
     /// Appends a name; bytes that mean something in a key (`{ } : / %`, spaces, controls) as `%XX`, so that no name
     /// that a client chose can reach the counters of another.

@@ -180,6 +180,11 @@ final class TestCoordinator: @unchecked Sendable {
         if number == SIGKILL || number == SIGTERM { process.waitUntilExit() }
     }
 
+    /// The process of a coordinator.
+    func pid(_ coordinator: String = "a") -> Int32? {
+        processes[TestCoordinator.name(coordinator)]?.processIdentifier
+    }
+
     func stop() {
         for process in processes.values where process.isRunning {
             kill(process.processIdentifier, SIGKILL)

@@ -104,7 +104,7 @@ import Wire
         }
     }
 
-    @Test func `a revoked key ends its streams and connections on every node within a second`() async throws {
+    @Test func `c7: a revoked key ends its streams and connections on every node within a second`() async throws {
         try await withCluster(org: "limit = 64 concurrent") { cluster in
             let (id, text) = try await make(cluster, ["--model", "*"])
             let callers = try [1, 2].map { try Caller(cluster, key: text, node: $0) }
@@ -138,7 +138,7 @@ import Wire
         }
     }
 
-    @Test func `what is taken from a key ends the requests that need it, and no others`() async throws {
+    @Test func `c7: what is taken from a key ends the requests that need it, and no others`() async throws {
         try await withCluster { cluster in
             let (id, text) = try await make(cluster, ["--model", "*"])
             let caller = try Caller(cluster, key: text, node: 1)
