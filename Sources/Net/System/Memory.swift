@@ -1,4 +1,5 @@
 // How much memory this process may use, as the machine and its control group say.
+import CLinux
 import Core
 import Glibc
 
