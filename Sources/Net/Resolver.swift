@@ -84,7 +84,7 @@ public final class Resolver: @unchecked Sendable {
     /// The addresses of `endpoint` may be wrong: a connection broke, or none came about. Who asks next has it looked up again.
     func distrust(_ endpoint: Endpoint) {
         guard case .host(let host, _) = endpoint else { return }
-        lock.withLock { entries[host]?.freshUntil = Instant(nanoseconds: 0) }
+        _ = lock.withLock { entries[host]?.freshUntil = Instant(nanoseconds: 0) }
     }
 
     /// Under the lock.

@@ -74,7 +74,9 @@ import Testing
             for command in refused {
                 let words = ["/usr/bin/redis-cli", "-s", cluster.path("state/redis.sock")] + node + command
                 let answer = try await cluster.run(words)
-                #expect((answer.output + answer.error).contains("NOPERM"), "\(command): \(answer.output)")
+                // The second is what a script hears that touches another key than it named.
+                let isRefused = ["NOPERM", "can't access at least one"].contains { answer.output.contains($0) }
+                #expect(isRefused, "\(command): \(answer.output)")
             }
         }
     }
