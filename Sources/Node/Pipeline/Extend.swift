@@ -59,16 +59,20 @@ extension Pipeline {
             let hasRoom = gateway.leases.grow(&lease, to: whole)
             exchange.lease = lease
             if hasRoom { return exchange.coverDecided(true) }
-            return leaveBlock(exchange, reservation, whole) { decided($0, exchange) }
+            return leaveBlock(exchange, reservation, whole) { result in
+                switch result {
+                case .success(.granted): exchange.coverDecided(true)
+                case .success(.denied(let denial)): exchange.coverDecided(false, denial)
+                case .success(.repeated), .success(.duplicate), .failure: exchange.coverDecided(false)
+                }
+            }
         }
-        gateway.quota.extend(ExtendCall(of: reservation, to: whole)) { decided($0, exchange) }
-    }
-
-    private static func decided(_ result: Result<ReserveReply, StoreError>, _ exchange: Exchange) {
-        switch result {
-        case .success(.granted): exchange.coverDecided(true)
-        case .success(.denied(let denial)): exchange.coverDecided(false, denial)
-        case .success(.repeated), .success(.duplicate), .failure: exchange.coverDecided(false)
+        gateway.quota.extend(ExtendCall(of: reservation, to: whole)) { result in
+            switch result {
+            case .success(.granted): exchange.coverDecided(true)
+            case .success(.denied(let denial)): exchange.coverDecided(false, denial)
+            case .success(.settled), .success(.unknown), .failure: exchange.coverDecided(false)
+            }
         }
     }
 
