@@ -101,6 +101,33 @@ import Wire
         try expect(object, "parallel_tool_calls", "false")
     }
 
+    @Test func `g7: schemas of tools reach the provider byte for byte, each time the same`() throws {
+        let schemas = (1...5).map { number in
+            ##"{"type":"object","properties":{"zeta\##(number)":{"type":"string","pattern":"a\/b"},"##
+                + ##""alpha":{"$ref":"#\/$defs\/n"}},"$defs":{"n":{"maximum":9223372036854775807,"minimum":-1.0,"##
+                + ##""multipleOf":1e400}},"required":["zeta\##(number)"],"additionalProperties": false}"##
+        }
+        var seen: Set<String> = []
+        for _ in 0..<20 {
+            var writer = ChatBodyWriter()
+            writer.message(.user, "hi")
+            for (number, schema) in schemas.enumerated() { writer.tool(name: "tool-\(number)", schema: schema) }
+            let body = writer.finish()
+            let request = OpenAIChatRequest(
+                model: "gpt-6-luna", isStream: true, maximumOutputTokens: 0, usesLegacyLimitField: false,
+                provider: "sim")
+            var json = ByteBuffer()
+            try request.write(body.bytes, into: &json)
+            seen.insert(String(decoding: json.array(), as: UTF8.self))
+        }
+        #expect(seen.count == 1)
+        var rest = try #require(seen.first)[...]
+        for schema in schemas {
+            let found = try #require(rest.range(of: schema), "in the client's order and spelling: \(schema)")
+            rest = rest[found.upperBound...]
+        }
+    }
+
     @Test(arguments: [(ToolChoice.auto, "auto"), (.none, "none"), (.required, "required")])
     func `whether a tool must be called`(choice: ToolChoice, word: String) throws {
         try expect(
