@@ -129,7 +129,7 @@ final class TestCoordinator: @unchecked Sendable {
         let program = TestCoordinator.program("sluice-coordinator")
         try launch(TestCoordinator.name(name), program, ["--config", path(file), "--name", name])
         try wait("the coordinator") { self.http("GET", "/livez", secret: nil, of: name).status == 200 }
-        if second == nil { try wait("its lead") { self.leader() == name } }
+        if second == nil { try wait("its lead", seconds: 60) { self.leader() == name } }
     }
 
     func startRedis() throws {
