@@ -78,13 +78,13 @@ let package = Package(
         tests("CoreTests", of: ["Core"]),
         tests("TelemetryTests", of: ["Telemetry", "Core"]),
         tests("PolicyTests", of: ["Core", "Policy"]),
-        tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "Net"]),
+        tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "TestServer", "Net"]),
         tests(
             "CoordinatorTests",
-            of: ["Coordinator", "Client", "Core", "Net", "Policy", "Store", "Telemetry", "Wire"]),
+            of: ["Coordinator", "Client", "Core", "Net", "Policy", "Store", "Telemetry", "TestServer", "Wire"]),
         tests("NodeTests", of: ["Node", "Core", "Net", "Policy", "Wire"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
-        tests("IntegrationTests", of: ["Client", "Core", "Net", "Wire"]),
+        tests("IntegrationTests", of: ["Client", "Core", "Net", "TestServer", "Wire"]),
         tests("NetTests", of: ["Core", "Net", "Telemetry"]),
         tests("HTTPTests", of: ["Core", "HTTP"]),
         tests(

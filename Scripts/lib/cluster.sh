@@ -29,6 +29,9 @@ private() {
 setting() { "$bin/sluice" config get "$1" --config "$config"; }
 
 ready() { curl -sf -o /dev/null --max-time 1 "http://$1/$2"; }
+# coordinator_says NAME PATH: what its admin port answers, over TLS where cluster.conf says so.
+coordinator_says() { curl -sf --max-time 1 --cacert "$(setting tls.ca)" "$(setting "coordinator.$1.admin-url")/$2"; }
+coordinator_answers() { coordinator_says "$1" readyz >/dev/null; }
 redis() { redis-cli -s "$state/redis.sock" "$@"; }
 redis_answers() { [ "$(redis ping)" = PONG ]; }
 haproxy_says() { printf '%s\n' "$1" | socat - "UNIX-CONNECT:$state/haproxy.sock"; }
@@ -73,13 +76,13 @@ start_coordinator() {
     ! is_running "coordinator-$1" || return 0
     for what in listen admin; do free_port "$(setting "coordinator.$1.$what")" "coordinator $1"; done
     launch "coordinator-$1" "$bin/sluice-coordinator" --config "$config" --name "$1"
-    await "coordinator $1" 10 "$state/log/coordinator-$1.log" ready "$(setting "coordinator.$1.admin")" readyz
+    await "coordinator $1" 10 "$state/log/coordinator-$1.log" coordinator_answers "$1"
 }
 
 # leader: who leads; fails when nobody does.
 leader() {
     for name in $(setting coordinator.names); do
-        curl -s --max-time 1 "http://$(setting "coordinator.$name.admin")/readyz" | grep -q '"leads":true' && echo "$name" && return
+        coordinator_says "$name" readyz | grep -q '"leads":true' && echo "$name" && return
     done; return 1
 }
 

@@ -23,6 +23,8 @@ public final class CoordinatorLink {
     private var chance = Chance(seed: Host.randomSeed())
     private var told: Set<String> = []
     private var isUp = false
+    private var isRenewing = false
+    private var renewedAt = Instant(nanoseconds: .min)
 
     /// A link that `start` opens. Coordinators are tried in turn; all callbacks come on the lane.
     public init(
@@ -40,7 +42,7 @@ public final class CoordinatorLink {
         self.onState = onState
     }
 
-    /// A leader sends its whole state every five seconds: one that says nothing for longer than this has stopped, whatever its socket says.
+    /// A leader sends a heartbeat every five seconds: one that says nothing for longer than this has stopped, whatever its socket says.
     public static let patience = Duration.seconds(8)
     /// Who may speak as a coordinator, alone or with a name behind it.
     private static let role = "spiffe://sluice/coordinator"
@@ -54,7 +56,7 @@ public final class CoordinatorLink {
         let hello = Hello(role: .node, authentication: .certificate, client: "sluice-node")
         let seed = chance.next()
         Connector.connect(
-            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(3),
+            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: .seconds(3), afresh: true,
             machine: { ClientConnection(hello: hello, at: $0, seed: seed) },
             then: { [self] (result: Result<Channel<ClientConnection>, ConnectFailure>) in
                 switch result {
@@ -85,6 +87,17 @@ public final class CoordinatorLink {
         return uri == role || uri.hasPrefix(role + "/")
     }
 
+    /// Subscribes anew at the same coordinator, over a new connection, so that the whole state comes: a change was missed. Once in five
+    /// seconds; what does not get better by it is a loss like others.
+    public func renew(_ reason: String) {
+        guard let channel else { return }
+        let now = lane.now
+        isRenewing = renewedAt == Instant(nanoseconds: .min) || now - renewedAt >= .seconds(5)
+        renewedAt = now
+        onState(isRenewing, reason)
+        channel.close()
+    }
+
     /// Ends the subscription for good.
     public func stop() {
         isStopped = true
@@ -111,7 +124,9 @@ public final class CoordinatorLink {
                 say(true, "subscribed at \(endpoint)")
                 onSnapshot(snapshot)
             case .update(_, let update):
+                failures = 0
                 heardAt = lane.now
+                say(true, "subscribed at \(endpoint)")
                 onUpdate(update)
             case .error(_, let error):
                 reason = "\(error.code.name): \(error.text)"
@@ -125,6 +140,11 @@ public final class CoordinatorLink {
         channel.onClose = { [self] _, close in
             self.channel = nil
             stream = nil
+            if isRenewing, !isStopped {
+                isRenewing = false
+                next = max(0, next - 1)
+                return start()
+            }
             lost("\(endpoint): \(reason), \(close)")
         }
         channel.wake()

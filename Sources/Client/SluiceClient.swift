@@ -1,7 +1,6 @@
 // The client library's front door: async calls from any task, over a `LaneClient` on a lane.
 import Core
 public import Net
-import Synchronization
 import Wire
 
 /// A client of a Sluice cluster, for any number of tasks. Make one for a program and keep it: it holds the connections.
@@ -18,7 +17,7 @@ public final class SluiceClient: Sendable {
     private let lane: Lane
     private let ownsLane: Bool
     private let onLane = OnLane()
-    private let chance = Mutex(Chance(seed: Host.randomSeed()))
+    private let chance = Guarded(Chance(seed: Host.randomSeed()))
 
     /// A client that begins to connect at once, on `lane` or on a thread of its own.
     ///

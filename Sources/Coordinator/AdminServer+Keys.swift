@@ -135,11 +135,20 @@ extension AdminServer {
                 var members: [JSONValue.Member] = [
                     .init("id", .string(id)), .init("revoked", .bool(true)), .init("stored", .bool(isStored)),
                 ]
-                if !isStored {
-                    let text = "the key is revoked on every node; Redis will hear of it when it can be reached"
-                    members.append(.init("warning", .string(text)))
+                // Answered when it is known whether the disk has it: an operator must know where the key would come back.
+                coordinator.keys.file.whenSettled { [self] in
+                    let problem = coordinator.keys.file.problem
+                    members.append(.init("saved", .bool(problem == nil)))
+                    var warnings = problem.map { ["the key is revoked on every node; \($0)"] } ?? []
+                    if !isStored {
+                        warnings.append(
+                            "the key is revoked on every node; Redis will hear of it when it can be reached")
+                    }
+                    if !warnings.isEmpty {
+                        members.append(.init("warning", .string(warnings.joined(separator: "; "))))
+                    }
+                    reply(channel, 200, .object(members))
                 }
-                reply(channel, 200, .object(members))
             case .failure(let failure): fail(channel, failure, id)
             }
         }

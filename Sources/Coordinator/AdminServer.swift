@@ -13,6 +13,8 @@ final class AdminServer {
 
     unowned let coordinator: Coordinator
     private var listener: Listener<HTTPServerConnection>?
+    /// Failed logins.
+    var logins = LoginGuard()
 
     init(_ coordinator: Coordinator) { self.coordinator = coordinator }
 
@@ -23,11 +25,9 @@ final class AdminServer {
         var body: [UInt8] = []
     }
 
-    func listen(on address: SocketAddress) throws(SystemFailure) {
-        var limits = ListenerLimits()
-        limits.connections = 256
+    func listen(on address: SocketAddress, tls: TLSContext?) throws(SystemFailure) {
         listener = try Listener(
-            lane: coordinator.lane, address: address, limits: limits,
+            lane: coordinator.lane, address: address, tls: tls, limits: .admin,
             machine: {
                 HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), idleTime: AdminServer.patience, at: $0)
             },
@@ -37,7 +37,9 @@ final class AdminServer {
                     switch event {
                     case .request(let head): begin(request, head, channel)
                     case .body(let slice): request.body += channel.transport.input.array(of: slice)
-                    case .end: answer(request, channel)
+                    case .end:
+                        channel.greeted()
+                        answer(request, channel)
                     case .failed: break
                     }
                     channel.wake()
@@ -68,7 +70,7 @@ final class AdminServer {
         case ("GET", "/metrics"): return metrics(channel)
         default: break
         }
-        guard request.isAllowed else { return problem(channel, 401, "the admin secret is missing or wrong") }
+        guard request.isAllowed else { return deny(request.method, request.path, channel) }
         if let reason = coordinator.notLeading, request.path != "/v1/status" {
             // Misdirected: the tool asks the next coordinator of its file.
             return reply(channel, 421, .object([.init("error", .string(reason)), .init("leads", .bool(false))]))
@@ -131,7 +133,7 @@ final class AdminServer {
 
     private func metrics(_ channel: Channel<HTTPServerConnection>) {
         var page = MetricsPage()
-        page.facts("sluice_build", help: "The program.", [("version", Program.version)])
+        page.facts("sluice_build_info", help: "The program.", [("version", Program.version)])
         page.gauge(
             "sluice_coordinator_leads", help: "1 while this coordinator leads.",
             value: .signed(coordinator.leads ? 1 : 0))
@@ -143,12 +145,28 @@ final class AdminServer {
         page.gauge("sluice_api_keys", help: "Keys known.", value: .signed(Int64(coordinator.allKeys.count)))
         page.gauge(
             "sluice_redis_ready", help: "1 when Redis can be used.", value: .signed(coordinator.redisIsReady ? 1 : 0))
+        page.counter(
+            "sluice_admin_denied_total", help: "Requests to the admin port without the right secret.",
+            value: logins.denied)
         TLSContexts.shared.write(onto: &page)
+        page.counter(
+            "sluice_epochs_refused_total", help: "Subscriptions with an epoch later than Redis' clock allows.",
+            value: coordinator.refusedEpochCount)
+        let files = [coordinator.keys.file, coordinator.handover.file]
+        page.gauge(
+            "sluice_state_files_unsaved", help: "State files whose newest content could not be written to disk.",
+            value: .signed(Int64(files.count { $0.problem != nil })))
+        page.counter(
+            "sluice_state_write_failures_total", help: "Writes of state files that failed.",
+            value: files.reduce(0) { $0 + $1.failures })
         coordinator.canaries.write(onto: &page)
         coordinator.health.write(onto: &page)
         page.counter(
             "sluice_log_dropped_bytes_total", help: "Bytes of log lines that were lost.",
             value: UInt64(coordinator.lines.dropped))
+        page.counter(
+            "process_cpu_seconds_total", help: "User and system time.",
+            value: .nanoseconds(Host.processorMicroseconds() * 1_000))
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
         let text = page.finish()
         channel.machine.respond(status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)

@@ -200,21 +200,21 @@ final class Canaries {
     func write(onto page: inout MetricsPage) {
         let drawn = entries.map(\.run).filter(\.isDrawn)
         page.begin(
-            "sluice_canary_share_percent", help: "Share of a route's requests that its canary has.", type: .gauge)
+            "sluice_canary_share_ratio", help: "Share of a route's requests that its canary has.", type: .gauge)
         for run in drawn {
             page.sample(
-                "sluice_canary_share_percent", labels: LabelText(names: ["route"], values: [run.plan.route]),
-                value: .real(Double(run.share) / 100))
+                "sluice_canary_share_ratio", labels: LabelText(names: ["route"], values: [run.plan.route]),
+                value: .real(Double(run.share) / 10_000))
         }
         page.begin(
-            "sluice_canary_evidence_percent",
-            help: "How near the evidence against a canary is to its rollback, at 100.", type: .gauge)
+            "sluice_canary_evidence_ratio",
+            help: "How near the evidence against a canary is to its rollback, at 1.", type: .gauge)
         for run in drawn where run.state == .running {
             for measure in CanaryMeasure.allCases {
                 page.sample(
-                    "sluice_canary_evidence_percent",
+                    "sluice_canary_evidence_ratio",
                     labels: LabelText(names: ["route", "measure"], values: [run.plan.route, "\(measure)"]),
-                    value: .signed(Int64(run.steps.last?.evidence[measure.rawValue] ?? 0)))
+                    value: .real(Double(run.steps.last?.evidence[measure.rawValue] ?? 0) / 100))
             }
         }
         page.begin(

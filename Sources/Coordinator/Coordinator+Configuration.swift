@@ -65,6 +65,7 @@ extension Coordinator {
     ) {
         var fresh = fresh
         if let notLeading { return refuse([notLeading], then) }
+        if let problem = tooOldNodes(for: fresh.published) { return refuse([problem], then) }
         if versions.isRecording { return refuse(["another change is just being kept: try again"], then) }
         if let problem = fresh.published.follow(published, confirming: change.confirmedRoutes) {
             return refuse([problem], then)
@@ -84,6 +85,17 @@ extension Coordinator {
             note(problem == nil ? .info : .warning, "applied", "\(name), by \(change.who): \(change.reason)")
             then(.published(version: number, warning: problem))
         }
+    }
+
+    /// Nodes that would not obey a configuration, by name; nil when all subscribed ones can.
+    private func tooOldNodes(for cluster: ClusterSnapshot) -> String? {
+        guard let needed = RecordLevel.needed(by: cluster) else { return nil }
+        let old = members.nodes.values.filter { $0.isConnected && $0.level < needed.level }
+            .sorted { $0.number < $1.number }
+        guard !old.isEmpty else { return nil }
+        let names = old.prefix(8).map { "\($0.name) (version \($0.version), level \($0.level))" }
+        return "\(needed.reason) needs nodes that read records of level \(needed.level); too old: "
+            + names.joined(separator: ", ")
     }
 
     private func refuse(_ problems: [String], _ then: (ConfigurationOutcome) -> Void) {

@@ -38,6 +38,11 @@ extension Coordinator {
         }
         canaries.onProblem = { [unowned self] text in note(.error, "canaries", text) }
         handover.onProblem = { [unowned self] text in note(.error, "handover", text) }
+        for (file, what) in [(keys.file, "the keys"), (handover.file, "the published records")] {
+            file.onChange = { [unowned self] problem in
+                note(problem == nil ? .info : .error, "state_not_saved", problem ?? "\(what) are saved again")
+            }
+        }
         leadership.start()
     }
 
@@ -45,7 +50,7 @@ extension Coordinator {
     private func begin(term: UInt64) {
         if isPublishing {
             // The same leader under a higher epoch: a node had seen one, or Redis had lost its memory.
-            if publication.rise(to: term) { publishWhole() }
+            if publication.begin(term: term) { publishWhole() }
             republish()
             return versions.load { [self] _ in recordBeginning() }
         }
@@ -78,7 +83,7 @@ extension Coordinator {
         case .own(let saved): resume(saved, isShared: false)
         case .nothing, .unknown: break
         }
-        _ = publication.rise(to: epoch)
+        _ = publication.begin(term: epoch)
         isPublishing = true
         note(.info, "leads", "epoch \(epoch)")
         publishChange(quietly: true)

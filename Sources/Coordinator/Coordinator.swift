@@ -47,6 +47,9 @@ final class Coordinator: @unchecked Sendable {
     var capacities = Capacities()
     /// Nodes that have too many client connections.
     var connectionSpread = ConnectionSpread()
+    /// Epochs that nodes say to have seen and that cannot be, by node, until it follows the present one; and how many there were.
+    private(set) var refusedEpochs: [UInt32: UInt64] = [:]
+    private(set) var refusedEpochCount: UInt64 = 0
     /// When the term began.
     var termBeganAt: Instant
 
@@ -56,7 +59,7 @@ final class Coordinator: @unchecked Sendable {
 
     /// The shortest time between two changes of keys on the wire.
     private static let pause = Duration.milliseconds(100)
-    /// How often everything is published again, whether or not it changed: the same work on a good and on a bad day.
+    /// How often nodes hear which version there is, whether or not it changed: the same work on a good and on a bad day.
     private static let interval = Duration.seconds(5)
 
     init(
@@ -70,17 +73,13 @@ final class Coordinator: @unchecked Sendable {
         fileText = text
         isOneOfSeveral = configuration.coordinators.count > 1
         self.own = own
-        do throws(SecretProblem) {
-            adminSecret = try source.secret(own.adminSecret)
-        } catch {
-            throw ConfigurationSource.Problems(list: ["the admin secret at \(own.adminSecret) cannot be read: \(error)"]
-            )
-        }
+        adminSecret = try AdminServer.secret(own, source)
         tls = try .server(
             "coordinator", certificate: source.resolve(own.certificate), key: source.resolve(own.key),
             clientCA: source.resolve(configuration.tls.ca), clients: .required,
             crl: configuration.tls.crl.map(source.resolve), protocols: ["sluice/1"])
-        redis = try RedisPlan(configuration.redis, in: source.folder).open(on: lane, seed: Host.randomSeed())
+        redis = try RedisPlan(configuration.redis, in: source.folder, as: .coordinator)
+            .open(on: lane, seed: Host.randomSeed())
         quota = QuotaStore(redis)
         breakers = BreakerStore(redis)
         let folder = source.resolve(configuration.stateDirectory)
@@ -112,15 +111,20 @@ final class Coordinator: @unchecked Sendable {
         }
         redis.start()
         keys.loadSaved()
+        var doors = ListenerLimits()
+        doors.establishment = .greeting
+        var limits = WireLimits.standard
+        // One whole state may wait, and changes behind it.
+        limits.queuedBytesHard += limits.stateMessageBytes
         listener = try Listener(
-            lane: lane, address: listen, tls: tls,
-            machine: { ServerConnection(at: $0, seed: Host.randomSeed()) },
+            lane: lane, address: listen, tls: tls, limits: doors,
+            machine: { ServerConnection(limits: limits, at: $0, seed: Host.randomSeed()) },
             onAccept: { [unowned self] channel in
                 let subscriber = Subscriber(self, channel)
                 subscribers[ObjectIdentifier(channel)] = subscriber
             })
         let admin = AdminServer(self)
-        try admin.listen(on: adminAddress)
+        try admin.listen(on: adminAddress, tls: AdminServer.tls(own, source))
         self.admin = admin
         signals = try Signals(lane: lane) { [unowned self] number in
             if number == 1 { reload() } else { stop() }
@@ -130,7 +134,7 @@ final class Coordinator: @unchecked Sendable {
         split()
         watchCanaries()
         health.start()
-        note(.info, "started", "nodes at \(own.listen), admin at \(own.admin)")
+        note(.info, "started", "nodes at \(own.listen), admin at \(own.adminURL)")
         TLSContexts.shared.watch(on: lane) { [unowned self] text in note(.warning, "certificates", text) }
     }
 
@@ -160,10 +164,13 @@ final class Coordinator: @unchecked Sendable {
 
     private func tick() {
         lane.schedule(after: Coordinator.interval) { [self] in
-            keys.refresh()
-            publishWhole()
+            keys.look()
+            beat()
             let gone = members.forgetGone(at: lane.now)
-            for number in gone { note(.info, "node_forgotten", "node \(number)") }
+            for number in gone {
+                refusedEpochs[number] = nil
+                note(.info, "node_forgotten", "node \(number)")
+            }
             if fleetBefore > 0, lane.now - termBeganAt > Membership.memory { fleetBefore = 0 }
             if !gone.isEmpty { publishSoon() }
             tick()
@@ -181,6 +188,13 @@ final class Coordinator: @unchecked Sendable {
             let isSpreadChanged = spreadConnections()
             if isChanged || isSpreadChanged { publishSoon() }
         }
+    }
+
+    /// Says to everybody which version there is.
+    private func beat() {
+        guard leads else { return }
+        let heartbeat = publication.heartbeat
+        for subscriber in subscribers.values { subscriber.beat(heartbeat) { publication.snapshot() } }
     }
 
     /// Sends the whole state to everybody: the same bytes, made once.
@@ -260,10 +274,12 @@ final class Coordinator: @unchecked Sendable {
 
     /// Takes a node in, and gives it the whole state, now or when this coordinator begins to lead; says why not when it must go.
     func joined(_ message: Subscribe, _ subscriber: Subscriber, on channel: Channel<ServerConnection>) -> StreamError? {
-        guard message.highestEpoch <= LeaseCall.latestEpoch else {
-            note(.error, "node_refused", "\(message.name) says to have seen epoch \(message.highestEpoch)")
-            return StreamError(code: .invalidRequest, text: "no epoch is as high as \(message.highestEpoch)")
+        if let needed = RecordLevel.needed(by: configuration.published), message.level < needed.level {
+            let text = "it reads records up to level \(message.level); \(needed.reason) needs level \(needed.level)"
+            note(.error, "node_refused", "\(message.name), version \(message.programVersion), is too old: \(text)")
+            return StreamError(code: .invalidRequest, text: "this node is too old for the configuration: \(text)")
         }
+        let isBelieved = believes(message)
         if !leads, leadership.isLedElsewhere { return elsewhere }
         let welcome = members.join(message, on: ObjectIdentifier(channel), at: lane.now)
         guard welcome != .full else {
@@ -275,11 +291,32 @@ final class Coordinator: @unchecked Sendable {
         }
         note(.info, "node_joined", "\(message.name) at \(message.address)")
         // A node that has seen a higher epoch would refuse ours: a new term begins above it, and everybody hears of it at once.
-        leadership.rise(above: message.highestEpoch)
+        if isBelieved { leadership.rise(above: message.highestEpoch) }
         guard leads else { return nil }
-        if epoch >= message.highestEpoch { subscriber.send(snapshot()) }
+        if message.level >= 1, (message.lastEpoch, message.lastSequence) == (epoch, sequence) {
+            subscriber.send(publication.heartbeat)
+        } else if epoch >= message.highestEpoch || !isBelieved {
+            subscriber.send(snapshot())
+        }
         if members.nodes.count > published.fleet { publishSoon() }
         return nil
+    }
+
+    /// Whether an epoch that a node says to have seen can be true. One that cannot moves nothing: the node is served like others, and
+    /// comes back by itself, as it does not believe such a number either.
+    private func believes(_ message: Subscribe) -> Bool {
+        let latest = leadership.latestEpoch
+        guard message.highestEpoch > latest else {
+            refusedEpochs[message.node] = nil
+            return true
+        }
+        refusedEpochCount += 1
+        if refusedEpochs.count < Membership.limit { refusedEpochs[message.node] = message.highestEpoch }
+        note(
+            .error, "epoch_refused",
+            "node \(message.node) (\(message.name)) says to have seen epoch \(message.highestEpoch), later than "
+                + "\(latest), a day after Redis' clock: not believed, no term rises")
+        return false
     }
 
     func reported(_ report: Report, by node: UInt32, on channel: Channel<ServerConnection>) {
@@ -287,7 +324,10 @@ final class Coordinator: @unchecked Sendable {
         let held = members.nodes[node]?.report?.holdsRoutes ?? false
         members.take(report, from: node, on: ObjectIdentifier(channel), at: lane.now)
         if members.nodes[node]?.channel == ObjectIdentifier(channel) {
-            if report.epoch == epoch { capacities.confirmed(report.sequence, by: node) }
+            if report.epoch == epoch {
+                refusedEpochs[node] = nil
+                capacities.confirmed(report.sequence, by: node)
+            }
             health.take(report)
         }
         guard report.holdsRoutes, !held else { return }
@@ -312,6 +352,11 @@ final class Coordinator: @unchecked Sendable {
         if let trouble = lines.trouble(at: lane.now) { warnings.append(trouble) }
         if let notLeading { warnings.append(notLeading) }
         if let holding { warnings.append(holding) }
+        warnings += [keys.file.problem, handover.file.problem].compactMap(\.self)
+        for (node, epoch) in refusedEpochs.sorted(by: { $0.key < $1.key }).prefix(8) {
+            warnings.append(
+                "node \(node) says to have seen epoch \(epoch), which is later than any clock: not believed")
+        }
         if leads, let problem = versions.problem { warnings.append(problem) }
         warnings += canaryWarnings
         warnings += health.warnings

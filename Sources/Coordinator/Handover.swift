@@ -1,6 +1,5 @@
 // What a leader leaves to the next one: the state that it published, in Redis and on its own disk.
 import Core
-import Dispatch
 import Net
 import Policy
 import Store
@@ -10,7 +9,8 @@ final class Handover {
     private let store: CoordinationStore
     private let lane: Lane
     private let path: String
-    private let disk = DispatchQueue(label: "sluice.published")
+    /// The copy on disk.
+    let file: StateFile
     /// What Redis does not have yet; only the newest counts.
     private var waiting: (text: [UInt8], epoch: UInt64)?
     private var isWriting = false
@@ -24,13 +24,14 @@ final class Handover {
         self.lane = lane
         store = CoordinationStore(redis)
         self.path = path
+        file = StateFile(lane: lane, path: path)
     }
 
     /// Keeps `state`, whose keys are those of the file alone: the others are in Redis anyway.
     func save(_ state: ClusterSnapshot, epoch: UInt64) {
         let text = Array(state.text.utf8)
         waiting = (text, epoch)
-        disk.async { [path] in try? FileAccess.writeAtomically(path, text) }
+        file.write { text }
         write()
     }
 
@@ -74,8 +75,13 @@ final class Handover {
             case .failure where mustBeShared: return then(.unknown)
             case .failure: break
             }
-            let bytes = try? FileAccess.read(path, limit: ClusterSnapshot.sizeLimit)
-            then(bytes.flatMap(read).map { .own($0) } ?? .nothing)
+            do throws(StateFile.Damage) {
+                let bytes = try StateFile.read(path, limit: ClusterSnapshot.sizeLimit)
+                then(bytes.flatMap(read).map { .own($0) } ?? .nothing)
+            } catch {
+                onProblem("\(error)")
+                then(.nothing)
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 // The cluster's API keys: kept in Redis, remembered here and on disk, so that publishing does not depend on Redis.
 import Core
-import Dispatch
 import Net
 import Policy
 import Store
@@ -13,7 +12,8 @@ final class KeyRing {
     private let lane: Lane
     private let directory: KeyDirectory
     private let path: String
-    private let disk = DispatchQueue(label: "sluice.keys")
+    /// The copy on disk.
+    let file: StateFile
     /// The keys by id.
     private(set) var records: [String: KeyRecord] = [:]
     /// Called after a change.
@@ -43,14 +43,22 @@ final class KeyRing {
         self.lane = lane
         directory = KeyDirectory(redis)
         self.path = path
+        file = StateFile(lane: lane, path: path)
+        directory.onVersion = { [unowned self] before, after in
+            // Our own change: what was read before it and what it changed are known.
+            if version == before { version = after }
+        }
     }
 
     /// Begins with what is on disk.
     func loadSaved() {
-        guard FileAccess.exists(path) else { return }
-        guard let bytes = try? FileAccess.read(path, limit: ClusterSnapshot.sizeLimit) else {
-            return onProblem("the keys at \(path) cannot be read; they come from Redis")
+        var found: [UInt8]?
+        do throws(StateFile.Damage) {
+            found = try StateFile.read(path, limit: ClusterSnapshot.sizeLimit)
+        } catch {
+            return onProblem("the keys at \(error); they come from Redis")
         }
+        guard let bytes = found else { return }
         let (snapshot, problems) = ClusterSnapshot.read(String(decoding: bytes, as: UTF8.self), file: path)
         if let problem = problems.first { return onProblem("the keys at \(path) were not used: \(problem)") }
         records = snapshot.keys
@@ -66,46 +74,76 @@ final class KeyRing {
     /// Records that one refresh removes at most, so that Redis is busy with them for less than a millisecond.
     private static let pruneLimit = 64
 
+    /// The version of what was read last; nil when all must be read: at first, and as long as something is to be repaired.
+    private var version: String?
+    private var readAt = Instant(nanoseconds: 0)
+    /// Revocations that Redis may not have: nothing else would bring them there.
+    private var unwritten: Set<String> = []
+    /// All are read so often whatever the version says: somebody may have written past it.
+    private static let longestTrust = Duration.seconds(600)
+
+    /// Reads all keys from Redis if they changed since they were read last, or if anything about them is in doubt.
+    func look() {
+        guard let known = version, unwritten.isEmpty, lane.now - readAt < KeyRing.longestTrust else { return refresh() }
+        directory.version { [self] result in
+            if case .success(known) = result, version == known { return }
+            refresh()
+        }
+    }
+
     /// Reads all keys from Redis, and then calls back, also without success.
     ///
     /// Only records of keys that ended long ago are removed, so another that is missing there was lost with Redis' memory: it stays
     /// valid and is written back.
     func refresh(then: @escaping () -> Void = {}) {
         let before = changes
-        directory.list { [self] result in
-            defer { then() }
-            guard case .success(let entries) = result, changes == before else { return }
-            var fresh: [String: KeyRecord] = [:]
-            var unreadable: Set<String> = []
-            for entry in entries {
-                if let record = KeyRecord.decode(id: entry.id, entry.record) {
-                    fresh[entry.id] = record
-                } else {
-                    unreadable.insert(entry.id)
-                }
+        directory.version { [self] result in
+            // Before the records: what changes while they are read is read again.
+            guard case .success(let current) = result else { return then() }
+            directory.list { [self] result in
+                defer { then() }
+                guard case .success(let entries) = result, changes == before else { return }
+                take(entries, of: current)
             }
-            if unreadable != damaged, !unreadable.isEmpty {
-                let names = unreadable.sorted().prefix(8).joined(separator: ", ")
-                onProblem("\(unreadable.count) keys in Redis cannot be read and have no rights: \(names)")
-            }
-            damaged = unreadable
-            // A key that was revoked here while Redis was away, or before Redis was restored from a copy, stays revoked.
-            for (id, known) in records where known.isRevoked && fresh[id]?.isRevoked == false {
-                fresh[id]?.isRevoked = true
-                fresh[id]?.revokedAtSeconds = known.revokedAtSeconds
-                write(revocationOf: id)
-            }
-            prune(entries, fresh)
-            // What is missing of keys that ended long ago was removed; a day less, should the other coordinator's clock be ahead.
-            let now = lane.wallClockMicroseconds / 1_000_000
-            let lost = records.values.filter {
-                fresh[$0.id] == nil && !unreadable.contains($0.id)
-                    && !$0.ended(secondsAgo: KeyRecord.keptSeconds - 86_400, atSeconds: now)
-            }
-            for record in lost { fresh[record.id] = record }
-            restore(lost)
-            take(fresh)
         }
+    }
+
+    /// Takes what Redis has over, and repairs what it lost.
+    private func take(_ entries: [KeyDirectory.Entry], of current: String) {
+        (version, readAt) = (current, lane.now)
+        var fresh: [String: KeyRecord] = [:]
+        var unreadable: Set<String> = []
+        // What Redis still has not is written again below.
+        unwritten = []
+        for entry in entries {
+            if let record = KeyRecord.decode(id: entry.id, entry.record) {
+                fresh[entry.id] = record
+            } else {
+                unreadable.insert(entry.id)
+            }
+        }
+        if unreadable != damaged, !unreadable.isEmpty {
+            let names = unreadable.sorted().prefix(8).joined(separator: ", ")
+            onProblem("\(unreadable.count) keys in Redis cannot be read and have no rights: \(names)")
+        }
+        damaged = unreadable
+        // A key that was revoked here while Redis was away, or before Redis was restored from a copy, stays revoked.
+        for (id, known) in records where known.isRevoked && fresh[id]?.isRevoked == false {
+            fresh[id]?.isRevoked = true
+            fresh[id]?.revokedAtSeconds = known.revokedAtSeconds
+            write(revocationOf: id)
+        }
+        prune(entries, fresh)
+        // What is missing of keys that ended long ago was removed; a day less, should the other coordinator's clock be ahead.
+        let now = lane.wallClockMicroseconds / 1_000_000
+        let lost = records.values.filter {
+            fresh[$0.id] == nil && !unreadable.contains($0.id)
+                && !$0.ended(secondsAgo: KeyRecord.keptSeconds - 86_400, atSeconds: now)
+        }
+        for record in lost { fresh[record.id] = record }
+        if !lost.isEmpty { version = nil }
+        restore(lost)
+        take(fresh)
     }
 
     /// Writes lost records back, some at each refresh.
@@ -136,6 +174,8 @@ final class KeyRing {
             fresh[$0.id]?.ended(secondsAgo: KeyRecord.keptSeconds, atSeconds: now) == true
         }.prefix(KeyRing.pruneLimit)
         guard !ended.isEmpty else { return }
+        // There may be more of them than one refresh removes.
+        version = nil
         directory.time { [self] result in
             guard case .success(let time) = result else { return }
             for entry in ended where fresh[entry.id]?.ended(secondsAgo: KeyRecord.keptSeconds, atSeconds: time) == true
@@ -150,10 +190,11 @@ final class KeyRing {
     private func take(_ fresh: [String: KeyRecord]) {
         guard fresh != records else { return }
         records = fresh
-        var snapshot = ClusterSnapshot()
-        snapshot.keys = fresh
-        let text = Array(snapshot.text.utf8)
-        disk.async { [path] in try? FileAccess.writeAtomically(path, text) }
+        file.write {
+            var snapshot = ClusterSnapshot()
+            snapshot.keys = fresh
+            return Array(snapshot.text.utf8)
+        }
         onChange()
     }
 
@@ -257,15 +298,24 @@ final class KeyRing {
     }
 
     private func write(revocationOf id: String, then: @escaping (Bool) -> Void = { _ in }) {
+        unwritten.insert(id)
         directory.get(id: id) { [self] result in
-            guard case .success(let found?) = result, var record = KeyRecord.decode(id: id, found) else {
+            guard case .success(let found) = result else { return then(false) }
+            guard let found, var record = KeyRecord.decode(id: id, found) else {
+                // Not there, or damaged: nothing to revoke; what was lost is written back as it is known here.
+                unwritten.remove(id)
                 return then(false)
             }
-            if record.isRevoked, record.revokedAtSeconds != nil { return then(true) }
+            if record.isRevoked, record.revokedAtSeconds != nil {
+                unwritten.remove(id)
+                return then(true)
+            }
             record.isRevoked = true
             record.revokedAtSeconds = records[id]?.revokedAtSeconds ?? lane.wallClockMicroseconds / 1_000_000
-            directory.replace(id: id, expected: found, record: record.encoded) { result in
-                if case .success(.written) = result { then(true) } else { then(false) }
+            directory.replace(id: id, expected: found, record: record.encoded) { [self] result in
+                guard case .success(.written) = result else { return then(false) }
+                unwritten.remove(id)
+                then(true)
             }
         }
     }

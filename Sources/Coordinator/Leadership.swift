@@ -19,6 +19,8 @@ final class Leadership {
     /// The highest epoch that this coordinator or one of its nodes has seen.
     private var seen: UInt64 = 0
     private var wish = LeaseCall.Wish.succeed
+    /// Redis' clock as it was told last.
+    private var redisClock: (microseconds: Int64, at: Instant)?
     private var timer: LaneTimer?
     private var isAsking = false
     private var hasStopped = false
@@ -78,9 +80,17 @@ final class Leadership {
     /// Redis has become usable: it is asked at once.
     func hurry() { ask() }
 
-    /// A node has seen this epoch: ours is to be above it.
+    /// The latest epoch that can be true: a day after Redis' clock, or after this coordinator's own where that is ahead or Redis was never
+    /// heard. Nobody's word moves an epoch beyond it.
+    var latestEpoch: UInt64 {
+        let own = Host.wallClockMicroseconds()
+        let redis = redisClock.map { $0.microseconds + (Host.monotonicNow() - $0.at).nanoseconds / 1_000 }
+        return LeaseCall.latest(atMilliseconds: UInt64(max(0, own, redis ?? 0)) / 1_000)
+    }
+
+    /// A node has seen this epoch, which is not later than `latestEpoch`: ours is to be above it.
     func rise(above epoch: UInt64) {
-        guard epoch > seen else { return }
+        guard epoch > seen, epoch <= latestEpoch else { return }
         seen = epoch
         guard leads else { return }
         if view.holds(at: Host.monotonicNow()) { return ask() }
@@ -100,7 +110,7 @@ final class Leadership {
     private func call(_ wish: LeaseCall.Wish) -> LeaseCall {
         LeaseCall(
             name: name, incarnation: incarnation, place: place, length: LeaseView.length.nanoseconds / 1_000,
-            seen: seen, wish: wish)
+            seen: min(seen, LeaseCall.latestEpoch), wish: wish, latest: latestEpoch)
     }
 
     private func ask() {
@@ -129,7 +139,8 @@ final class Leadership {
 
     private func take(_ reply: LeaseReply, _ asked: Instant) {
         wish = .hold
-        seen = max(seen, min(reply.epoch, LeaseCall.latestEpoch))
+        redisClock = (reply.at, Host.monotonicNow())
+        if reply.epoch <= latestEpoch { seen = max(seen, reply.epoch) }
         let change = view.take(reply, asked: asked)
         if reply.isMine { saidLoss = false }
         switch change {

@@ -10,6 +10,8 @@ struct Member {
     let address: String
     let admin: String
     let version: String
+    /// The level of records that it obeys.
+    let level: UInt16
     var seenAt: Instant
     var isConnected: Bool
     var report: Report?
@@ -50,7 +52,8 @@ struct Membership {
         }
         nodes[message.node] = Member(
             number: message.node, incarnation: message.incarnation, name: message.name, address: message.address,
-            admin: message.adminAddress, version: message.programVersion, seenAt: now, isConnected: true,
+            admin: message.adminAddress, version: message.programVersion, level: message.level, seenAt: now,
+            isConnected: true,
             report: nil, channel: channel)
         guard let known, known.isConnected, known.incarnation != message.incarnation else { return .joined }
         return .twins

@@ -4,7 +4,7 @@ import Net
 import Policy
 
 @main struct Program {
-    static let version = "0.1.0"
+    static let version = ProductVersion.text
 
     static let help = """
         sluice-coordinator: publishes configuration and keys to the nodes of a Sluice cluster; of two, one leads

@@ -34,6 +34,9 @@ struct Publication {
         return made
     }
 
+    /// The present version alone.
+    var heartbeat: StateBytes { StateBytes(Update(epoch: epoch, sequence: sequence)) }
+
     /// What became of a state that was offered.
     enum Outcome {
         /// It is what is published already.
@@ -63,9 +66,9 @@ struct Publication {
         return .changed(StateBytes(update), changed: changed.count, removed: removed.count)
     }
 
-    /// Begins the term `fresh`; false when this one is as high already.
-    mutating func rise(to fresh: UInt64) -> Bool {
-        guard fresh > epoch else { return false }
+    /// Begins the term `fresh`, mostly a later one; an earlier one only where Redis' record of the term was wrong. False when it has begun.
+    mutating func begin(term fresh: UInt64) -> Bool {
+        guard fresh != epoch else { return false }
         epoch = fresh
         sequence += 1
         whole = nil

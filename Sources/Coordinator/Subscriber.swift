@@ -12,6 +12,10 @@ final class Subscriber {
     private static let role = "spiffe://sluice/node"
     private var stream: UInt32?
     private var node: UInt32?
+    /// The level of records that it obeys; nil before it subscribed.
+    private(set) var level: UInt16?
+    /// True when something was left out for it: it gets the whole state once it has read what waits.
+    private var isBehind = false
 
     init(_ coordinator: Coordinator, _ channel: Channel<ServerConnection>) {
         self.coordinator = coordinator
@@ -32,9 +36,17 @@ final class Subscriber {
                 channel.machine.reject(.authFailed, at: now)
                 break
             }
+            channel.greeted()
             channel.machine.accept(HelloOK(tableVersion: 0), at: now)
         case .subscribe(let stream, let message):
+            guard self.stream == nil else {
+                channel.machine.fail(
+                    stream: stream, StreamError(code: .invalidRequest, text: "this connection has a subscription"))
+                channel.machine.release(stream: stream)
+                break
+            }
             self.stream = stream
+            level = message.level
             // A certificate that names a number is good for that node alone.
             let number = (channel.peer.uri ?? "").dropFirst(Subscriber.role.count + 1)
             guard number.isEmpty || number == "\(message.node)" else {
@@ -59,13 +71,20 @@ final class Subscriber {
     }
 
     /// Sends the whole state or a change. A node that does not read holds back at most `backlogLimit` bytes here: what does not fit
-    /// is left out, and the whole state, sent every five seconds, makes up for it.
+    /// is left out, and the whole state makes up for it as soon as there is room.
     func send(_ state: StateBytes) {
         guard let stream, channel.isOpen, channel.machine.isOpen(stream: stream) else { return }
         let waiting = channel.machine.bufferedBytes(stream: stream)
-        guard waiting == 0 || waiting + state.count <= Subscriber.backlogLimit else { return }
+        isBehind = waiting > 0 && waiting + state.count > Subscriber.backlogLimit
+        guard !isBehind else { return }
         channel.machine.send(stream: stream, state)
         channel.wake()
+    }
+
+    /// Says which version there is: a heartbeat to a node that understands and misses nothing, the whole state to others.
+    func beat(_ heartbeat: StateBytes, _ whole: () -> StateBytes) {
+        let isEnough = (level ?? 0) >= 1 && !isBehind
+        send(isEnough ? heartbeat : whole())
     }
 
     private static let backlogLimit = 4 << 20

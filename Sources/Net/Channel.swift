@@ -55,6 +55,10 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
     /// Closes at once.
     public func abort() { transport.abort() }
 
+    /// The peer has said what it is here for: it counts no longer as a newcomer. On ports where everybody may have to go, it is now the
+    /// last to go.
+    public func greeted() { transport.newcomer?.greeted() }
+
     /// Lends the bytes that a slice of an event stands for.
     public func withBytes<R>(of slice: ByteSlice, _ body: (RawSpan) throws -> R) rethrows -> R {
         try transport.input.withBytes(of: slice, body)

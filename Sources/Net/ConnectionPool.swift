@@ -11,6 +11,8 @@ public struct PoolLimits: Sendable {
     public var connectTime = Duration.seconds(2)
     /// An idle connection older than this is closed; shorter than the keep-alive of common servers (nginx 75 s, Node 5 s is announced by headers).
     public var idleTime = Duration.seconds(50)
+    /// A connection older than this is not used again: a name that moved to other servers takes its busy connections along in time.
+    public var age = Duration.seconds(600)
 
     /// Defaults for a provider.
     public init() {}
@@ -30,10 +32,20 @@ public enum PoolFailure: Error, Equatable, Sendable {
 public final class ConnectionPool<M: Machine & ~Copyable> {
     /// A place in the queue for a connection; cancel it when the request ends first.
     public final class Wait {
-        var then: ((Result<Channel<M>, PoolFailure>) -> Void)?
-        init(_ then: @escaping (Result<Channel<M>, PoolFailure>) -> Void) { self.then = then }
+        fileprivate var then: ((Result<Channel<M>, PoolFailure>) -> Void)?
+        private weak var pool: ConnectionPool?
+
+        fileprivate init(_ pool: ConnectionPool, _ then: @escaping (Result<Channel<M>, PoolFailure>) -> Void) {
+            self.pool = pool
+            self.then = then
+        }
+
         /// Leaves the queue; `then` will not be called.
-        public func cancel() { then = nil }
+        public func cancel() {
+            guard then != nil else { return }
+            then = nil
+            pool?.waitEnded()
+        }
     }
 
     private let lane: Lane
@@ -43,7 +55,10 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
     private let limits: PoolLimits
     private let machine: (Instant) -> M
     private var idle: [(channel: Channel<M>, since: Instant)] = []
+    /// Those that wait, in order, and some that have left the queue.
     private var waiting: [Wait] = []
+    /// Requests that wait for a connection.
+    public private(set) var waiters = 0
     private var sweep: LaneTimer?
     private var isClosed = false
     /// Connections that exist, leased, idle and being made.
@@ -73,6 +88,10 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
     public func leaseIdle() -> Channel<M>? {
         while let (channel, _) = idle.popLast() {
             guard channel.isOpen else { continue }
+            guard !isOld(channel) else {
+                discard(channel)
+                continue
+            }
             reused += 1
             forget(channel)
             return channel
@@ -91,12 +110,13 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
             then(.success(channel))
             return nil
         }
-        let wait = Wait(then)
-        guard waiting.count < limits.waiters else {
+        guard waiters < limits.waiters else {
             then(.failure(.full))
             return nil
         }
+        let wait = Wait(self, then)
         waiting.append(wait)
+        waiters += 1
         // An idle connection that may not be used makes room for a new one.
         if size >= limits.connections, let (channel, _) = idle.popLast() { discard(channel) }
         if size < limits.connections, wait.then != nil { open() }
@@ -107,7 +127,7 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
     /// they belong to the last exchange.
     public func giveBack(_ channel: Channel<M>) {
         let isClean = channel.transport.outputBacklog == 0 && channel.transport.input.isEmpty
-        guard channel.isOpen, !isClosed, isClean else { return discard(channel) }
+        guard channel.isOpen, !isClosed, !isOld(channel), isClean else { return discard(channel) }
         if let wait = nextWaiting() {
             forget(channel)
             wait(.success(channel))
@@ -119,6 +139,8 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         idle.append((channel, lane.now))
         if sweep == nil { armSweep() }
     }
+
+    private func isOld(_ channel: Channel<M>) -> Bool { lane.now - channel.transport.since >= limits.age }
 
     /// Ends a leased connection that cannot be used again.
     public func discard(_ channel: Channel<M>) {
@@ -182,14 +204,23 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
 
     private func nextWaiting() -> ((Result<Channel<M>, PoolFailure>) -> Void)? {
         while !waiting.isEmpty {
-            if let then = waiting.removeFirst().then { return then }
+            let wait = waiting.removeFirst()
+            guard let then = wait.then else { continue }
+            wait.then = nil
+            waiters -= 1
+            return then
         }
         return nil
     }
 
+    /// One has left the queue. Those that have are taken out when they are most of it, so that each costs little and they hold no memory.
+    private func waitEnded() {
+        waiters -= 1
+        if waiting.count > 2 * waiters + 16 { waiting.removeAll { $0.then == nil } }
+    }
+
     private func openForWaiting() {
-        waiting.removeAll { $0.then == nil }
-        if !isClosed, !waiting.isEmpty, size < limits.connections { open() }
+        if !isClosed, waiters > 0, size < limits.connections { open() }
     }
 
     private func armSweep() {

@@ -3,31 +3,6 @@ import CLinux
 import Core
 import Glibc
 
-/// Why a connection ended.
-public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
-    /// This side closed it.
-    case local
-    /// The peer closed it in good order.
-    case peer
-    /// The system reported an error.
-    case system(SystemFailure)
-    /// TLS refused the peer or its bytes.
-    case tls(TLSFailure)
-    /// Nothing could be written for the stated time, or the handshake took too long.
-    case timeout(String)
-
-    /// One sentence for a log line.
-    public var description: String {
-        switch self {
-        case .local: "closed here"
-        case .peer: "closed by the peer"
-        case .system(let failure): failure.description
-        case .tls(let failure): failure.description
-        case .timeout(let what): "\(what) took too long"
-        }
-    }
-}
-
 /// The side of a transport that gives its bytes a meaning. `Channel` is the one implementation.
 @usableFromInline protocol TransportOwner: AnyObject {
     /// The connection, and TLS on it, is established.
@@ -72,12 +47,16 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     private(set) var state: State
     /// Called once after the owner learnt of the end; the listener and the pool count with it.
     var onGone: (() -> Void)?
+    /// What it was when it was accepted, and is at its door until it is established; nil for connections to others.
+    var newcomer: Newcomer?
     private let tls: TLSSession?
+    /// When it was made.
+    let since: Instant
     /// Ciphertext that the socket did not take yet.
     private var backlog = ByteBuffer()
     private var isDirty = false
-    /// Flushed before the others of its turn.
-    var goesFirst = false
+    /// Flushed before the others of its turn, and read before them.
+    var goesFirst = false { didSet { share = goesFirst ? nil : lane.commonShare } }
     private var isHungry = false
     private var isPaused = false
     private var inputHasEnded = false
@@ -88,6 +67,12 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     public private(set) var bytesReceived: Int64 = 0
     /// Bytes sent to the socket.
     public private(set) var bytesSent: Int64 = 0
+
+    /// Set with the number of bytes sent before a request: when the connection ends, `provesSilence` says what became of the request.
+    public var requestStart: Int64?
+    /// True when the peer provably read nothing of what was sent behind `requestStart`. Nothing was handed to the kernel; or the peer's FIN came, and
+    /// acknowledged none of it. A reset proves nothing: it may overtake the acknowledgement of bytes that were read.
+    public private(set) var provesSilence = false
 
     /// Plaintext waiting beyond this stops producers.
     public static let highMark = 256 * 1024
@@ -105,8 +90,10 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
     init(lane: Lane, descriptor: Int32, peer: SocketAddress, tls: TLSSession?, isConnected: Bool) {
         self.peer = PeerIdentity(address: peer)
         self.tls = tls
+        since = lane.now
         state = isConnected ? (tls == nil ? .open : .handshaking) : .connecting
         super.init(lane: lane)
+        share = lane.commonShare
         self.descriptor = descriptor
         Socket.configure(descriptor, for: peer)
     }
@@ -375,7 +362,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
             push()
             // The owner was passed over while the backlog was high; now it has room.
             let hasRoom = isFull ? outputBacklog < Transport.highMark : mayHaveMore && outputBacklog == 0
-            if hasRoom, state == .open { wake() }
+            if hasRoom, state == .open { goOnFlushing() }
             if output.isEmpty {
                 if isBorrowed, lane.outputScratch.allocatedBytes == 0 { swap(&output, &lane.outputScratch) }
                 output.releaseIfEmpty()
@@ -383,6 +370,14 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
                 lane.outputScratch.reserve(64 * 1024)
             }
         }
+    }
+
+    /// There is more to send: in the next turn, so that others have theirs.
+    private func goOnFlushing() {
+        guard !isDirty else { return }
+        if goesFirst { return wake() }
+        isDirty = true
+        lane.markDirtyNext(self)
     }
 
     private func push() {
@@ -461,6 +456,13 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
 
     // MARK: - The end
 
+    private func isSilent(since start: Int64, _ reason: CloseReason) -> Bool {
+        if bytesSent <= start { return true }
+        guard let delivery = Socket.delivery(of: descriptor) else { return false }
+        let hasEnd = inputHasEnded || reason == .peer || delivery.received > bytesReceived
+        return hasEnd && delivery.acknowledged <= start
+    }
+
     private func finish(_ reason: CloseReason) {
         guard state != .closed else { return }
         if state == .open || state == .closing, let tls, reason == .local || reason == .peer, backlog.isEmpty {
@@ -468,6 +470,7 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
             _ = lane.ciphertext.send(descriptor, backlog: &backlog)
         }
         lane.ciphertext.reset()
+        if let requestStart { provesSilence = isSilent(since: requestStart, reason) }
         state = .closed
         stallTimer?.cancel()
         closeTimer?.cancel()
@@ -479,5 +482,6 @@ public enum CloseReason: Error, Equatable, Sendable, CustomStringConvertible {
         owner?.transportClosed(reason)
         onGone?()
         onGone = nil
+        newcomer = nil
     }
 }

@@ -17,11 +17,17 @@ final class Gateway: @unchecked Sendable {
     let leases: Leases
     let safeMode: SafeMode
     private let spool: Spool?
-    let servers: Servers
+    let starts: StartQueue
+    /// Keys that have connections, and those that had lately.
+    var loads: [String: KeyLoad] = [:]
+    /// Connections whose key is not known.
+    let strangers: KeyLoad
     /// Set once, when the lane is made.
     private(set) lazy var breakers = Breakers(self, redis: redis, node: settings.index)
     let resumptions: Resumptions
     let overload: Overload
+    /// What keys and orgs hold of this lane.
+    var occupancy: Occupancy
     /// All lanes of the node by their index, this one among them; each is reached through its lane only.
     var neighbours: [Gateway] = []
     private(set) var snapshot: ActiveSnapshot
@@ -45,6 +51,8 @@ final class Gateway: @unchecked Sendable {
     /// Queues before providers; each lives as long as the lane, for requests that it admitted may outlive a snapshot.
     private(set) var admissions: [String: Admission] = [:]
     private var sessionNumber: UInt64 = 0
+    private var refusedTenants = 0
+    private var refusedTenantsToldAt = Instant(nanoseconds: .min / 2)
     /// Learned from answers.
     let estimates = TokenEstimates()
     /// Which thresholds of budgets were told.
@@ -77,9 +85,12 @@ final class Gateway: @unchecked Sendable {
             lane: lane, quota: quota, spool: spool, rate: settings.configuration.nodes.leaseRate,
             requestTimeout: settings.requestTimeout)
         safeMode = SafeMode(lane: lane, redis: redis, lanes: settings.lanes)
-        servers = Servers(lane: lane)
+        starts = StartQueue(lane: lane, servers: Servers(lane: lane))
+        strangers = KeyLoad("", share: lane.commonShare)
         resumptions = Resumptions(lane: lane, settings.configuration.nodes)
-        overload = Overload(lane: lane, settings.configuration.nodes)
+        overload = Overload(
+            lane: lane, memoryLimit: settings.memoryLimit, lagLimit: settings.configuration.nodes.lagLimit)
+        occupancy = Occupancy(Occupancy.Limits(settings.configuration.nodes))
         chance = Chance(seed: Host.randomSeed())
         sessionNumber = UInt64(settings.index) << 48 | UInt64(lane.index) << 40
     }
@@ -91,6 +102,13 @@ final class Gateway: @unchecked Sendable {
         var limits = ListenerLimits()
         limits.descriptors = settings.acceptedDescriptors
         limits.connections = settings.configuration.nodes.maximumConnections
+        limits.establishment = .greeting
+        let balancers = settings.configuration.nodes.balancerAddresses
+        if !balancers.isEmpty {
+            limits.isBalancer = { address in
+                address.number.map { number in balancers.contains { $0.contains(number) } } ?? false
+            }
+        }
         var wire = WireLimits.standard
         wire.age = settings.configuration.nodes.maximumAge
         wire.drainTime = settings.drainLimit
@@ -105,6 +123,29 @@ final class Gateway: @unchecked Sendable {
                 sessionNumber += 1
                 sessions[sessionNumber] = Session(self, channel, number: sessionNumber)
             })
+        listener?.onRefusals = { [unowned self] reports in for report in reports { note(report) } }
+    }
+
+    /// Connections that were closed for a limit.
+    private func note(_ report: RefusalReport) {
+        let text = "\(report.reason.rawValue): \(report.count) since the last such line, the last from \(report.source)"
+        note(.warning, "connections_refused", text)
+    }
+
+    /// Counts a connection for its key and org; false when one of them has as many as it may have.
+    func connects(_ record: KeyRecord, from address: SocketAddress) -> Bool {
+        guard let holder = occupancy.connect(key: record.id, org: record.org) else { return true }
+        metrics.tenantRefused(holder, "connections")
+        refusedTenants += 1
+        if lane.now - refusedTenantsToldAt >= .seconds(10) {
+            note(
+                .warning, "connections_refused",
+                "\(holder.rawValue)_connections: \(refusedTenants) since the last such line, the last of key \(record.id) "
+                    + "of \(record.org) from \(address.host)")
+            refusedTenantsToldAt = lane.now
+            refusedTenants = 0
+        }
+        return false
     }
 
     /// What the listener counted.
@@ -137,6 +178,7 @@ final class Gateway: @unchecked Sendable {
 
     /// Settles what an earlier process of this lane had not.
     func recover() {
+        if let spool, let damage = spool.damage { tell(damage, of: spool) }
         guard let spool, !spool.isEmpty else { return }
         let entries = spool.entries()
         let records = entries.compactMap { entry in SpoolRecord(entry).map { (entry.number, $0) } }
@@ -147,6 +189,22 @@ final class Gateway: @unchecked Sendable {
         settlements.recover(records)
         leases.recover(records)
     }
+
+    private func tell(_ damage: SpoolDamage, of spool: Spool) {
+        var record = LogRecord(.error, "spool_damaged", at: lane.wallClockMicroseconds, into: &lines)
+        record.field("node", settings.index)
+        record.field("file", spool.path)
+        record.field("bytes", damage.bytes)
+        record.field(
+            "text",
+            "\(damage.reason); settlements in these bytes are lost, "
+                + (damage.isCopied ? "the file as it was is \(spool.path).damaged" : "the file could not be copied"))
+        record.end(returning: &lines)
+        linesWritten()
+    }
+
+    /// Bytes of the spool that were damaged when this process opened it.
+    var damagedSpoolBytes: Int { spool?.damage?.bytes ?? 0 }
 
     /// Follows what Redis does: whether it can be used, and whether it is another one.
     func watchRedis() {
@@ -334,7 +392,10 @@ final class Gateway: @unchecked Sendable {
     }
 
     /// Hands over what waits.
-    func flushLines() { writer.append(draining: &lines) }
+    func flushLines() {
+        tellRefusals()
+        writer.append(draining: &lines)
+    }
 
     /// A line about the node itself.
     func note(_ level: LogLevel, _ event: StaticString, _ text: String) {

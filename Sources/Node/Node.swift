@@ -10,7 +10,7 @@ import Wire
 
 /// A running node. Confined to its first lane, but for what says otherwise.
 final class Node: @unchecked Sendable {
-    static let version = "0.1.0"
+    static let version = ProductVersion.text
     /// What the spool of a lane takes of the disk: room for about 30,000 settlements that Redis does not take.
     static let spoolSize = 16 << 20
 
@@ -21,6 +21,8 @@ final class Node: @unchecked Sendable {
     private let writer: LineWriter
     private let tls: TLSContext
     private var keeper: SnapshotKeeper?
+    /// The snapshot on disk.
+    private(set) var snapshotFile: StateFile?
     private var link: CoordinatorLink?
     private var admin: AdminServer?
     private var signals: Signals?
@@ -55,7 +57,7 @@ final class Node: @unchecked Sendable {
             "node", certificate: settings.path(files.certificate), key: settings.path(files.key),
             clientCA: settings.path(files.ca), clients: ClientCertificates(rawValue: files.clientCertificates) ?? .off,
             crl: files.crl.map(settings.path), protocols: ["sluice/1"])
-        let plan = try RedisPlan(settings.configuration.redis, in: settings.folder)
+        let plan = try RedisPlan(settings.configuration.redis, in: settings.folder, as: .node)
         let empty = ActiveSnapshot(ClusterSnapshot(), epoch: 0, sequence: 0)
         lanes = try Lane.start(count: settings.lanes, name: "lane")
         adminLane = try Lane.start(count: 1, name: "admin")[0]
@@ -88,8 +90,15 @@ final class Node: @unchecked Sendable {
         }
         let store = SnapshotStore(
             path: settings.path("\(settings.configuration.stateDirectory)/node-\(settings.index).snapshot"))
+        let file = StateFile(lane: first, path: store.path)
+        file.onChange = { [gateways] problem in
+            let text = problem ?? "\(store.path) is saved again"
+            gateways[0].note(problem == nil ? .info : .error, "snapshot_not_saved", text)
+        }
+        snapshotFile = file
         let keeper = SnapshotKeeper(
-            store: store,
+            store: store, clock: { [first] in first.wallClockMicroseconds },
+            save: { snapshot in file.write { SnapshotStore.content(snapshot) } },
             publish: { [gateways] snapshot in
                 for gateway in gateways { gateway.lane.execute { gateway.use(snapshot) } }
             },
@@ -155,11 +164,15 @@ final class Node: @unchecked Sendable {
             lane: first, endpoints: endpoints, tls: client, serverName: nil,
             subscribe: { [self] in
                 Subscribe(
-                    node: UInt32(settings.index), incarnation: incarnation, lastEpoch: snapshotEpoch,
-                    lastSequence: snapshotSequence, highestEpoch: keeper.highestEpoch,
+                    node: UInt32(settings.index), incarnation: incarnation, lastEpoch: keeper.offeredVersion.epoch,
+                    lastSequence: keeper.offeredVersion.sequence, highestEpoch: keeper.highestEpoch,
                     name: "node-\(settings.index)", address: settings.listen.description,
-                    adminAddress: settings.admin.description, programVersion: Node.version)
-            }, onSnapshot: { keeper.take($0) }, onUpdate: { keeper.take($0) },
+                    adminAddress: settings.admin.description, programVersion: Node.version,
+                    level: RecordLevel.own)
+            }, onSnapshot: { keeper.take($0) },
+            onUpdate: { [self] in
+                if !keeper.take($0) { self.link?.renew("a change was missed: the whole state is asked for") }
+            },
             onState: { [self] isConnected, text in
                 isCoordinatorConnected = isConnected
                 gateways[0].note(isConnected ? .info : .warning, "coordinator", text)
@@ -195,18 +208,26 @@ final class Node: @unchecked Sendable {
     func facts(_ reading: LaneReading) -> NodeFacts {
         NodeFacts(
             reasonsNotReady: reasonsNotReady, warnings: warnings(reading), priceVersion: priceVersion,
-            snapshotEpoch: snapshotEpoch, snapshotSequence: snapshotSequence, droppedLogBytes: droppedLogBytes)
+            snapshotEpoch: snapshotEpoch, snapshotSequence: snapshotSequence, droppedLogBytes: droppedLogBytes,
+            isSnapshotUnsaved: snapshotFile?.problem != nil,
+            snapshotWriteFailures: snapshotFile?.failures ?? 0)
     }
 
     /// What is not as it should be, though clients are served. `reading`: of all lanes.
     func warnings(_ reading: LaneReading) -> [String] {
         var warnings: [String] = []
         if let trouble = writer.trouble(at: first.now) { warnings.append(trouble) }
+        if reading.safe.damagedBytes > 0 {
+            warnings.append(
+                "\(reading.safe.damagedBytes) bytes of the spools were damaged at the start, settlements in them are "
+                    + "lost: see spool_damaged in the log")
+        }
         if !isCoordinatorConnected {
             warnings.append("no coordinator; running on snapshot \(snapshotEpoch).\(snapshotSequence)")
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
         warnings += TLSContexts.shared.warnings(at: first.wallClockMicroseconds / 1_000_000)
+        if let problem = snapshotFile?.problem { warnings.append(problem) }
         if reading.overload.rung != .calm {
             warnings.append("too much to do: a lane is on rung \(reading.overload.rung) of the degradation ladder")
         }

@@ -10,19 +10,20 @@ import Wire
 /// One lane's counters. A value: a scrape copies it.
 struct NodeMetrics: Sendable {
     var requests = MetricFamily<Counter>(
-        "sluice_requests_total", help: "Requests by outcome.", labels: ["route", "outcome"], blank: Counter())
-    var tokens = MetricFamily<Counter>(
-        "sluice_tokens_total", help: "LLM tokens by direction.", labels: ["route", "org", "direction"], blank: Counter()
-    )
-    var cost = MetricFamily<Counter>(
-        "sluice_cost_micro_usd_total", help: "Cost in millionths of a dollar.", labels: ["route", "org"],
+        "sluice_requests_total", help: "Requests by outcome.", labels: ["route", "outcome"], limit: 2_048,
         blank: Counter())
+    var tokens = MetricFamily<Counter>(
+        "sluice_tokens_total", help: "LLM tokens by direction.", labels: ["route", "org", "direction"], limit: 1_024,
+        blank: Counter())
+    var cost = MetricFamily<MoneyCounter>(
+        "sluice_cost_usd_total", help: "Cost in US dollars.", labels: ["route", "org"], limit: 512,
+        blank: MoneyCounter())
     var duration = MetricFamily<Histogram>(
-        .operationDuration, help: "From the request's arrival to its last frame.",
-        labels: [GenAILabel.requestModel], blank: Histogram())
+        .requestDuration, help: "From the request's arrival to its last frame.",
+        labels: [GenAILabel.operation, GenAILabel.requestModel], limit: 256, blank: Histogram())
     var firstToken = MetricFamily<Histogram>(
         .timeToFirstToken, help: "From the request's arrival to its first delta.",
-        labels: [GenAILabel.requestModel], blank: Histogram())
+        labels: [GenAILabel.operation, GenAILabel.requestModel], limit: 128, blank: Histogram())
     var reserve = Histogram()
     var queueRefusals = MetricFamily<Counter>(
         "sluice_queue_refusals_total", help: "Requests that could not wait for a provider.", labels: ["reason"],
@@ -38,10 +39,16 @@ struct NodeMetrics: Sendable {
         labels: ["org", "scope", "percent"], blank: Counter())
     var mirror = MirrorMetrics()
     var hedges = MetricFamily<Counter>(
-        "sluice_hedges_total", help: "Second attempts beside a slow first one: begun, and those that were quicker.",
-        labels: ["route", "count"], blank: Counter())
+        "sluice_hedges_total", help: "Second attempts beside a slow first one.", labels: ["route"], blank: Counter())
+    var hedgesWon = MetricFamily<Counter>(
+        "sluice_hedges_won_total", help: "Second attempts that answered before the first one.", labels: ["route"],
+        blank: Counter())
     var authenticationFailures = Counter()
     var rebalanceHints = Counter()
+    var tenantRefusals = MetricFamily<Counter>(
+        "sluice_tenant_refusals_total",
+        help: "Connections and requests refused because a key or an org held all that one may hold of a lane.",
+        labels: ["holder", "what"], blank: Counter())
     var connectionErrors = MetricFamily<Counter>(
         "sluice_connection_errors_total", help: "Connections that ended with an error.", labels: ["code"],
         blank: Counter())
@@ -78,7 +85,7 @@ struct NodeMetrics: Sendable {
         requests[place.request].add()
         tokens[place.input].add(UInt64(max(0, bill.usage.inputTokens)))
         tokens[place.output].add(UInt64(max(0, bill.usage.outputTokens)))
-        cost[place.cost].add(UInt64(max(0, bill.cost.amount)))
+        cost[place.cost].add(microUSD: UInt64(max(0, bill.cost.amount)))
         duration[place.duration].record(from: exchange.receivedAt, to: now)
         if let first = exchange.firstDeltaAt {
             firstToken[place.firstToken].record(from: exchange.receivedAt, to: first)
@@ -90,7 +97,7 @@ struct NodeMetrics: Sendable {
         let found = Places(
             request: requests.series(key.route, key.outcome), input: tokens.series(key.route, key.org, "input"),
             output: tokens.series(key.route, key.org, "output"), cost: cost.series(key.route, key.org),
-            duration: duration.series(key.route), firstToken: firstToken.series(key.route))
+            duration: duration.series("chat", key.route), firstToken: firstToken.series("chat", key.route))
         if places.count < 1_024 { places[key] = found }
         return found
     }
@@ -105,14 +112,24 @@ struct NodeMetrics: Sendable {
         queueWait[place].record(time)
     }
 
-    mutating func hedged(_ route: String, _ count: String) {
-        let place = hedges.series(route, count)
+    mutating func hedgeBegan(_ route: String) {
+        let place = hedges.series(route)
         hedges[place].add()
+    }
+
+    mutating func hedgeWon(_ route: String) {
+        let place = hedgesWon.series(route)
+        hedgesWon[place].add()
     }
 
     mutating func connectionFailed(_ error: ConnectionError) {
         let place = connectionErrors.series(error.code.name)
         connectionErrors[place].add()
+    }
+
+    mutating func tenantRefused(_ holder: Occupancy.Holder, _ what: String) {
+        let place = tenantRefusals.series(holder.rawValue, what)
+        tenantRefusals[place].add()
     }
 
     mutating func warned(_ org: String, _ scope: String, percent: UInt8) {
@@ -134,9 +151,11 @@ struct NodeMetrics: Sendable {
         budgetWarnings.merge(other.budgetWarnings)
         mirror.merge(other.mirror)
         hedges.merge(other.hedges)
+        hedgesWon.merge(other.hedgesWon)
         authenticationFailures.merge(other.authenticationFailures)
         rebalanceHints.merge(other.rebalanceHints)
         connectionErrors.merge(other.connectionErrors)
+        tenantRefusals.merge(other.tenantRefusals)
     }
 }
 
@@ -150,6 +169,7 @@ struct LaneReading: Reading {
     var requestsUnderWay: Int
     var settlementBacklog: Int
     var breakers: BreakerReading
+    var failures: FailureReading
     var leases: LeaseReading
     var safe: SafeReading
     var resume: ResumeReading
@@ -157,14 +177,16 @@ struct LaneReading: Reading {
     var settled: Counter
     var lost: Counter
     var turns: TurnReading
+    /// Calls that ended because nobody read them and others needed their slots.
+    var relieved: Counter
     var queues: [(name: String, capacity: Int, running: Int, waiting: [Int])]
     var targets: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)]
 
     /// Attempts that began at each `provider/model`, those that failed, those whose usage was not told, and those of which it cannot be.
-    var attempts:
-        [String: (
-            provider: String, model: String, all: Int64, failed: Int64, unaccounted: Int64, implausible: Int64
-        )]
+    var attempts: [String: Attempts]
+    typealias Attempts = (
+        provider: String, model: String, all: Int64, failed: Int64, unaccounted: Int64, implausible: Int64
+    )
 
     /// Reads a lane; on its own thread.
     init(_ gateway: Gateway) {
@@ -176,8 +198,10 @@ struct LaneReading: Reading {
         requestsUnderWay = gateway.openRequests
         settlementBacklog = gateway.settlementBacklog
         breakers = BreakerReading(gateway.laneTargets.values)
+        failures = FailureReading(gateway.laneTargets.values)
         leases = LeaseReading(gateway.leases)
-        safe = SafeReading(gateway.safeMode, spoolShare: gateway.spoolShare)
+        safe = SafeReading(
+            gateway.safeMode, spoolShare: gateway.spoolShare, damagedBytes: gateway.damagedSpoolBytes)
         resume = ResumeReading(gateway.resumptions)
         overload = OverloadReading(gateway.overload, load: gateway.load)
         settled = gateway.settlements.settled
@@ -187,6 +211,7 @@ struct LaneReading: Reading {
         attempts = gateway.laneTargets.mapValues {
             ($0.provider, $0.model, $0.attempts, $0.failures, $0.unaccounted, $0.implausible)
         }
+        relieved = gateway.admissions.values.reduce(into: Counter()) { $0.merge($1.relieved) }
         queues = gateway.admissions.sorted { $0.key < $1.key }.map { name, admission in
             (name, admission.capacity, admission.running, PriorityClass.allCases.map(admission.waiting))
         }
@@ -197,15 +222,11 @@ struct LaneReading: Reading {
         redis.merge(other.redis)
         redisIsReady = redisIsReady && other.redisIsReady
         RedisPrimary.merge(other.primaries, into: &primaries)
-        listener.accepted += other.listener.accepted
-        listener.refused += other.listener.refused
-        listener.pauses += other.listener.pauses
-        listener.handshakeFailures += other.listener.handshakeFailures
-        listener.open += other.listener.open
-        listener.pending += other.listener.pending
+        listener.merge(other.listener)
         requestsUnderWay += other.requestsUnderWay
         settlementBacklog += other.settlementBacklog
         breakers.merge(other.breakers)
+        failures.merge(other.failures)
         leases.merge(other.leases)
         safe.merge(other.safe)
         resume.merge(other.resume)
@@ -213,6 +234,7 @@ struct LaneReading: Reading {
         settled.merge(other.settled)
         lost.merge(other.lost)
         turns.merge(other.turns)
+        relieved.merge(other.relieved)
         attempts.merge(other.attempts) {
             (
                 $0.provider, $0.model, $0.all + $1.all, $0.failed + $1.failed, $0.unaccounted + $1.unaccounted,
@@ -244,8 +266,9 @@ struct LaneReading: Reading {
     /// The page that Prometheus reads.
     func page(_ facts: NodeFacts) -> ByteBuffer {
         var page = MetricsPage()
-        page.facts("sluice_build", help: "The program.", [("version", Node.version)])
-        page.facts("sluice_prices", help: "The prices in use, by content.", [("version", facts.priceVersion)])
+        page.facts("sluice_build_info", help: "The program.", [("version", Node.version)])
+        page.facts(
+            "sluice_prices_info", help: "The prices in use, by content.", [("version", facts.priceVersion)])
         page.add(metrics.requests)
         page.add(metrics.tokens)
         page.add(metrics.cost)
@@ -255,6 +278,9 @@ struct LaneReading: Reading {
             "sluice_reserve_duration_seconds", help: "From a request's arrival to its reservation.", metrics.reserve)
         page.add(metrics.queueRefusals)
         page.add(metrics.queueWait)
+        page.add(
+            "sluice_stalled_calls_ended_total",
+            help: "Answers that nobody read, ended because others waited for their slots.", relieved)
         queues(&page)
         page.add("sluice_extensions_total", help: "Reservations extended in a stream.", metrics.extensions)
         page.add(
@@ -263,6 +289,7 @@ struct LaneReading: Reading {
         page.add(metrics.budgetWarnings)
         metrics.mirror.write(onto: &page)
         page.add(metrics.hedges)
+        page.add(metrics.hedgesWon)
         page.add(
             "sluice_authentication_failures_total", help: "Connections refused for their key.",
             metrics.authenticationFailures)
@@ -276,6 +303,7 @@ struct LaneReading: Reading {
         page.gauge(
             "sluice_settlements_waiting", help: "Settlements to be repeated.", value: .signed(Int64(settlementBacklog)))
         breakers.write(onto: &page)
+        failures.write(onto: &page)
         leases.write(onto: &page)
         safe.write(onto: &page)
         resume.write(onto: &page)
@@ -285,15 +313,25 @@ struct LaneReading: Reading {
         upstream(&page)
         turns.write(onto: &page)
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
-        page.gauge(
+        page.counter(
             "process_cpu_seconds_total", help: "User and system time.",
             value: .nanoseconds(Host.processorMicroseconds() * 1_000))
         page.gauge("process_open_fds", help: "Open descriptors.", value: .signed(Int64(Host.openDescriptors())))
         page.gauge("sluice_snapshot_epoch", help: "Epoch in use.", value: .unsigned(facts.snapshotEpoch))
+        stateFiles(facts, &page)
         page.gauge("sluice_snapshot_sequence", help: "Sequence in use.", value: .unsigned(facts.snapshotSequence))
         page.counter(
             "sluice_log_dropped_bytes_total", help: "Bytes of log lines lost.", value: UInt64(facts.droppedLogBytes))
         return page.finish()
+    }
+
+    private func stateFiles(_ facts: NodeFacts, _ page: inout MetricsPage) {
+        page.gauge(
+            "sluice_state_files_unsaved", help: "State files whose newest content could not be written to disk.",
+            value: .signed(facts.isSnapshotUnsaved ? 1 : 0))
+        page.counter(
+            "sluice_state_write_failures_total", help: "Writes of state files that failed.",
+            value: facts.snapshotWriteFailures)
     }
 
     private func connections(_ page: inout MetricsPage) {
@@ -303,7 +341,17 @@ struct LaneReading: Reading {
         page.add(
             "sluice_rebalance_hints_total", help: "Clients asked to replace a connection by one to another node.",
             metrics.rebalanceHints)
-        page.counter("sluice_connections_refused_total", help: "Refused by a limit.", value: UInt64(listener.refused))
+        page.gauge(
+            "sluice_connections_pending", help: "Connections whose handshake or greeting is not done yet.",
+            value: .signed(Int64(listener.pending)))
+        page.begin(
+            "sluice_connections_refused_total", help: "Connections closed for a limit, by reason.", type: .counter)
+        for reason in ConnectionRefusal.allCases {
+            page.sample(
+                "sluice_connections_refused_total", labels: LabelText(names: ["reason"], values: [reason.rawValue]),
+                value: .signed(listener.refusals[reason] ?? 0))
+        }
+        page.add(metrics.tenantRefusals)
         page.counter(
             "sluice_accept_pauses_total", help: "Times that accepting rested for want of descriptors.",
             value: UInt64(listener.pauses))
@@ -345,32 +393,25 @@ struct LaneReading: Reading {
         each("sluice_upstream_connections_idle", "Connections idle.", .gauge) { Int64(targets[$0].idle) }
         each("sluice_upstream_connects_total", "Connections made.", .counter) { targets[$0].made }
         each("sluice_upstream_reused_total", "Requests on a kept connection.", .counter) { targets[$0].reused }
-        page.begin(
-            "sluice_attempts_total",
-            help: "Attempts at each target: begun, and of these failed, or answered without a believable usage.",
-            type: .counter)
-        for (_, target) in attempts.sorted(by: { $0.key < $1.key }) {
-            for (outcome, count) in [
-                ("failed", target.failed), ("begun", target.all), ("without_usage", target.unaccounted),
-            ] {
+        let inOrder = attempts.sorted { $0.key < $1.key }.map(\.value)
+        func eachTarget(_ name: MetricName, _ help: String, _ value: (LaneReading.Attempts) -> Int64) {
+            page.begin(name, help: help, type: .counter)
+            for target in inOrder {
                 page.sample(
-                    "sluice_attempts_total",
+                    name,
                     labels: LabelText(
-                        names: [GenAILabel.provider, GenAILabel.requestModel, "count"],
-                        values: [target.provider, target.model, outcome]),
-                    value: .signed(count))
+                        names: [GenAILabel.provider, GenAILabel.requestModel], values: [target.provider, target.model]),
+                    value: .signed(value(target)))
             }
         }
-        page.begin(
+        eachTarget("sluice_attempts_total", "Attempts that began at each target.") { $0.all }
+        eachTarget("sluice_attempts_failed_total", "Attempts that failed.") { $0.failed }
+        eachTarget(
+            "sluice_attempts_without_usage_total", "Attempts that were answered without a believable usage."
+        ) { $0.unaccounted }
+        eachTarget(
             "sluice_usage_implausible_total",
-            help: "Attempts whose provider reported impossible figures: beyond the request, or 0 for a text.",
-            type: .counter)
-        for (_, target) in attempts.sorted(by: { $0.key < $1.key }) {
-            page.sample(
-                "sluice_usage_implausible_total",
-                labels: LabelText(
-                    names: [GenAILabel.provider, GenAILabel.requestModel], values: [target.provider, target.model]),
-                value: .signed(target.implausible))
-        }
+            "Attempts whose provider reported impossible figures: beyond the request, or 0 for a text."
+        ) { $0.implausible }
     }
 }

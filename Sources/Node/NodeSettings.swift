@@ -20,6 +20,9 @@ struct NodeSettings: Sendable {
     /// Of these, for clients and what the node opens for itself; the last fifth is for connections to providers.
     var acceptedDescriptors: Int { descriptorLimit * 8 / 10 }
 
+    /// Resident bytes at which the node serves nobody any more: as configured, or four fifths of what the machine or its control group has.
+    let memoryLimit: Int?
+
     var requestTimeout: Duration { configuration.nodes.requestTimeout }
     var drainLimit: Duration { configuration.nodes.drainLimit }
 
@@ -31,6 +34,7 @@ struct NodeSettings: Sendable {
         index = options.index
         self.configuration = configuration
         folder = FileAccess.folder(of: options.configurationPath)
+        memoryLimit = configuration.nodes.memoryLimit ?? Memory.limit().map { $0 / 5 * 4 }
         let nodes = configuration.nodes
         listen = try NodeSettings.address(options.listen ?? "\(nodes.listen):\(nodes.basePort + options.index)")
         admin = try NodeSettings.address(options.admin ?? "\(nodes.adminListen):\(nodes.adminBasePort + options.index)")

@@ -17,10 +17,11 @@ final class Overload {
     private let limitsMemory: Bool
     private var readings: UInt64 = 0
 
-    init(lane: Lane, _ nodes: ClusterConfiguration.Nodes) {
+    /// `memoryLimit`: resident bytes of the node; nil for none.
+    init(lane: Lane, memoryLimit: Int?, lagLimit: Duration) {
         self.lane = lane
-        limitsMemory = nodes.memoryLimit != nil
-        ladder = LoadLadder(memoryLimit: nodes.memoryLimit.map { Int64($0) }, lagLimit: nodes.lagLimit)
+        limitsMemory = memoryLimit != nil
+        ladder = LoadLadder(memoryLimit: memoryLimit.map { Int64($0) }, lagLimit: lagLimit)
     }
 
     var rung: LoadRung { ladder.rung }
@@ -84,8 +85,8 @@ struct OverloadReading: Sendable {
             "sluice_rung", help: "Rung of the degradation ladder, of the highest lane; 0: nothing is given up.",
             value: .signed(Int64(rung.rawValue)))
         page.gauge(
-            "sluice_pressure_percent", help: "How near lag or memory is to its limit, on the lane that is nearest.",
-            value: .signed(Int64(min(pressure, 1_000) * 100)))
+            "sluice_pressure_ratio", help: "How near lag or memory is to its limit (1), on the lane that is nearest.",
+            value: .real(min(pressure, 1_000)))
         page.add(shed)
     }
 }

@@ -9,8 +9,10 @@ struct SafeReading: Sendable {
     private var closed: Counter
     private var asserted: Counter
     private var spoolShare: Double
+    private(set) var damagedBytes: Int
 
-    init(_ mode: SafeMode, spoolShare: Double) {
+    init(_ mode: SafeMode, spoolShare: Double, damagedBytes: Int) {
+        self.damagedBytes = damagedBytes
         isActive = mode.isActive
         granted = mode.granted
         denied = mode.denied
@@ -26,6 +28,7 @@ struct SafeReading: Sendable {
         closed.merge(other.closed)
         asserted.merge(other.asserted)
         spoolShare = max(spoolShare, other.spoolShare)
+        damagedBytes += other.damagedBytes
     }
 
     func write(onto page: inout MetricsPage) {
@@ -37,7 +40,10 @@ struct SafeReading: Sendable {
         page.add("sluice_safe_closed_total", help: "Requests refused because a limit is closed without Redis.", closed)
         page.add("sluice_holds_asserted_total", help: "Running reservations that another Redis was told of.", asserted)
         page.gauge(
-            "sluice_spool_percent", help: "How much of the fullest lane's spool is taken.",
-            value: .signed(Int64(spoolShare * 100)))
+            "sluice_spool_used_ratio", help: "How much of the fullest lane's spool is taken, of 1.",
+            value: .real(spoolShare))
+        page.counter(
+            "sluice_spool_damaged_bytes_total", help: "Bytes of the spools that were damaged at the start.",
+            value: UInt64(damagedBytes))
     }
 }

@@ -33,9 +33,8 @@ final class SimulatorLane: @unchecked Sendable {
         // The simulator is a target for load: what limits a benchmark must be the other side.
         var limits = ListenerLimits()
         limits.connections = 200_000
-        limits.pending = 10_000
-        limits.pendingPerSource = 10_000
-        limits.acceptsPerSecond = 100_000
+        (limits.newcomers, limits.newcomersPerSource) = (10_000, 10_000)
+        (limits.handshakesPerSecond, limits.handshakesPerTurn) = (100_000, 1_000)
         let listener = try Listener(
             lane: lane, address: address, tls: tls, limits: limits, machine: { SimulatorConnection(at: $0) },
             onAccept: { [self] channel in Visitor(home: self, channel: channel).begin() })

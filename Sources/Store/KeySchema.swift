@@ -12,7 +12,7 @@ import Policy
 /// | `q:{org}:k:<key>` | hash | counters of an API key | the same |
 /// | `q:{org}:f:<team>/<feature>` | hash | counters of a feature | the same |
 /// | `<one of these>:<field>` | sorted set | log of a sliding window | its period and a minute |
-/// | `q:{org}:r:<id>` | string | one reservation or settlement; `r:<claim><id>`: of a try that ran beside it | 15 min |
+/// | `q:{org}:r:<key>:<id>` | string | one reservation or settlement of an API key; `r:<key>:<claim><id>`: of a try that ran beside it | 15 min |
 /// | `q:{org}:l` | stream | the ledger: one record an attempt | as `cluster.conf` says, see `LedgerRetention` |
 /// | `q:{org}:u:<hour>` | hash | sums of one hour since 1970 by team, feature, model, provider | the same |
 /// | `meta:{marker-<n>}` | string | a value that is made anew when it is missing: then all was lost | none |
@@ -21,6 +21,7 @@ import Policy
 /// | `brk:{breakers}` | string | a number that grows with each change of a breaker | none |
 /// | `brk:{breakers}:<provider>:<model>` | string | the circuit breaker of a target | two hours after its last news or order |
 /// | `meta:{keys}:keys` | hash | API key records, lines by key id | none: 90 days after its end a coordinator removes it; a lost one it writes back |
+/// | `meta:{keys}:version` | string | another number after each change of a record, so that coordinators read all of them only then | none |
 public enum KeySchema {
     /// Appends the key of a scope's counters.
     static func appendScope(_ scope: LimitScope, of tenant: Tenant, to output: inout ByteBuffer) {
@@ -48,10 +49,24 @@ public enum KeySchema {
         output.append(field)
     }
 
-    /// Appends the key of a reservation's record up to its id.
+    /// Appends the key of a reservation's record up to its id: clients choose ids, so each API key has its own.
     static func appendRecordPrefix(of tenant: Tenant, to output: inout ByteBuffer) {
-        appendOrg(tenant.org, to: &output)
+        appendRecords(of: tenant.org, to: &output)
+        appendName(tenant.key, to: &output)
+        output.append(UInt8(ascii: ":"))
+    }
+
+    /// Appends what the keys of all records of an org begin with.
+    static func appendRecords(of org: String, to output: inout ByteBuffer) {
+        appendOrg(org, to: &output)
         output.append(literal: ":r:")
+    }
+
+    /// The API key in a record's key whose first `start` bytes are those of `appendRecords`; nil when there is none.
+    static func apiKey(ofRecord key: [UInt8], from start: Int) -> String? {
+        let rest = key.dropFirst(start)
+        guard let colon = rest.firstIndex(of: UInt8(ascii: ":")) else { return nil }
+        return name(of: Array(rest[..<colon]))
     }
 
     /// Appends the key of an org's own counters, which all other keys of the org begin with.
@@ -149,6 +164,9 @@ public enum KeySchema {
 
     /// The hash of API key records.
     static let apiKeys = Array("meta:{keys}:keys".utf8)
+
+    /// The version of all API key records.
+    static let apiKeysVersion = Array("meta:{keys}:version".utf8)
 
     /// Appends a name; bytes that mean something in a key (`{ } : / %`, spaces, controls) as `%XX`, so that no name
     /// that a client chose can reach the counters of another.

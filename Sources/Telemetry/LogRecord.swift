@@ -101,6 +101,24 @@ public struct LogRecord: ~Copyable {
         line.append(UInt8(ascii: "\""))
     }
 
+    /// A list of objects: each begins with a whole number, and `write` appends its other fields. The caller bounds how many there are.
+    public mutating func list<Element>(
+        _ key: StaticString, _ elements: [Element], first: StaticString, _ number: (Element) -> Int,
+        _ write: (Element, inout LogRecord) -> Void
+    ) {
+        begin(key)
+        line.append(UInt8(ascii: "["))
+        for (place, element) in elements.enumerated() {
+            line.append(literal: place == 0 ? "{\"" : ",{\"")
+            line.append(literal: first)
+            line.append(literal: "\":")
+            line.append(decimal: Int64(number(element)))
+            write(element, &self)
+            line.append(UInt8(ascii: "}"))
+        }
+        line.append(UInt8(ascii: "]"))
+    }
+
     /// A length of time in whole microseconds (name the key `…_us`).
     public mutating func field(_ key: StaticString, duration: Duration) {
         field(key, signed: duration.nanoseconds / 1000)

@@ -47,6 +47,29 @@ public enum MetricType: String, Sendable {
     }
 }
 
+/// An amount of money that only grows, counted in millionths of a dollar and shown in dollars.
+@frozen public struct MoneyCounter: Metric, Equatable {
+    /// What was counted since the program started, in millionths of a dollar; wraps at 2⁶⁴.
+    public private(set) var microUSD: UInt64
+
+    /// Nothing.
+    public init() { microUSD = 0 }
+
+    /// Counts `microUSD` millionths of a dollar more.
+    public mutating func add(microUSD amount: UInt64) { microUSD &+= amount }
+
+    /// `counter`.
+    public static var exposedType: MetricType { .counter }
+
+    /// Adds the other lane's amount.
+    public mutating func merge(_ other: MoneyCounter) { microUSD &+= other.microUSD }
+
+    /// Writes one sample line.
+    public func write(_ name: MetricName, labels: borrowing LabelText, onto page: inout MetricsPage) {
+        page.sample(name, suffix: "", labels: labels, value: .millionths(microUSD))
+    }
+}
+
 /// A level that goes up and down; the levels of all lanes add up to the program's level.
 @frozen public struct Gauge: Metric, Equatable {
     /// The level at present.

@@ -19,6 +19,8 @@ public struct MetricFamily<M: Metric>: Sendable {
     private var places: [[String]: Int] = [:]
     private var values: [[String]] = []
     @usableFromInline var metrics: [M] = []
+    /// Times that a new series found the family full and became part of `other`.
+    public private(set) var overflows: UInt64 = 0
 
     /// A family without series.
     ///
@@ -52,7 +54,10 @@ public struct MetricFamily<M: Metric>: Sendable {
         let other = [String](repeating: "other", count: labels.count)
         // The last place is kept for `other`, so that a full family can always name it.
         let isFull = metrics.count >= limit - (places[other] == nil ? 1 : 0)
-        if isFull, labelValues != other { return series(other) }
+        if isFull, labelValues != other {
+            overflows &+= 1
+            return series(other)
+        }
         places[labelValues] = metrics.count
         values.append(labelValues)
         metrics.append(blank)
@@ -71,9 +76,12 @@ public struct MetricFamily<M: Metric>: Sendable {
     /// Adds another lane's copy, series by series; series that this copy lacks are added within the bound.
     public mutating func merge(_ other: MetricFamily) {
         precondition(name == other.name && labels == other.labels, "only copies of one family can be merged")
+        // What has no room in the sum is no new overflow: this copy is made again at each scrape.
+        let sum = overflows &+ other.overflows
         for (labelValues, metric) in zip(other.values, other.metrics) {
             metrics[series(labelValues).index].merge(metric)
         }
+        overflows = sum
     }
 
     /// Writes the samples of all series in the order of their label values.

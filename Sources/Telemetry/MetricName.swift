@@ -47,12 +47,10 @@ public struct MetricName: Hashable, Sendable, ExpressibleByStringLiteral, Custom
 
 /// Names from OpenTelemetry's semantic conventions for generative AI, in the form Prometheus gives them.
 extension MetricName {
-    /// Duration of a whole operation as its caller sees it, in seconds.
-    public static let operationDuration: MetricName = "gen_ai_client_operation_duration_seconds"
+    /// From a request's arrival to the end of its answer, in seconds, at the server.
+    public static let requestDuration: MetricName = "gen_ai_server_request_duration_seconds"
     /// Time from the request's arrival to the first piece of the answer, in seconds.
     public static let timeToFirstToken: MetricName = "gen_ai_server_time_to_first_token_seconds"
-    /// Input and output tokens of an operation; label `gen_ai_token_type` is `input` or `output`.
-    public static let tokenUsage: MetricName = "gen_ai_client_token_usage"
 }
 
 /// Label names from OpenTelemetry's semantic conventions for generative AI.

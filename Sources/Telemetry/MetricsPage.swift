@@ -9,6 +9,8 @@ public enum SampleValue: Sendable {
     case unsigned(UInt64)
     /// Nanoseconds, shown as seconds with all their digits.
     case nanoseconds(Int64)
+    /// Millionths, shown in whole units with all their digits.
+    case millionths(UInt64)
     /// Any number.
     case real(Double)
 }
@@ -20,6 +22,7 @@ public struct MetricsPage: ~Copyable {
 
     private var text = ByteBuffer()
     private var written: Set<String> = []
+    private var overflows: [(name: MetricName, count: UInt64)] = []
 
     /// An empty page.
     public init() {}
@@ -38,12 +41,19 @@ public struct MetricsPage: ~Copyable {
     public mutating func add<M: Metric>(_ family: MetricFamily<M>) {
         begin(family.name, help: family.help, type: M.exposedType)
         family.writeSamples(onto: &self)
+        overflows.append((family.name, family.overflows))
     }
 
     /// Writes a value that was counted elsewhere.
     public mutating func counter(_ name: MetricName, help: String, value: UInt64) {
         begin(name, help: help, type: .counter)
         sample(name, suffix: "", labels: .none, value: .unsigned(value))
+    }
+
+    /// Writes a value that was measured elsewhere and only grows.
+    public mutating func counter(_ name: MetricName, help: String, value: SampleValue) {
+        begin(name, help: help, type: .counter)
+        sample(name, suffix: "", labels: .none, value: value)
     }
 
     /// Writes a level that was measured elsewhere.
@@ -53,7 +63,10 @@ public struct MetricsPage: ~Copyable {
     }
 
     /// Writes a level that says something about the program by its labels, such as version and name, with the value 1.
+    ///
+    /// - Precondition: the name ends with `_info`, as is the custom for such metrics.
     public mutating func facts(_ name: MetricName, help: String, _ facts: [(name: String, value: String)]) {
+        precondition(name.description.hasSuffix("_info"), "a metric that holds facts is named …_info")
         begin(name, help: help, type: .gauge)
         let labels = LabelText(names: facts.map(\.name), values: facts.map(\.value))
         sample(name, suffix: "", labels: labels, value: .signed(1))
@@ -119,6 +132,17 @@ public struct MetricsPage: ~Copyable {
         case .signed(let number): text.append(decimal: number)
         case .unsigned(let number): text.append(decimal: number)
         case .nanoseconds(let number): text.append(secondsFrom: number)
+        case .millionths(let number):
+            text.append(decimal: number / 1_000_000)
+            let rest = number % 1_000_000
+            guard rest > 0 else { return }
+            text.append(UInt8(ascii: "."))
+            var digit: UInt64 = 100_000
+            // Without the zeros at the end.
+            while digit > 0, rest % (digit * 10) > 0 {
+                text.append(UInt8(ascii: "0") + UInt8(rest / digit % 10))
+                digit /= 10
+            }
         case .real(let number):
             if number.isNaN {
                 text.append(literal: "NaN")
@@ -130,6 +154,18 @@ public struct MetricsPage: ~Copyable {
         }
     }
 
-    /// The page's text; the page is done.
-    public consuming func finish() -> ByteBuffer { text }
+    /// The page's text; the page is done. When families were full, its last metric says how often.
+    public consuming func finish() -> ByteBuffer {
+        let full = overflows.filter { $0.count > 0 }
+        guard !full.isEmpty else { return text }
+        begin(
+            "sluice_metrics_overflow_total",
+            help: "New series that found their metric full and were counted under 'other'.", type: .counter)
+        for (name, count) in full {
+            sample(
+                "sluice_metrics_overflow_total", labels: LabelText(names: ["metric"], values: [name.description]),
+                value: .unsigned(count))
+        }
+        return text
+    }
 }

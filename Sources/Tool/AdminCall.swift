@@ -26,11 +26,12 @@ enum AdminCall {
         let file = file(arguments)
         let configuration = try ConfigurationFile.read(file)
         var doors: [Door] = []
+        let tls = try tls(configuration, file)
         for own in configuration.coordinators {
             guard let endpoint = Endpoint.parse(own.admin) else { continue }
             do throws(SecretProblem) {
                 let secret = try SecretFile.read(own.adminSecret, in: FileAccess.folder(of: file))
-                doors.append(Door(endpoint: endpoint, secret: secret))
+                doors.append(Door(endpoint: endpoint, tls: own.adminIsPlain ? nil : tls, secret: secret))
             } catch {
                 throw UsageProblem(
                     text: "the admin secret at \(own.adminSecret) cannot be read: \(error)",
@@ -47,14 +48,32 @@ enum AdminCall {
         Program.onLane { lane in search.next(on: lane) }
     }
 
+    /// What coordinators are verified with; nil when all of them speak plain HTTP.
+    private static func tls(
+        _ configuration: ClusterConfiguration, _ file: String
+    ) throws(UsageProblem) -> TLSContext? {
+        guard configuration.coordinators.contains(where: { !$0.adminIsPlain }) else { return nil }
+        let folder = FileAccess.folder(of: file)
+        do throws(TLSFailure) {
+            return try .client(
+                trust: .file(FileAccess.path(configuration.tls.ca, in: folder)),
+                crl: configuration.tls.crl.map { FileAccess.path($0, in: folder) }, protocols: [])
+        } catch {
+            throw UsageProblem(
+                text: "no coordinator can be verified: \(error)", hint: "[tls] of \(file) names the cluster's CA")
+        }
+    }
+
     /// A coordinator's admin interface and the secret that opens it.
     struct Door: Sendable {
         let endpoint: Endpoint
+        /// Nil where it speaks plain HTTP.
+        let tls: TLSContext?
         let secret: Secret
     }
 
     private static func hint(_ file: String) -> String {
-        "is it running? its address is the one in \(file); name another file with --config"
+        "is it running? its address, and whether it speaks TLS, is what \(file) says; name another file with --config"
     }
 
     /// Ends the program with what the coordinator complained about.

@@ -19,6 +19,8 @@ final class Bench: @unchecked Sendable {
     private let target: BenchTarget
     private var client: LaneClient?
     private var callers: [any BenchCaller] = []
+    /// Of these, those that have nothing under way; used where requests come at a rate.
+    private var resting: [any BenchCaller] = []
     private var started = 0
     private var done = 0
     private var errors: [String: Int] = [:]
@@ -30,6 +32,7 @@ final class Bench: @unchecked Sendable {
     private var usageBefore: [Int: ProcessUsage] = [:]
     private var bytesBefore: (sent: Int64, received: Int64) = (0, 0)
     private var isMeasuring = false
+    private var makeCaller: (() -> any BenchCaller)?
     private var lastShown = Instant(nanoseconds: 0)
 
     init(_ lane: Lane, _ load: BenchLoad, _ target: BenchTarget) {
@@ -44,6 +47,7 @@ final class Bench: @unchecked Sendable {
         case .cluster(let options):
             let client = LaneClient(lane: lane, options: options)
             self.client = client
+            if load.isFresh { makeCaller = { [self] in FreshCaller(self, options) } }
             waitUntilReady(client, options.connections, since: lane.now)
         case .http(let endpoint, let path, let tls, let serverName):
             let all = (0..<load.concurrency).map { _ in HTTPCaller(self, endpoint, path, tls, serverName) }
@@ -62,7 +66,8 @@ final class Bench: @unchecked Sendable {
         let ready = client.readyConnections
         if ready == wanted {
             let body = WireCaller.body(load)
-            callers = (0..<load.concurrency).map { _ in WireCaller(self, client, body) }
+            if makeCaller == nil { makeCaller = { [self] in WireCaller(self, client, body) } }
+            callers = (0..<load.concurrency).compactMap { _ in makeCaller?() }
             return beginAsking()
         }
         if let refusal = client.refusal { Program.fail(refusal) }
@@ -78,7 +83,19 @@ final class Bench: @unchecked Sendable {
 
     private func beginAsking() {
         if load.warmup == 0 { beginMeasuring() }
+        if load.rate > 0 {
+            resting = callers
+            return askAtRate(since: lane.now, 0)
+        }
         for caller in callers where takeTurn() { caller.ask() }
+    }
+
+    /// Asks the request of this number when it is due; those before it may still be under way.
+    private func askAtRate(since begin: Instant, _ number: Int64) {
+        guard takeTurn() else { return }
+        if let caller = resting.popLast() ?? makeCaller?() { caller.ask() }
+        let due = begin + .nanoseconds((number + 1) * 1_000_000_000 / Int64(load.rate))
+        lane.schedule(at: due) { [self] in askAtRate(since: begin, number + 1) }
     }
 
     /// True when another request is to be sent.
@@ -102,7 +119,11 @@ final class Bench: @unchecked Sendable {
         if done == load.warmup { beginMeasuring() }
         if done == load.warmup + load.requests { return finish() }
         if lane.now - lastShown > .seconds(1) { show() }
-        if takeTurn() { caller.ask() }
+        if load.rate > 0 {
+            resting.append(caller)
+        } else if takeTurn() {
+            caller.ask()
+        }
     }
 
     private func show() {

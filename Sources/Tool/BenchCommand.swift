@@ -13,6 +13,8 @@ enum BenchCommand {
           --concurrency N      requests under way at once (default: 32)
           --connections N      connections over the wire protocol (default: 4); over HTTP one for each request under way
           --requests N         requests to measure (default: 10000)
+          --rate N             ask N requests a second, however many are under way, instead of a closed loop
+          --fresh              make a connection for each request; its making is measured, and a try that failed is an error
           --warmup N           requests before measuring (default: a tenth of --requests)
           --stream             stream the answers
           --tokens N           output tokens to ask the provider simulator for (default: 16)
@@ -35,11 +37,14 @@ enum BenchCommand {
     static func run(_ words: [String]) throws(UsageProblem) {
         let valued: Set<String> = [
             "--concurrency", "--connections", "--requests", "--warmup", "--tokens", "--pace", "--prompt-bytes",
-            "--model", "--idle", "--target", "--pid",
+            "--model", "--idle", "--target", "--pid", "--rate",
         ]
         let arguments = try Arguments(
-            words, valued: valued.union(ClusterAccess.options), plain: ["--stream", "--json"], most: 0)
+            words, valued: valued.union(ClusterAccess.options), plain: ["--stream", "--json", "--fresh"], most: 0)
         let load = try BenchLoad(arguments)
+        guard !load.isFresh || arguments.value("--target") == nil else {
+            throw UsageProblem(text: "--fresh is for the wire protocol; it does not go with --target")
+        }
         Host.raiseDescriptorLimit()
         let target = try target(arguments, load)
         Program.onLane { lane in
@@ -72,6 +77,9 @@ struct BenchLoad: Sendable {
     let connections: Int
     let requests: Int
     let warmup: Int
+    /// Requests a second; 0: a closed loop.
+    let rate: Int
+    let isFresh: Bool
     let isStream: Bool
     let tokens: Int
     let pace: String
@@ -86,6 +94,8 @@ struct BenchLoad: Sendable {
         connections = try arguments.number("--connections", in: 1...10_000, default: 4)
         requests = try arguments.number("--requests", in: 1...100_000_000, default: 10_000)
         warmup = try arguments.number("--warmup", in: 0...10_000_000, default: requests / 10)
+        rate = try arguments.number("--rate", in: 0...100_000, default: 0)
+        isFresh = arguments.has("--fresh")
         isStream = arguments.has("--stream")
         tokens = try arguments.number("--tokens", in: 1...100_000, default: 16)
         pace = arguments.value("--pace") ?? ""

@@ -18,7 +18,7 @@ enum ChatCommand {
           --max-output N       output limit in tokens
           --no-stream          ask for one whole answer
           --resume             should the connection break, go on with the answer on another one
-          --json               print one JSON object instead of text
+          --json               print one JSON object instead of text, also when the request fails
         \(ClusterAccess.help)
         The answer goes to standard output, usage and cost to standard error. Ctrl-C cancels.
 
@@ -79,7 +79,9 @@ enum ChatCommand {
         let model = arguments.value("--model") ?? "chat-default"
         guard (1...128).contains(model.utf8.count) else { throw UsageProblem(text: "--model takes 1 to 128 bytes") }
         let feature = arguments.value("--feature") ?? ""
-        guard feature.utf8.count <= 64 else { throw UsageProblem(text: "--feature takes at most 64 bytes") }
+        guard feature.utf8.count <= 64, !feature.hasControls else {
+            throw UsageProblem(text: "--feature takes at most 64 bytes, and no control characters")
+        }
         var chance = Chance(seed: Host.randomSeed())
         return RequestHead(
             idempotencyKey: chance.identifier(), model: model, feature: feature, priority: priority,
@@ -90,22 +92,9 @@ enum ChatCommand {
 
 /// Prints one answer, then ends the program.
 final class AnswerPrinter: AnswerHandler, @unchecked Sendable {
-    private struct ToolCall {
-        let id: String
-        let name: String
-        var arguments: [UInt8] = []
-
-        var json: JSONValue {
-            .object([
-                .init("id", .string(id)), .init("name", .string(name)),
-                .init("arguments", .string(String(decoding: arguments, as: UTF8.self))),
-            ])
-        }
-    }
-
     private let isJSON: Bool
-    private var text: [UInt8] = []
-    private var tools: [ToolCall] = []
+    private var collected = CollectedAnswer()
+    private var terminal = TerminalText()
     private var isOnNewLine = true
     private var signals: Signals?
     private var signal: Int32?
@@ -122,33 +111,25 @@ final class AnswerPrinter: AnswerHandler, @unchecked Sendable {
         }
     }
 
-    private func interrupted(_ text: String) -> Never {
+    private func interrupted(_ text: String, _ failure: ClientFailure = .cancelled) -> Never {
+        if isJSON { Screen.print(collected.json(failure).json + "\n") }
         Program.fail(128 + (signal ?? 2), "cancelled: \(text)")
     }
 
     func received(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
-        guard choice == 0, kind == .text || kind == .refusal || kind == .toolArguments else { return }
         let piece = bytes.array(0..<bytes.byteCount)
-        if !isJSON {
-            // As bytes: a piece may end inside a character.
-            Screen.print(bytes: piece)
-            isOnNewLine = piece.last == 10
-        } else if kind == .toolArguments, !tools.isEmpty {
-            tools[tools.count - 1].arguments += piece
-        } else {
-            text += piece
-        }
+        if isJSON { return collected.add(choice: choice, kind: kind, piece) }
+        guard choice == 0, kind == .text || kind == .refusal || kind == .toolArguments else { return }
+        // As bytes: a piece may end inside a character. A file gets them as they came.
+        Screen.print(bytes: Screen.isRead ? terminal.visible(piece) : piece)
+        isOnNewLine = piece.last == 10
     }
 
     func received(_ event: StreamEvent) {
+        if isJSON { return collected.add(event) }
         switch event {
-        case .toolCallStart(0, _, let id, let name):
-            tools.append(ToolCall(id: id, name: name))
-            if !isJSON { line("[tool \(name)] ") }
-        case .restart(0, let attempt):
-            text = []
-            tools = []
-            if !isJSON { line("[attempt \(attempt)] ") }
+        case .toolCallStart(0, _, _, let name): line("[tool \(name)] ")
+        case .restart(0, let attempt): line("[attempt \(attempt)] ")
         default: break
         }
     }
@@ -165,30 +146,21 @@ final class AnswerPrinter: AnswerHandler, @unchecked Sendable {
         case .success(let end): succeeded(end)
         case .failure(.refused(let error)) where signal != nil && error.code == .cancelled:
             let cost = MicroUSD(Int64(clamping: error.costMicroUSD))
-            interrupted("\(error.inputTokens) tokens in, \(error.outputTokens) out, \(cost)")
+            interrupted("\(error.inputTokens) tokens in, \(error.outputTokens) out, \(cost)", .refused(error))
         case .failure where signal != nil: interrupted("nothing was sent")
-        case .failure(let failure): Program.fail(failure)
+        case .failure(let failure):
+            if isJSON { Screen.print(collected.json(failure).json + "\n") }
+            Program.fail(failure)
         }
     }
 
     private func succeeded(_ end: End) {
         let cost = MicroUSD(Int64(clamping: end.costMicroUSD))
         if isJSON {
-            let value = JSONValue.object([
-                .init("text", .string(String(decoding: text, as: UTF8.self))),
-                .init("tool_calls", .array(tools.map(\.json))),
-                .init("finish_reason", .string("\(end.finish)")),
-                .init("input_tokens", .integer(end.inputTokens)), .init("output_tokens", .integer(end.outputTokens)),
-                .init("cached_tokens", .integer(end.cachedTokens)),
-                .init("usage_source", .string("\(end.usageSource)")),
-                .init("cost_micro_usd", .integer(end.costMicroUSD)),
-                .init("first_token_ms", .integer(end.timeToFirstTokenMilliseconds)),
-                .init("total_ms", .integer(end.totalMilliseconds)),
-            ])
-            Screen.print(value.json + "\n")
+            Screen.print(collected.json(end).json + "\n")
         } else {
             let text = """
-                \(end.finish): \(end.inputTokens) tokens in, \(end.outputTokens) out, \(cost), \
+                \(end.finish.word): \(end.inputTokens) tokens in, \(end.outputTokens) out, \(cost), \
                 first after \(end.timeToFirstTokenMilliseconds) ms, \(end.totalMilliseconds) ms in all
                 """
             Screen.note(text)

@@ -22,6 +22,7 @@ enum CheckCommand {
         let file = arguments.words.first ?? "cluster.conf"
         do {
             let configuration = try ConfigurationFile.load(file)
+            try checkSecrets(configuration, beside: file)
             let published = configuration.published
             Screen.print(
                 """
@@ -45,5 +46,17 @@ enum CheckCommand {
             Screen.note(error.text)
             Host.exit(ExitCode.usage)
         }
+    }
+
+    /// Admin secrets that can be read here must be long enough; that they can is needed where coordinators run.
+    private static func checkSecrets(
+        _ configuration: ClusterConfiguration, beside file: String
+    ) throws(UsageProblem) {
+        let problems = configuration.coordinators.compactMap { own -> String? in
+            let secret = try? SecretFile.read(own.adminSecret, in: FileAccess.folder(of: file))
+            guard let secret else { return nil }
+            return own.problem(ofSecretWith: secret.count).map { "\(file): \($0)" }
+        }
+        guard problems.isEmpty else { throw UsageProblem(text: problems.joined(separator: "\n")) }
     }
 }

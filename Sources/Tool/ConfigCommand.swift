@@ -19,7 +19,7 @@ enum ConfigCommand {
 
         \(ApplyCommand.help(of: "why it is brought back"))
         get prints one setting, for scripts. NAME is one of:
-          nodes.listen nodes.base-port nodes.admin-listen nodes.admin-base-port
+          nodes.listen nodes.base-port nodes.admin-listen nodes.admin-base-port nodes.balancer-addresses
           nodes.drain-notice-seconds nodes.drain-limit-seconds balancer.listen redis.address cluster.state-directory
           coordinator.names coordinator.NAME.listen coordinator.NAME.admin
 
@@ -56,16 +56,19 @@ enum ConfigCommand {
         var settings: [String: String] = [
             "nodes.listen": configuration.nodes.listen, "nodes.base-port": "\(configuration.nodes.basePort)",
             "nodes.admin-listen": configuration.nodes.adminListen,
+            "nodes.balancer-addresses": configuration.nodes.balancerAddresses.map(\.description).joined(separator: " "),
             "nodes.admin-base-port": "\(configuration.nodes.adminBasePort)",
             "nodes.drain-notice-seconds": "\(configuration.nodes.drainNotice.milliseconds / 1_000)",
             "nodes.drain-limit-seconds": "\(configuration.nodes.drainLimit.milliseconds / 1_000)",
             "balancer.listen": configuration.balancer ?? "", "redis.address": configuration.redis.address,
             "coordinator.names": configuration.coordinators.map(\.name).joined(separator: " "),
             "cluster.state-directory": configuration.stateDirectory,
+            "tls.ca": FileAccess.path(configuration.tls.ca, in: FileAccess.folder(of: AdminCall.file(arguments))),
         ]
         for coordinator in configuration.coordinators {
             settings["coordinator.\(coordinator.name).listen"] = coordinator.listen
             settings["coordinator.\(coordinator.name).admin"] = coordinator.admin
+            settings["coordinator.\(coordinator.name).admin-url"] = coordinator.adminURL
         }
         guard let value = settings[arguments.words[1]] else {
             throw UsageProblem(text: "no setting '\(arguments.words[1])'")

@@ -21,6 +21,7 @@ enum KeysCommand {
           --operation NAME     chat, embeddings or '*' (the default)
           --feature TAG        a feature tag that it may name, and must name one of; without any it may name every one
           --priority CLASS     the most urgent class it may use: interactive (the default), background or batch
+          --passthrough yes    it may add members that a provider's section lists to its requests (default: no)
           --limit 'LIMIT'      a limit of its own as in cluster.conf: '600 requests / minute', '$5 / day'
           --network CIDR       where it may come from: 10.0.0.0/8, 2001:db8::/32; without any from anywhere
           --identity URI       a client certificate's URI that opens it instead of a secret (--with-secret: beside one)
@@ -36,6 +37,7 @@ enum KeysCommand {
     /// Options and the members of the admin interface's JSON that they become.
     private static let texts = [
         "--org": "org", "--team": "team", "--label": "label", "--identity": "identity", "--priority": "priority",
+        "--passthrough": "passthrough",
     ]
     private static let lists = [
         "--model": "models", "--operation": "operations", "--feature": "features", "--limit": "limits",
@@ -207,44 +209,17 @@ private enum KeyText {
             let until = secret["valid_until"]?.integer.map { "until \(UTCDate.text($0))" } ?? "present"
             return secret["valid"]?.bool == true ? until : "no longer, \(until)"
         }
-        let rows = [
-            ["id", key["id"]?.text ?? ""], ["state", key["state"]?.text ?? ""],
-            ["kept in", key["in_file"]?.bool == true ? "the configuration file" : "Redis"],
-            ["tenant", "\(key["org"]?.text ?? "")/\(key["team"]?.text ?? "")"], ["label", key["label"]?.text ?? "-"],
-            ["models", list(key["models"], none: "none")], ["operations", list(key["operations"], none: "none")],
-            ["features", list(key["features"], none: "any, or none")],
-            ["priority", "\(key["priority"]?.text ?? "") or lower"],
-            ["own limits", list(key["limits"], none: "none")], ["networks", list(key["networks"], none: "any")],
-            ["identity", key["identity"]?.text ?? "-"],
-            ["secrets", secrets.isEmpty ? "none" : secrets.joined(separator: "; ")], ["expires", expiry(key)],
-        ]
-        let width = rows.map { $0[0].count }.max() ?? 0
-        return rows.map { row in
-            row[0] + String(repeating: " ", count: width + 2 - row[0].count) + row[1] + "\n"
-        }.joined()
-    }
-}
-
-/// Columns as wide as their content.
-enum Table {
-    static func text(_ heading: [String], _ rows: [[String]]) -> String {
-        let widths = heading.indices.map { column in
-            ([heading] + rows).map { $0[column].count }.max() ?? 0
-        }
-        var text = ""
-        for row in [heading] + rows {
-            var line = zip(row, widths).map { cell, width in
-                cell + String(repeating: " ", count: width - cell.count)
-            }.joined(separator: "  ")
-            while line.hasSuffix(" ") { line.removeLast() }
-            text += line + "\n"
-        }
-        return text
-    }
-
-    /// Numbers stand with their last digits below each other.
-    static func rightAligned(_ rows: [[String]]) -> [[String]] {
-        let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 } }
+        return Table.page([
+            ("id", key["id"]?.text ?? ""), ("state", key["state"]?.text ?? ""),
+            ("kept in", key["in_file"]?.bool == true ? "the configuration file" : "Redis"),
+            ("tenant", "\(key["org"]?.text ?? "")/\(key["team"]?.text ?? "")"), ("label", key["label"]?.text ?? "-"),
+            ("models", list(key["models"], none: "none")), ("operations", list(key["operations"], none: "none")),
+            ("features", list(key["features"], none: "any, or none")),
+            ("priority", "\(key["priority"]?.text ?? "") or lower"),
+            ("passthrough", key["passthrough"]?.text ?? "no"),
+            ("own limits", list(key["limits"], none: "none")), ("networks", list(key["networks"], none: "any")),
+            ("identity", key["identity"]?.text ?? "-"),
+            ("secrets", secrets.isEmpty ? "none" : secrets.joined(separator: "; ")), ("expires", expiry(key)),
+        ])
     }
 }

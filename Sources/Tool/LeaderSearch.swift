@@ -1,4 +1,5 @@
 // Asks one coordinator after another until one answers that leads.
+import Client
 import Core
 import HTTP
 import Net
@@ -40,13 +41,19 @@ final class LeaderSearch: @unchecked Sendable {
         }
         lane.schedule(after: patience) { failed(" does not answer") }
         Connector.connect(
-            on: lane, to: door.endpoint, tls: nil, timeout: patience, machine: { _ in HTTPClientConnection() },
+            on: lane, to: door.endpoint, tls: door.tls, serverName: door.serverName, timeout: patience,
+            machine: { _ in HTTPClientConnection() },
             then: { [self] (result: Result<Channel<HTTPClientConnection>, ConnectFailure>) in
                 switch result {
                 case .failure(let failure): failed(": \(failure)")
                 case .success(let channel):
                     guard attempt.isOpen else { return channel.abort() }
                     attempt.channel = channel
+                    // Nodes have certificates of the same CA, but the admin secret is not for them.
+                    guard door.tls == nil || CoordinatorLink.isCoordinator(channel.peer) else {
+                        let uri = channel.peer.uri ?? "no URI"
+                        return failed(": its certificate is not a coordinator's (\(uri))")
+                    }
                     channel.onClose = { _, reason in failed(": \(reason)") }
                     ask(door, channel, attempt, lane)
                 }
@@ -71,7 +78,8 @@ final class LeaderSearch: @unchecked Sendable {
                 guard attempt.isOpen else { return }
                 attempt.isOpen = false
                 take(attempt.status, (try? JSONValue.parse(attempt.body)) ?? .null, lane)
-            case .failed(let failure): Program.fail(ExitCode.unavailable, "the coordinator's answer: \(failure)")
+            case .failed(let failure):
+                Program.fail(ExitCode.unavailable, "the coordinator's answer: \(failure)", hint: hint)
             }
         }
         channel.machine.send(
@@ -101,5 +109,13 @@ final class LeaderSearch: @unchecked Sendable {
         guard answer.status == 421 else { return then(answer.status, answer.value) }
         let text = answer.value["error"]?.text ?? "no coordinator leads"
         Program.fail(ExitCode.tryLater, ([text] + silent).joined(separator: "\n"))
+    }
+}
+
+extension AdminCall.Door {
+    /// The name that the certificate must have: an address that means "all of this machine" is reached through loopback.
+    fileprivate var serverName: String? {
+        guard case .host(let host, _) = endpoint, host == "0.0.0.0" || host == "::" else { return nil }
+        return "localhost"
     }
 }

@@ -15,7 +15,7 @@ enum ExitCode {
 }
 
 @main struct Program {
-    static let version = "0.1.0"
+    static let version = ProductVersion.text
 
     /// Every command, in the order of the help text. A new one is a file of its own and a line here.
     static let commands: [Command] = [
@@ -82,7 +82,8 @@ enum ExitCode {
     /// Says what is wrong and what to do, on standard error, and ends.
     static func fail(_ code: Int32, _ text: String, hint: String? = nil) -> Never {
         Screen.clearProgress()
-        Host.write("sluice: \(text)\n\(hint.map { "  \($0)\n" } ?? "")", toError: true)
+        let lines = "sluice: \(text)\n\(hint.map { "  \($0)\n" } ?? "")"
+        Host.write(lines.visible(keeping: "\n\t"), toError: true)
         Host.exit(code)
     }
 

@@ -54,7 +54,7 @@ enum RedisAccess {
         _ redis: ClusterConfiguration.Redis, beside file: String
     ) throws(UsageProblem) -> RedisPlan {
         do {
-            return try RedisPlan(redis, in: FileAccess.folder(of: file))
+            return try RedisPlan(redis, in: FileAccess.folder(of: file), as: .coordinator)
         } catch {
             throw UsageProblem(text: error.description, hint: "see [redis] in \(file)")
         }

@@ -1,10 +1,13 @@
 // What people see: output, notes beside it, and progress where a person looks on.
+import Core
 import Net
 
 enum Screen {
     /// Writes to standard output. A reader that went away (`sluice … | head`) has seen enough: the program ends, and nothing is wrong.
+    ///
+    /// What a terminal would obey is spelled, in text as in JSON, where the spelling means the same.
     static func print(_ text: String) {
-        print(bytes: Array(text.utf8))
+        print(bytes: Array(text.visible(keeping: "\n\t").utf8))
     }
 
     /// Writes to standard output what may end inside a character.
@@ -15,8 +18,11 @@ enum Screen {
     /// Writes a line beside the output, on standard error.
     static func note(_ text: String) {
         clearProgress()
-        Host.write(text + "\n", toError: true)
+        Host.write(text.visible(keeping: "\n\t") + "\n", toError: true)
     }
+
+    /// True when a person reads standard output.
+    static let isRead = Host.isTerminal(1)
 
     /// True when progress is worth showing.
     static let isWatched = Host.isTerminal(2)

@@ -121,8 +121,7 @@ enum UsageCommand {
         switch question.format {
         case "csv":
             let heading = question.columns.map(\.rawValue) + numbers
-            let lines = rows.map { $0.key.map(quoted) + values($0.value).map { String($0) } }
-            return ([heading] + lines).map { $0.joined(separator: ",") + "\n" }.joined()
+            return Table.csv([heading] + rows.map { $0.key + values($0.value).map { String($0) } })
         case "json": return json(rows, question)
         default: return table(rows, question)
         }
@@ -175,11 +174,5 @@ enum UsageCommand {
             text.append(digit)
         }
         return text
-    }
-
-    /// A cell of a table of comma-separated values.
-    private static func quoted(_ cell: String) -> String {
-        guard cell.contains(where: { "\",\r\n".contains($0) || $0 == "\r\n" }) else { return cell }
-        return "\"\(cell.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\""))\""
     }
 }

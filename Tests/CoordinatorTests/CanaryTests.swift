@@ -70,7 +70,7 @@ import Wire
             canary(cluster)?["steps"]?.elements?.last?["canary"]?["attempts"]?.integer == 5
         }
         let metrics = cluster.http("GET", "/metrics", secret: nil).text
-        #expect(metrics.contains(#"sluice_canary_share_percent{route="chat-1"} 50"#), "\(metrics)")
+        #expect(metrics.contains(#"sluice_canary_share_ratio{route="chat-1"} 0.5"#), "\(metrics)")
         report(node, 5, run: number, good: 40, bad: 40)
         try cluster.wait("its end") { canary(cluster)?["state"]?.text == "rolled_back" }
         try cluster.wait("the old route on the node") {

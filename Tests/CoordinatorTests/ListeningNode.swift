@@ -21,6 +21,7 @@ final class ListeningNode: @unchecked Sendable {
 
     private let lock = NSLock()
     private var heard: [News] = []
+    private var beats: [News] = []
     private var records: [String: String] = [:]
     private var states: [(isConnected: Bool, text: String)] = []
     private let lane: Lane
@@ -29,13 +30,16 @@ final class ListeningNode: @unchecked Sendable {
 
     /// Everything that came so far.
     var news: [News] { lock.withLock { heard } }
+    /// Every heartbeat so far; they are no news.
+    var heartbeats: [News] { lock.withLock { beats } }
     /// The records as the node would have them now, by kind and name.
     var bodies: [String: String] { lock.withLock { records } }
     var isConnected: Bool { lock.withLock { states.last?.isConnected ?? false } }
     var lastText: String { lock.withLock { states.last?.text ?? "" } }
 
     init(
-        _ coordinator: TestCoordinator, number: UInt32 = 1, highestEpoch: UInt64 = 0, certificate: String = "node"
+        _ coordinator: TestCoordinator, number: UInt32 = 1, highestEpoch: UInt64 = 0, certificate: String = "node",
+        level: UInt16 = 1
     ) throws {
         self.number = number
         lane = try Lane.start(count: 1, name: "listening")[0]
@@ -50,7 +54,8 @@ final class ListeningNode: @unchecked Sendable {
             subscribe: {
                 Subscribe(
                     node: number, incarnation: UInt64(number), highestEpoch: highestEpoch, name: "node-\(number)",
-                    address: "127.0.0.1:75\(number)", adminAddress: "127.0.0.1:76\(number)", programVersion: "t")
+                    address: "127.0.0.1:75\(number)", adminAddress: "127.0.0.1:76\(number)", programVersion: "t",
+                    level: level)
             },
             onSnapshot: { [self] snapshot in
                 remember(true, snapshot.epoch, snapshot.sequence, snapshot.records, [])
@@ -74,6 +79,7 @@ final class ListeningNode: @unchecked Sendable {
                 records.map { ("\($0.kind) \($0.name)", String(decoding: $0.body, as: UTF8.self)) }
             ) { $1 })
         lock.withLock {
+            if !isWhole, news.names.isEmpty, news.removed.isEmpty { return beats.append(news) }
             heard.append(news)
             if isWhole { self.records = [:] }
             for name in news.removed { self.records[name] = nil }

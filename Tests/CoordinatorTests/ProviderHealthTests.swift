@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import Net
+import TestServer
 import Testing
 import Wire
 
@@ -20,7 +21,7 @@ import Wire
     /// A coordinator of these further sections, and what it says of a target.
     private struct Scene {
         let coordinator: TestCoordinator
-        let port = TestCoordinator.freePort()
+        let port = HeldPort.next()
 
         init(pair: Bool = false) throws { coordinator = try TestCoordinator(pair: pair) }
 
@@ -63,7 +64,7 @@ import Wire
     {
         let scene = try Scene()
         let coordinator = scene.coordinator
-        let other = TestCoordinator.freePort()
+        let other = HeldPort.next()
         try coordinator.startSimulator("first", port: scene.port)
         try coordinator.startSimulator("second", port: other)
         try scene.apply(
@@ -175,7 +176,7 @@ import Wire
     @Test func `the budget holds, also when the provider's settings are changed and changed again`() throws {
         let scene = try Scene()
         let coordinator = scene.coordinator
-        let other = TestCoordinator.freePort()
+        let other = HeldPort.next()
         try coordinator.startSimulator("scarce", port: scene.port)
         try coordinator.startSimulator("clock", port: other)
         func asked(_ port: UInt16) -> Int64 { coordinator.simulator(port)["completed"]?.integer ?? -1 }
@@ -232,7 +233,7 @@ import Wire
     @Test func `the standby does not probe; when it leads it begins with the configured weights, and does`() throws {
         let scene = try Scene(pair: true)
         let coordinator = scene.coordinator
-        let dead = TestCoordinator.freePort()
+        let dead = HeldPort.next()
         try coordinator.startSimulator("live", port: scene.port)
         try scene.apply(
             Self.provider("live", scene.port, "probe = models 1s\nprobe-budget = 9000 / hour")

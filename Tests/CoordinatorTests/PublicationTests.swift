@@ -41,11 +41,11 @@ struct PublicationTests {
     @Test func `a new term is higher than the one before, and begins once`() {
         var publication = Publication(epoch: 5)
         _ = publication.offer(cluster(1...1))
-        #expect(publication.rise(to: 4) == false)
-        #expect(publication.rise(to: 5) == false)
-        #expect(publication.rise(to: 10) == true)
+        #expect(Publication(epoch: 5).epoch == 5)
+        #expect(publication.begin(term: 5) == false)
+        #expect(publication.begin(term: 10) == true)
         #expect((publication.epoch, publication.sequence) == (10, 2))
-        #expect(publication.rise(to: 10) == false)
+        #expect(publication.begin(term: 10) == false)
     }
 
     @Test func `a state larger than nodes take is not published`() {

@@ -1,6 +1,8 @@
 // A real coordinator process, or two of them, with a real Redis, in a folder of its own, and the calls that operators make.
 import Core
 import Foundation
+import TestServer
+import Testing
 
 struct CoordinatorFailure: Error, CustomStringConvertible { let description: String }
 
@@ -23,14 +25,16 @@ final class TestCoordinator: @unchecked Sendable {
     let admin: UInt16
     /// Where `b` listens; nil when `a` is alone.
     let second: (listen: UInt16, admin: UInt16)?
-    static let secret = "admin-secret-5e1b"
+    static let secret = "admin-secret-5e1b-0123456789abcdef"
     private var processes: [String: Process] = [:]
+    /// How the admin port is spoken to.
+    var adminScheme = "http"
 
     init(pair: Bool = false) throws {
-        second = pair ? (TestCoordinator.freePort(), TestCoordinator.freePort()) : nil
+        second = pair ? (HeldPort.next(), HeldPort.next()) : nil
         folder = URL(fileURLWithPath: NSTemporaryDirectory()).appending(path: "sluice-\(UUID().uuidString.prefix(8))")
-        listen = TestCoordinator.freePort()
-        admin = TestCoordinator.freePort()
+        listen = HeldPort.next()
+        admin = HeldPort.next()
         let scripts = folder.appending(path: "Scripts/lib")
         try FileManager.default.createDirectory(at: scripts, withIntermediateDirectories: true)
         try FileManager.default.createDirectory(
@@ -125,7 +129,7 @@ final class TestCoordinator: @unchecked Sendable {
         let program = TestCoordinator.program("sluice-coordinator")
         try launch(TestCoordinator.name(name), program, ["--config", path(file), "--name", name])
         try wait("the coordinator") { self.http("GET", "/livez", secret: nil, of: name).status == 200 }
-        if second == nil { try wait("its lead") { self.leader() == name } }
+        if second == nil { try wait("its lead", seconds: 60) { self.leader() == name } }
     }
 
     func startRedis() throws {
@@ -176,21 +180,30 @@ final class TestCoordinator: @unchecked Sendable {
         if number == SIGKILL || number == SIGTERM { process.waitUntilExit() }
     }
 
+    /// The process of a coordinator.
+    func pid(_ coordinator: String = "a") -> Int32? {
+        processes[TestCoordinator.name(coordinator)]?.processIdentifier
+    }
+
     func stop() {
         for process in processes.values where process.isRunning {
             kill(process.processIdentifier, SIGKILL)
             process.waitUntilExit()
+        }
+        // Only programs that were built with a sanitizer say so.
+        for name in processes.isEmpty ? [] : ["a", "b"] where log(name).contains("WARNING: ThreadSanitizer") {
+            Issue.record("\(name): \(log(name).components(separatedBy: "WARNING: ThreadSanitizer")[1].prefix(3_000))")
         }
         processes = [:]
         try? FileManager.default.removeItem(at: folder)
     }
 
     func wait(_ what: String, seconds: Double = 15, _ condition: () -> Bool) throws {
-        let end = Date().addingTimeInterval(seconds)
-        while Date() < end {
+        var patience = Patience(seconds: seconds)
+        repeat {
             if condition() { return }
             Thread.sleep(forTimeInterval: 0.02)
-        }
+        } while patience.lasts(.milliseconds(20))
         throw CoordinatorFailure(description: "\(what) is not there after \(seconds) s; log: \(log().suffix(800))")
     }
 
@@ -228,9 +241,30 @@ final class TestCoordinator: @unchecked Sendable {
             try? write("body", body)
             arguments += ["--data-binary", "@\(self.path("body"))"]
         }
-        let answer = try? run("/usr/bin/curl", arguments + ["http://127.0.0.1:\(admin)\(path)"])
+        if adminScheme == "https" { arguments += ["--cacert", self.path("state/pki/ca.pem")] }
+        let answer = try? run("/usr/bin/curl", arguments + ["\(adminScheme)://127.0.0.1:\(admin)\(path)"])
         let lines = (answer?.output ?? "").split(separator: "\n", omittingEmptySubsequences: false)
         return Answer(status: Int(lines.last ?? "") ?? 0, text: lines.dropLast().joined(separator: "\n"))
+    }
+
+    func url(_ path: String) -> String { "\(adminScheme)://127.0.0.1:\(admin)\(path)" }
+
+    /// Writes the CA's list of revoked certificates, `state/pki/crl.pem`, with one more on it.
+    func revoke(_ name: String?) throws {
+        let made = try run(
+            "/bin/bash",
+            [
+                "-c",
+                """
+                set -e
+                cd state/pki
+                touch crl.txt
+                printf '[ca]\ndefault_ca=it\n[it]\ndatabase=crl.txt\ndefault_md=sha256\ndefault_crl_days=2\n' >crl.conf
+                [ -z "$0" ] || openssl ca -config crl.conf -cert ca.pem -keyfile ca.key -revoke "$0.pem"
+                openssl ca -config crl.conf -cert ca.pem -keyfile ca.key -gencrl -out crl.pem
+                """, name ?? "",
+            ])
+        guard made.status == 0 else { throw CoordinatorFailure(description: "no list: \(made.output)") }
     }
 
     /// Makes `state/pki/NAME.pem` and `.key`, signed by the cluster's CA, with this URI.
@@ -256,21 +290,5 @@ final class TestCoordinator: @unchecked Sendable {
 
     func apply(_ body: String? = nil, of coordinator: String = "a") -> Answer {
         http("POST", "/v1/apply", body: body, of: coordinator)
-    }
-
-    static func freePort() -> UInt16 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        return withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = bind(descriptor, $0, length)
-                _ = getsockname(descriptor, $0, &length)
-            }
-            return UInt16(bigEndian: pointer.pointee.sin_port)
-        }
     }
 }

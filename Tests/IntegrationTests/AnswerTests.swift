@@ -91,6 +91,38 @@ import Testing
         }
     }
 
+    @Test func `h10: two thousand refused requests with invented models and features add no series`() async throws {
+        try await withCluster { cluster in
+            let caller = try Caller(cluster, node: 1)
+            try await caller.connected()
+            func series() async -> Int {
+                let page = await cluster.http(cluster.at("nodeAdmin") + 1, "/metrics").body
+                return page.split(separator: "\n").count { !$0.hasPrefix("#") }
+            }
+            func ask(_ numbers: Range<Int>) async -> Int {
+                await withTaskGroup(of: Bool.self) { group in
+                    for number in numbers {
+                        group.addTask {
+                            let outcome = await caller.ask("hi") {
+                                $0.model = "invented-\(number)"
+                                $0.feature = "feature-\(number)"
+                            }
+                            return outcome.refusal?.code == .unknownModel
+                        }
+                    }
+                    return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+                }
+            }
+            #expect(await ask(0..<40) == 40)
+            let before = await series()
+            let memory = try await cluster.metric("process_resident_memory_bytes", node: 1)
+            for batch in 1..<50 { #expect(await ask(batch * 40..<(batch + 1) * 40) == 40) }
+            #expect(await series() == before)
+            let after = try await cluster.metric("process_resident_memory_bytes", node: 1)
+            #expect(after - memory < 16 * 1_048_576, "grew by \(Int(after - memory)) bytes")
+        }
+    }
+
     @Test func `a configuration with mistakes is refused whole and the old one stays`() async throws {
         try await withCluster { cluster in
             let good = try cluster.read("cluster.conf")

@@ -78,15 +78,17 @@ final class Caller: @unchecked Sendable {
         throw ClusterFailure(description: "\(wanted) connections are not ready after 5 s")
     }
 
-    /// Asks and waits for the outcome; `edit` changes the request's head.
+    /// Asks and waits for the outcome; `edit` changes the request's head, `settings` adds to its body.
     func ask(
         _ prompt: String, timeout: Duration = .seconds(20),
-        _ edit: @escaping @Sendable (inout RequestHead) -> Void = { _ in }
+        _ edit: @escaping @Sendable (inout RequestHead) -> Void = { _ in },
+        settings: @escaping @Sendable (inout ChatBodyWriter) -> Void = { _ in }
     ) async -> Outcome {
         await withCheckedContinuation { continuation in
             lane.execute { [self] in
                 var body = ChatBodyWriter()
                 body.message(.user, prompt)
+                settings(&body)
                 var head = RequestHead(
                     idempotencyKey: chance.identifier(), model: "chat-default",
                     timeoutMilliseconds: UInt32(timeout.milliseconds))

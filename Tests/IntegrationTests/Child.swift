@@ -17,6 +17,8 @@ final class Child: @unchecked Sendable {
             // As a shell does: 128 and the signal for those that were killed.
             ended(raw & 0x7F == 0 ? raw >> 8 & 0xFF : 128 + raw & 0x7F)
         }
+        // The thread sanitizer sees the hand-over to whoever asks by this lock alone, not by the continuation that carries it.
+        lock.withLock {}
     }
 
     private func ended(_ code: Int32) {

@@ -65,7 +65,9 @@ import Wire
         }
     }
 
-    @Test func `what fails behind the first piece is told, and not tried elsewhere`() async throws {
+    @Test("d3, d4: what fails behind the first piece is told, and not tried elsewhere") func failureBehindFirstPiece()
+        async throws
+    {
         try await withSecondProvider(FailoverTests.sections) { cluster, set in
             let caller = try Caller(cluster, node: 1)
             try await set("error=cut-after=3 tokens=20")

@@ -5,9 +5,8 @@ import Testing
 import Wire
 
 @Suite struct LedgerTests {
-    @Test func `each way of ending is recorded with where its figures come from; what nobody bills is not recorded`()
-        async throws
-    {
+    @Test("c10: each way of ending is recorded with where its figures come from; what nobody bills is not recorded")
+    func waysOfEnding() async throws {
         try await withCluster("limit = $5 / month") { cluster in
             let caller = try Caller(cluster, node: 1)
             func ask(_ prompt: String, feature: String, isStream: Bool = true) async -> Caller.Outcome {

@@ -126,9 +126,8 @@ private struct FaultCase {
         return text
     }
 
-    @Test func `each fault has its code and retry class; another target answers where nothing was seen or spent`()
-        async throws
-    {
+    @Test("d3: each fault has its code and retry class; another target answers where nothing was seen or spent")
+    func faults() async throws {
         try await withSecondProvider(ProviderFaultTests.sections) { cluster, set in
             let caller = try Caller(cluster, connections: 4, node: 1)
             // Attempts beyond the first are a tenth of the requests: these save them up.
@@ -149,7 +148,7 @@ private struct FaultCase {
             print("provider-faults.answers_not_as_promised_of_\(asked) \(wrong) 0 \(wrong == 0 ? "ok" : "SHORT")")
             let page = await cluster.http(cluster.at("nodeAdmin") + 1, "/metrics").body
             let missing = page.split(separator: "\n").filter {
-                $0.contains("count=\"without_usage\"") && $0.contains("broken") && !$0.hasSuffix(" 0")
+                $0.hasPrefix("sluice_attempts_without_usage_total{") && $0.contains("broken") && !$0.hasSuffix(" 0")
             }
             #expect(missing.count == 12, "each answer without a believable usage is counted: \(missing)")
             try await cluster.wait("the holds to be given back") { try await cluster.held("q:{acme}").requests == 0 }

@@ -52,4 +52,29 @@ import Wire
             }
         }
     }
+
+    @Test func `streams that nobody reads give their places up when another team wants one`() async throws {
+        let teams = "[team acme/loud]\n[team acme/quiet]"
+        try await withCluster(teams, provider: "max-concurrency = 4") { cluster in
+            let key = try await cluster.createKey(team: "loud")
+            let loud = try await RawConnection(cluster, key: key, credit: .manual)
+            let quiet = try Caller(cluster, key: try await cluster.createKey(team: "quiet"), node: 1)
+            try await quiet.connected()
+            for number in 1...4 {
+                await loud.ask(
+                    "much\nsim: tokens=200000 pace=0ms", id: Identifier128(high: 0x57A11, low: UInt64(number)))
+            }
+            // All four have what their windows hold, and no more is taken.
+            try await cluster.wait("four windows") { loud.now.bytes.count >= 4 * 60_000 }
+            let answers = await quiet.ask(4, "hi", timeout: .seconds(20))
+            #expect(answers.allSatisfy { $0.end != nil }, "\(answers.map(\.result))")
+            try await cluster.wait("the word to those that were not read") { !loud.now.errors.isEmpty }
+            #expect(loud.now.errors.allSatisfy { $0.code == .slowConsumer })
+            #expect(try await cluster.metric("sluice_stalled_calls_ended_total", node: 1) >= 1)
+            // Nobody wants the places of those that are left.
+            let left = 4 - loud.now.errors.count
+            try await Task.sleep(for: .milliseconds(600))
+            #expect(4 - loud.now.errors.count == left)
+        }
+    }
 }

@@ -18,6 +18,8 @@ final class RawConnection: @unchecked Sendable {
         /// Frames behind a stream's terminal frame.
         var afterEnd = 0
         var isClosed = false
+        /// Why the other side ended the connection.
+        var failure: ErrorCode?
 
         var outcomes: Int { errors.count + ends }
         var text: String { String(decoding: bytes, as: UTF8.self) }
@@ -90,7 +92,8 @@ final class RawConnection: @unchecked Sendable {
         case .error(let stream, let error):
             ended.insert(stream)
             heard.withLock { $0.errors.append(error) }
-        case .streamCredit, .snapshot, .update, .goAway, .hint, .failed: break
+        case .failed(let error): heard.withLock { $0.failure = error.code }
+        case .streamCredit, .snapshot, .update, .goAway, .hint: break
         }
     }
 

@@ -321,4 +321,22 @@ import Wire
             #expect(try await cluster.metric("sluice_resumes_refused_total", node: 1) == 2)
         }
     }
+
+    @Test func `a secret that stops ends the answer of a client that is away`() async throws {
+        try await withCluster { cluster in
+            let key = try await cluster.createKey(team: "search")
+            let id = String(try #require(key.split(separator: "_").dropFirst().first))
+            let connection = try await RawConnection(cluster, key: key)
+            await connection.ask("away\nsim: tokens=4000 pace=10ms", id: Self.id(9))
+            try await cluster.wait("some of the text") { connection.now.bytes.count > 60 }
+            _ = await connection.cut()
+            try await cluster.wait("nobody has it") { try await cluster.metric("sluice_resumable_away", node: 1) == 1 }
+            let cut = ContinuousClock.now
+            let rotated = try await cluster.tool(["keys", "rotate", id, "--overlap", "0s", "--json"])
+            #expect(rotated.status == 0, "\(rotated.error)")
+            try await cluster.wait("its end") { try await cluster.metric("sluice_requests_under_way", node: 1) == 0 }
+            #expect(ContinuousClock.now - cut < .seconds(9), "resume-time is 10 s")
+            #expect(cluster.log("node-1").contains("FORBIDDEN"))
+        }
+    }
 }

@@ -171,9 +171,8 @@ import Wire
         }
     }
 
-    @Test func `a first token that is late is asked for elsewhere, too; the slower attempt is cancelled and settled`()
-        async throws
-    {
+    @Test("c10: a first token that is late is asked for elsewhere, too; the slower attempt is cancelled and settled")
+    func lateFirstToken() async throws {
         try await withSecondProvider(RoutingTests.sections) { cluster, set in
             let caller = try Caller(cluster, node: 1)
             func ask(_ prompt: String, _ edit: @escaping @Sendable (inout RequestHead) -> Void = { _ in }) async

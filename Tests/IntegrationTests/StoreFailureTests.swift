@@ -15,7 +15,7 @@ import Wire
                 let refusal = try #require(outcome.refusal, "\(outcome.result)")
                 #expect(refusal.code == .stateUnavailable && refusal.retry == .safeElsewhere)
                 #expect(refusal.flags.isEmpty && refusal.costMicroUSD == 0, "nothing was sent upstream")
-                #expect(outcome.time < .milliseconds(500))
+                #expect(outcome.time < .seconds(10), "not at the deadline of 20 s")
             }
             #expect(
                 await cluster.http(cluster.at("nodeAdmin") + 1, "/readyz").body.contains("Redis"), "a warning says why")
@@ -50,7 +50,7 @@ import Wire
         }
     }
 
-    @Test func `scripts that Redis forgets again and again fail no request`() async throws {
+    @Test func `h3: scripts that Redis forgets again and again fail no request, and counters expire`() async throws {
         try await withCluster { cluster in
             let load = try await cluster.beginTool([
                 "bench", "--requests", "2000", "--concurrency", "16", "--warmup", "0", "--json",
@@ -64,6 +64,21 @@ import Wire
             #expect(answer.status == 0, "\(answer.output)\(answer.error)")
             #expect(answer.json["errors"]?.integer == 0)
             #expect(flushes > 10)
+            // A counter without an end would lock its tenant out for ever. Only keys, breakers and what coordinators keep stay.
+            let endless = try await cluster.redis([
+                "eval",
+                """
+                local found = {}
+                for _, key in ipairs(redis.call('keys', '*')) do
+                  local room = string.match(key, '^%a+')
+                  local stays = room == 'meta' or room == 'coord' or room == 'brk'
+                  if redis.call('ttl', key) == -1 and not stays then found[#found + 1] = key end
+                end
+                table.sort(found)
+                return found
+                """, "0",
+            ])
+            #expect(endless.trimmingCharacters(in: .whitespacesAndNewlines).isEmpty, "\(endless)")
         }
     }
 

@@ -9,6 +9,14 @@ extension TestCluster {
     /// How cluster.conf names it.
     var redisLines: String {
         switch redisKind {
+        case .single where hasRedisUsers:
+            """
+            address = unix:state/redis.sock
+            user = sluice-node
+            password = file:state/redis-node.password
+            coordinator-user = sluice-coordinator
+            coordinator-password = file:state/redis-coordinator.password
+            """
         case .single: "address = unix:state/redis.sock"
         case .cluster: "shape = cluster\naddress = 127.0.0.1:\(redisPort)\naddress = 127.0.0.1:\(redisPort + 1)"
         case .sentinel:
@@ -26,7 +34,7 @@ extension TestCluster {
             [
                 "/usr/bin/redis-server", "--port", "0", "--unixsocket", path("state/redis.sock"), "--save", "",
                 "--appendonly", "yes", "--appendfsync", "no", "--dir", path("state"),
-            ]
+            ] + (hasRedisUsers ? ["--aclfile", path("state/users.acl")] : [])
         case .sentinel, .cluster:
             [
                 TestCluster.root.appending(path: "Scripts/lib/redis-shape").path, redisKind.rawValue,

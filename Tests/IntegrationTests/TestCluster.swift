@@ -1,6 +1,7 @@
 // A real cluster of real processes for one test: Redis, coordinator, simulator, two nodes, HAProxy.
 import Core
 import Foundation
+import TestServer
 import Testing
 
 /// Why a cluster did not come up; names the log.
@@ -11,12 +12,15 @@ struct ClusterFailure: Error, CustomStringConvertible {
 /// Runs `body` with a fresh cluster that is gone afterwards. `teams` are further lines of cluster.conf.
 func withCluster(
     _ teams: String = "", org: String = "", provider: String = "", nodes: String = "lanes = 1",
-    redis: TestCluster.RedisKind = .single, _ body: (TestCluster) async throws -> Void
+    redis: TestCluster.RedisKind = .single, redisUsers: Bool = false,
+    prepare: (TestCluster) throws -> Void = { _ in }, _ body: (TestCluster) async throws -> Void
 ) async throws {
     await Gate.shared.enter()
     do {
-        let cluster = try TestCluster(teams: teams, org: org, provider: provider, nodes: nodes, redis: redis)
+        let cluster = try TestCluster(
+            teams: teams, org: org, provider: provider, nodes: nodes, redis: redis, users: redisUsers)
         do {
+            try prepare(cluster)
             try await cluster.start()
             try await body(cluster)
         } catch {
@@ -51,6 +55,8 @@ final class TestCluster: @unchecked Sendable {
     let place: Place
     /// The shape of its Redis.
     let redisKind: RedisKind
+    /// Whether nodes and coordinator have users of their own there, as the operators' guide has them.
+    let hasRedisUsers: Bool
     private let lock = NSLock()
     private var children: [String: Child] = [:]
     private var count = 0
@@ -61,9 +67,10 @@ final class TestCluster: @unchecked Sendable {
         Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL.deletingLastPathComponent()
         ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
 
-    init(teams: String, org: String, provider: String, nodes: String, redis: RedisKind) throws {
+    init(teams: String, org: String, provider: String, nodes: String, redis: RedisKind, users: Bool = false) throws {
         place = try Place()
         redisKind = redis
+        hasRedisUsers = users
         try write(
             "cluster.conf",
             """
@@ -83,6 +90,7 @@ final class TestCluster: @unchecked Sendable {
             certificate = state/pki/coordinator.pem
             key = state/pki/coordinator.key
             [nodes edge]
+            balancer-addresses = 127.0.0.2
             base-port = \(at("node"))
             admin-base-port = \(at("nodeAdmin"))
             admin-secret = file:state/node-admin.secret
@@ -111,7 +119,7 @@ final class TestCluster: @unchecked Sendable {
             \(teams)
 
             """)
-        try write("state/admin.secret", "admin-canary-7f3a9c\n")
+        try write("state/admin.secret", "admin-canary-7f3a9c-0123456789abcdef\n")
         try write("state/node-admin.secret", "node-canary-31c0aa52\n")
         try write("state/provider.key", "provider-canary-51be20\n")
     }
@@ -235,6 +243,10 @@ final class TestCluster: @unchecked Sendable {
         let all = lock.withLock { Array(children.values) }
         for child in all { child.signal(SIGKILL) }
         for child in all { _ = await child.exit() }
+        // Only programs that were built with a sanitizer say so.
+        for name in lock.withLock({ children.keys.sorted() }) where log(name).contains("WARNING: ThreadSanitizer") {
+            Issue.record("\(name): \(log(name).components(separatedBy: "WARNING: ThreadSanitizer")[1].prefix(3_000))")
+        }
         place.leave()
     }
 
@@ -242,11 +254,11 @@ final class TestCluster: @unchecked Sendable {
     func wait(
         _ what: String, seconds: Double = 20, _ condition: () async throws -> Bool, otherwise: () -> String = { "" }
     ) async throws {
-        let end = ContinuousClock.now + .seconds(seconds)
+        var patience = Patience(seconds: seconds)
         repeat {
             if try await condition() { return }
             try await Task.sleep(for: .milliseconds(20))
-        } while ContinuousClock.now < end
+        } while patience.lasts(.milliseconds(20))
         throw ClusterFailure(description: "\(what): not so after \(seconds) s \(otherwise())")
     }
 }

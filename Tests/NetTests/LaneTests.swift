@@ -81,6 +81,17 @@ import Testing
             Issue.record("expected one reuse and one refusal, got \(full)")
             return
         }
+        let left: [Bool] = await on(lane) { done in
+            // Whoever left the queue has no place in it, however many leave.
+            let admitted = (0..<100).map { _ in
+                let wait = pool.value.lease { _ in }
+                wait?.cancel()
+                wait?.cancel()
+                return wait != nil
+            }
+            done(admitted + [pool.value.waiters == 0])
+        }
+        #expect(left.allSatisfy { $0 })
         let again: Bool = await on(lane) { done in
             pool.value.giveBack(reused)
             pool.value.giveBack(other)

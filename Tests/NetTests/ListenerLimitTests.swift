@@ -100,46 +100,34 @@ import Testing
         rig.end()
     }
 
-    @Test func `silent strangers hold few places`() async throws {
-        let authority = try TestAuthority()
-        var limits = ListenerLimits()
-        limits.pendingPerSource = 3
-        limits.handshakeTime = .seconds(300)
-        let rig = try Rig(limits, tls: try authority.server())
-        var strangers: [Caller] = []
-        for _ in 0..<3 { strangers.append(try await rig.call()) }
-        try await eventually("three wait") { await rig.counts().pending == 3 }
-        let fourth = try await rig.call()
-        try await eventually("the fourth is closed") { await fourth.stands() == false }
-        #expect(await rig.counts().refused == 1)
-        for stranger in strangers { #expect(await stranger.stands()) }
-        rig.end()
-    }
-
     @Test func `a silent stranger holds its place not for long`() async throws {
         let authority = try TestAuthority()
         var limits = ListenerLimits()
-        limits.handshakeTime = .milliseconds(300)
+        limits.firstByteTime = .milliseconds(300)
         let rig = try Rig(limits, tls: try authority.server())
         let stranger = try await rig.call()
-        try await eventually("its time is over") { await rig.counts().handshakeFailures == 1 }
+        try await eventually("its time is over") { await rig.counts().refusals[.silent] == 1 }
         let counts = await rig.counts()
         #expect(counts.open == 0 && counts.pending == 0)
         try await eventually("it is closed") { await stranger.stands() == false }
         rig.end()
     }
 
-    @Test func `a flood of connections is let in at the stated rate, and nobody is lost`() async throws {
+    @Test func `a stranger who begins a handshake and does not go on has the handshake's time`() async throws {
+        let authority = try TestAuthority()
         var limits = ListenerLimits()
-        limits.acceptsPerSecond = 20
-        let rig = try Rig(limits)
-        let start = ContinuousClock.now
-        var callers: [Caller] = []
-        for _ in 0..<60 { callers.append(try await rig.call()) }
-        try await eventually("all are in") { await rig.counts().accepted == 60 }
-        // A burst of 40 passes, the other 20 take a second.
-        #expect(ContinuousClock.now - start > .milliseconds(900))
-        for caller in callers { #expect(await caller.stands()) }
+        limits.handshakeTime = .milliseconds(300)
+        let rig = try Rig(limits, tls: try authority.server())
+        let stranger = try await rig.call()
+        await on(rig.caller) { done in
+            // The head of a record of 512 bytes that never comes.
+            stranger.channel.value.machine.toSend.append([0x16, 0x03, 0x01, 0x02, 0x00])
+            stranger.channel.value.wake()
+            done(())
+        }
+        try await eventually("its time is over") { await rig.counts().refusals[.handshakeTime] == 1 }
+        try await eventually("it is closed") { await stranger.stands() == false }
+        #expect(await rig.counts().pending == 0)
         rig.end()
     }
 

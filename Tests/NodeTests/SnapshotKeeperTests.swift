@@ -1,16 +1,37 @@
 // What a node takes from its coordinator, what it refuses, and what it never waits with.
 import Core
 import Foundation
+import Net
 import Testing
 import Wire
 
 @testable import Node
 @testable import Policy
 
+/// The node's state file, on a lane of its own, as a node has it.
+private final class SavedSnapshots: @unchecked Sendable {
+    private let lane: Lane?
+    private let file: StateFile?
+
+    init(_ path: String) {
+        lane = try? Lane.start(count: 1, name: "saved")[0]
+        file = lane.map { StateFile(lane: $0, path: path) }
+    }
+
+    func write(_ snapshot: ActiveSnapshot) {
+        lane?.execute { [self] in file?.write { SnapshotStore.content(snapshot) } }
+    }
+
+    deinit { lane?.execute { [lane] in lane?.stop() } }
+}
+
 final class SnapshotKeeperTests {
     private let folder: URL
     private var published: [ActiveSnapshot] = []
     private var complaints: [String] = []
+    /// Microseconds since 1970; the terms of most tests are of its first second.
+    private var now: Int64 = 10_000
+    private lazy var disk = SavedSnapshots(path)
     private lazy var keeper = makeKeeper()
 
     init() throws {
@@ -24,7 +45,8 @@ final class SnapshotKeeperTests {
 
     private func makeKeeper(_ file: String? = nil) -> SnapshotKeeper {
         SnapshotKeeper(
-            store: SnapshotStore(path: file ?? path), publish: { [unowned self] in published.append($0) },
+            store: SnapshotStore(path: file ?? path), clock: { [unowned self] in now },
+            save: { [unowned self] in disk.write($0) }, publish: { [unowned self] in published.append($0) },
             complain: { [unowned self] in complaints.append($0) })
     }
 
@@ -85,22 +107,22 @@ final class SnapshotKeeperTests {
     @Test func `changes are applied to what was published, also while routes are held`() throws {
         take(5, 1, cluster(routes: 4))
         let removed = (1...3).map { Update.Removal(kind: 1, name: "r\($0)") }
-        keeper.take(Update(epoch: 5, sequence: 2, removed: removed))
+        _ = keeper.take(Update(epoch: 5, sequence: 2, removed: removed))
         #expect(keeper.holdsRoutes && keeper.current?.cluster.routes.count == 4)
         let key = try #require(records(cluster(routes: 1, revoked: true)).first { $0.kind == 5 })
-        keeper.take(Update(epoch: 5, sequence: 3, changed: [key]))
+        _ = keeper.take(Update(epoch: 5, sequence: 3, changed: [key]))
         #expect(keeper.current?.cluster.keys["k1"]?.isRevoked == true)
         #expect(keeper.current?.sequence == 3)
         let back = records(cluster(routes: 3)).filter { $0.kind == 1 && $0.name != "r0" }
-        keeper.take(Update(epoch: 5, sequence: 4, changed: back))
+        _ = keeper.take(Update(epoch: 5, sequence: 4, changed: back))
         #expect(!keeper.holdsRoutes)
         #expect(keeper.current?.cluster == cluster(routes: 3, revoked: true))
     }
 
     @Test func `a change that does not follow waits for the whole state`() {
         take(5, 1, cluster(routes: 4))
-        keeper.take(Update(epoch: 5, sequence: 3, removed: [.init(kind: 1, name: "r0")]))
-        keeper.take(Update(epoch: 6, sequence: 2, removed: [.init(kind: 1, name: "r0")]))
+        _ = keeper.take(Update(epoch: 5, sequence: 3, removed: [.init(kind: 1, name: "r0")]))
+        _ = keeper.take(Update(epoch: 6, sequence: 2, removed: [.init(kind: 1, name: "r0")]))
         #expect(keeper.current?.cluster.routes.count == 4)
         take(5, 3, cluster(routes: 3))
         #expect(keeper.current?.cluster.routes.count == 3)
@@ -136,7 +158,7 @@ final class SnapshotKeeperTests {
         broken[1].body += Array("\ncolour = red".utf8)
         keeper.take(Snapshot(epoch: 5, sequence: 2, records: broken))
         #expect(keeper.current?.sequence == 1 && keeper.refusal?.contains("colour") == true)
-        keeper.take(Update(epoch: 5, sequence: 2, changed: [broken[1]]))
+        _ = keeper.take(Update(epoch: 5, sequence: 2, changed: [broken[1]]))
         #expect(keeper.current?.sequence == 1)
         take(5, 3, cluster(routes: 4))
         #expect(keeper.current?.sequence == 3 && keeper.refusal == nil)
@@ -151,7 +173,7 @@ final class SnapshotKeeperTests {
         #expect(keeper.current?.grants.keys.sorted() == ["k1"])
         #expect(keeper.current?.cluster.routes.count == 4 && keeper.refusal == nil)
         #expect(complaints.count == 1 && complaints[0].contains("'k2'") && complaints[0].contains("colour"))
-        keeper.take(Update(epoch: 5, sequence: 2, removed: [.init(kind: 5, name: "k2")]))
+        _ = keeper.take(Update(epoch: 5, sequence: 2, removed: [.init(kind: 5, name: "k2")]))
         #expect(complaints.count == 1)
     }
 
@@ -201,7 +223,7 @@ final class SnapshotKeeperTests {
         keeper.loadSaved()
         #expect(keeper.current?.cluster == cluster(routes: 4))
         take(5, 1, cluster(routes: 4))
-        keeper.take(Update(epoch: 5, sequence: 2, removed: [.init(kind: 1, name: "r3")]))
+        _ = keeper.take(Update(epoch: 5, sequence: 2, removed: [.init(kind: 1, name: "r3")]))
         #expect(keeper.current?.cluster.routes.count == 3)
         try Data("# epoch=5 sequence=1 crc32c=7\n[org x]\n".utf8).write(
             to: folder.appending(path: "damaged"))
@@ -209,5 +231,75 @@ final class SnapshotKeeperTests {
         let other = makeKeeper(folder.appending(path: "damaged").path)
         other.loadSaved()
         #expect(other.current == nil && complaints.count == 1, "\(complaints)")
+    }
+
+    @Test func `a heartbeat of what it has asks for nothing, one of anything else for the whole state`() {
+        #expect(!keeper.take(Update(epoch: 5, sequence: 1)), "nothing was heard yet")
+        take(5, 1, cluster(routes: 4))
+        #expect(keeper.take(Update(epoch: 5, sequence: 1)))
+        #expect(published.count == 1, "nothing changed")
+        #expect(!keeper.take(Update(epoch: 5, sequence: 2)))
+        #expect(!keeper.take(Update(epoch: 6, sequence: 1)))
+        #expect(!keeper.take(Update(epoch: 5, sequence: 3, removed: [.init(kind: 1, name: "r0")])))
+        #expect(keeper.take(Update(epoch: 4, sequence: 9)), "a leader of the past has nothing to say")
+        #expect(keeper.current?.sequence == 1 && keeper.offeredVersion == (5, 1))
+    }
+
+    @Test func `a state that cannot be read is not asked for again and again`() {
+        take(5, 1, cluster(routes: 4))
+        var broken = records(cluster(routes: 4))
+        broken[1].body += Array("\ncolour = red".utf8)
+        keeper.take(Snapshot(epoch: 5, sequence: 2, records: broken))
+        #expect(keeper.take(Update(epoch: 5, sequence: 2)), "it would be the same")
+        #expect(!keeper.take(Update(epoch: 5, sequence: 3)))
+    }
+
+    @Test func `no number of a coordinator ends a node`() {
+        take(.max, .max, cluster(routes: 4))
+        #expect(keeper.take(Update(epoch: .max, sequence: .max)))
+        #expect(keeper.take(Update(epoch: .max, sequence: 0, removed: [.init(kind: 1, name: "r0")])))
+        take(5, .max, cluster(routes: 4))
+        #expect(keeper.current?.epoch == 5)
+        #expect(keeper.take(Update(epoch: 5, sequence: 0)))
+    }
+
+    @Test func `an epoch that no clock allows is forgotten when a coordinator has another`() {
+        now = 1_790_000_000_000_000
+        let today = UInt64(now / 1_000)
+        take(1 << 52, 1, cluster(routes: 4))
+        #expect(!keeper.take(Update(epoch: today, sequence: 1)), "asks for the whole state")
+        take(today, 1, cluster(routes: 3))
+        #expect(keeper.current?.epoch == today && keeper.highestEpoch == today)
+        #expect(complaints.contains { $0.contains("later than any clock") })
+        take(today - 1, 9, cluster(routes: 2))
+        #expect(keeper.current?.cluster.routes.count == 3, "an earlier term is refused as ever")
+        // A clock that stands in 1970 makes no honest term impossible.
+        now = 0
+        take(today - 1, 9, cluster(routes: 2))
+        #expect(keeper.highestEpoch == today)
+    }
+
+    @Test func `a damaged head of the saved snapshot is refused like a damaged body`() throws {
+        let good = StateFileText.sealed(Array("# epoch=5 sequence=1\n".utf8) + Array(cluster(routes: 4).text.utf8))
+        try Data(good).write(to: URL(fileURLWithPath: path))
+        #expect(try SnapshotStore(path: path).load()?.epoch == 5)
+        let text = String(decoding: good, as: UTF8.self)
+        for damaged in [
+            text.replacing("epoch=5", with: "epoch=4503599627370496"), text.replacing("sequence=1", with: "sequence=2"),
+            text.replacing("crc32c=", with: "crc32c=1"), text.replacing("# crc32c", with: "# crc32d"), "", "x",
+        ] {
+            try Data(damaged.utf8).write(to: URL(fileURLWithPath: path))
+            complaints = []
+            let other = makeKeeper()
+            other.loadSaved()
+            #expect(other.current == nil && other.highestEpoch == 0 && complaints.count == 1, "\(complaints)")
+        }
+    }
+}
+
+/// The form of a state file, as `StateFile` writes it.
+private enum StateFileText {
+    static func sealed(_ content: [UInt8]) -> [UInt8] {
+        Array("# crc32c=\(CRC32C.checksum(content))\n".utf8) + content
     }
 }

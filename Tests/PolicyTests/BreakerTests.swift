@@ -102,6 +102,35 @@ struct BreakerTests {
         #expect(late.verdict == .stale)
     }
 
+    @Test("d1: a probe whose request says nothing is free for the next one, and costs nothing of the row")
+    func aReleasedProbeIsFree() {
+        var model = BreakerModel()
+        let now = trip(&model, at: Self.now).record.until
+        let good = model.run(.admit, jitter: 0, at: now)
+        #expect(model.run(.probed(epoch: good.record.epoch, isGood: true), jitter: 0, at: now).verdict == .better)
+        let probe = model.run(.admit, jitter: 0, at: now + 1)
+        #expect(model.run(.release(epoch: good.record.epoch), jitter: 0, at: now + 2).verdict == .stale)
+        #expect(model.run(.release(epoch: probe.record.epoch), jitter: 0, at: now + 3).verdict == .released)
+        #expect(model.run(.probed(epoch: probe.record.epoch, isGood: false), jitter: 0, at: now + 4).verdict == .stale)
+        let next = model.run(.admit, jitter: 0, at: now + 5)
+        #expect(next.verdict == .probe && next.record.successes == 1)
+    }
+
+    @Test("d1: a probe is its node's while the node renews it, and another's soon after its death")
+    func aRenewedProbeIsKept() {
+        var model = BreakerModel()
+        var now = trip(&model, at: Self.now).record.until
+        let probe = model.run(.admit, jitter: 0, at: now)
+        for _ in 0..<30 {
+            now += 1_000_000
+            #expect(model.run(.renew(epoch: probe.record.epoch), jitter: 0, at: now).verdict == .renewed)
+            #expect(model.run(.admit, jitter: 0, at: now + 999_999).verdict == .noProbe)
+        }
+        #expect(model.record.leaseUntil - now < BreakerTimes.standard.open, "the node dies")
+        #expect(model.run(.admit, jitter: 0, at: model.record.leaseUntil).verdict == .probe)
+        #expect(model.run(.renew(epoch: probe.record.epoch), jitter: 0, at: now + 9_000_000).verdict == .stale)
+    }
+
     @Test func anOrderHoldsUntilItsEnd() {
         var model = BreakerModel()
         _ = trip(&model, at: Self.now)

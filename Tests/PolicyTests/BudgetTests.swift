@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test func `a hard budget stops, and its day and month begin anew at midnight in UTC`() throws {
+    @Test("c6: a hard budget stops, and its day and month begin anew at midnight in UTC") func midnight() throws {
         var model = QuotaModel()
         let limits = try set("$1 / day", "$2 / month")
         #expect(reserve(&model, limits, 1, 1_000_000, at: Self.lastOfNovember).isGranted)
@@ -93,5 +93,5 @@ import Testing
 }
 
 extension ReserveReply {
-    fileprivate var isGranted: Bool { if case .granted = self { true } else { false } }
+    var isGranted: Bool { if case .granted = self { true } else { false } }
 }

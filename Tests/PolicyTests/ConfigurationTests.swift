@@ -44,7 +44,35 @@ import Testing
         #expect(sentinel.shape == .sentinel(primary: "quota") && sentinel.sentinelPassword == .environment("S"))
     }
 
+    @Test func `coordinators may have a user of Redis of their own`() throws {
+        let text = try example().replacingOccurrences(
+            of: "[redis main]", with: "[redis main]\ncoordinator-user = c\ncoordinator-password = env:C")
+        let redis = try ClusterConfiguration.parse(text, file: "c").redis
+        #expect(redis.coordinatorUser == "c" && redis.coordinatorPassword == .environment("C"))
+        #expect(redis.user == nil)
+    }
+
+    @Test func `the admin port speaks plain HTTP on loopback, or by word`() throws {
+        func url(_ admin: String, _ word: String = "") throws -> String? {
+            let text = try example().replacingOccurrences(
+                of: "admin = 127.0.0.1:7401", with: "admin = \(admin)\n\(word)")
+            return try ClusterConfiguration.parse(text, file: "c").coordinators.first?.adminURL
+        }
+        #expect(try url("127.0.0.1:7401") == "http://127.0.0.1:7401")
+        #expect(try url("[::1]:7401") == "http://[::1]:7401")
+        #expect(try url("10.0.0.1:7401") == "https://10.0.0.1:7401")
+        #expect(try url("0.0.0.0:7401") == "https://0.0.0.0:7401")
+        #expect(try url("127.0.0.1:7401", "admin-plain-http = no") == "https://127.0.0.1:7401")
+        #expect(try url("10.0.0.1:7401", "admin-plain-http = yes") == "http://10.0.0.1:7401")
+        let parsed = try ClusterConfiguration.parse(try example(), file: "c")
+        let own = try #require(parsed.coordinators.first)
+        #expect(own.problem(ofSecretWith: 32) == nil)
+        #expect(own.problem(ofSecretWith: 31)?.contains("has 31 bytes, at least 32 are needed") == true)
+    }
+
     static let mistakes: [(String, String, String)] = [
+        ("[redis main]", "[redis main]\ncoordinator-user = c", "a user without a 'coordinator-password'"),
+        ("[coordinator a]", "[coordinator a]\nadmin-plain-http = perhaps", "yes"),
         ("command-timeout = 50ms", "command-timeout = soon", "expected a duration"),
         ("command-timeout = 50ms", "comand-timeout = 50ms", "unknown key 'comand-timeout'"),
         ("[redis main]", "[redis main]\naddress = 127.0.0.1:1", "'address' is set twice"),

@@ -172,7 +172,8 @@ struct KeyRecordTests {
         let given: [(KeyRecord.Right, [String])] = [
             (.org, ["acme"]), (.team, ["ads"]), (.label, ["nightly job, 3"]), (.identity, ["spiffe://example.org/a"]),
             (.model, ["chat-default", "gpt/large:2"]), (.operation, ["embeddings"]), (.feature, ["a", "b/c"]),
-            (.priority, ["batch"]), (.limit, ["5 concurrent", "$5.00 / day"]), (.network, ["10.0.0.0/8"]),
+            (.priority, ["batch"]), (.passthrough, ["yes"]), (.limit, ["5 concurrent", "$5.00 / day"]),
+            (.network, ["10.0.0.0/8"]),
         ]
         for (right, values) in given {
             try key.set(right, to: values)
@@ -188,7 +189,8 @@ struct KeyRecordTests {
     @Test(arguments: [
         (KeyRecord.Right.org, ["a b"]), (.team, ["a", "b"]), (.label, ["two\nlines"]), (.label, ["a # comment"]),
         (.identity, ["search"]), (.identity, ["spiffe://sluice/node/1"]), (.model, ["a b"]), (.operation, ["talk"]),
-        (.feature, ["a b"]), (.priority, ["urgent"]), (.limit, ["many"]), (.network, ["10.1.0.0/8"]),
+        (.feature, ["a b"]), (.priority, ["urgent"]), (.passthrough, ["top_k"]), (.limit, ["many"]),
+        (.network, ["10.1.0.0/8"]),
         (.limit, ["5 concurrent", "6 concurrent"]), (.model, [String](repeating: "m", count: 129)),
         (.limit, (1...9).map { "\($0) requests / second" }),
     ])
@@ -199,11 +201,27 @@ struct KeyRecordTests {
         if right != .limit { #expect(key == before) }
     }
 
+    @Test func `members for a provider need a right of their own, whose line is written only where it is given`() throws
+    {
+        var key = key()
+        let plain = KeyQuestion(model: "m", operation: .chat, feature: "", priority: .interactive)
+        let adding = KeyQuestion(
+            model: "m", operation: .chat, feature: "", priority: .interactive, usesPassthrough: true)
+        try key.set(.model, to: ["*"])
+        try key.set(.operation, to: ["*"])
+        #expect(key.refusal(of: plain) == nil && key.refusal(of: adding) == .passthrough)
+        #expect(!String(decoding: key.encoded, as: UTF8.self).contains("passthrough"))
+        try key.set(.passthrough, to: ["yes"])
+        #expect(key.refusal(of: adding) == nil)
+        try key.set(.passthrough, to: ["no"])
+        #expect(key.refusal(of: adding) == .passthrough)
+    }
+
     @Test func `each refusal names the field that is refused`() {
         let refusals: [(KeyRefusal, String)] = [
             (.revoked, "key"), (.expired, "key"), (.secretRetired, "key"), (.tenantGone, "key"), (.network, "address"),
             (.model("m"), "model"), (.operation(.chat), "operation"), (.feature("f"), "feature"),
-            (.priority(.interactive, highest: .batch), "priority"),
+            (.priority(.interactive, highest: .batch), "priority"), (.passthrough, "passthrough"),
         ]
         for (refusal, field) in refusals {
             #expect(refusal.field == field)

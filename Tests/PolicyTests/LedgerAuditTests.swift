@@ -24,7 +24,8 @@ import Testing
         }
         if isRemembered {
             let use = QuotaUse(inputTokens: 10, outputTokens: 20, microUSD: 30)
-            audit.take(settled: id, use: use, reservedAt: now - age - minute)
+            let request = LedgerAudit.Request(key: tenant.key, id: id)
+            audit.take(settled: request, use: use, reservedAt: now - age - minute)
         }
         return audit.findings().filter { !$0.isEqual && !$0.isNote }.map(\.what)
     }

@@ -67,4 +67,14 @@ import Testing
         let users = Dictionary(uniqueKeysWithValues: (0..<UInt32(1_024)).map { ($0, most) })
         #expect(CapacitySplit.shares(of: 1_000_000, among: users).count == 1_024)
     }
+
+    @Test func `a record with a line that older nodes refuse names its level`() {
+        func record(_ kind: UInt8, _ body: String) -> ClusterSnapshot.Record {
+            ClusterSnapshot.Record(kind: kind, name: "x", body: Array(body.utf8))
+        }
+        #expect(RecordLevel.needed(by: [record(0, "kind = openai"), record(5, "passthrough = yes")]) == nil)
+        let needed = RecordLevel.needed(by: [record(0, "kind = openai\npassthrough = top_k")])
+        #expect(needed?.level == 1 && needed?.reason == "'passthrough' of provider x")
+        #expect(RecordLevel.needed(by: ClusterSnapshot()) == nil)
+    }
 }

@@ -35,7 +35,7 @@ import Testing
         for wait in [2.0, 4, 8, 16, 32, 60, 60] {
             #expect(breaker.passage(at: Self.at(now), isAlone: false) == .probe)
             let answer1 = breaker.enter(at: Self.at(now), isAlone: false)
-            #expect(answer1 == .ownProbe)
+            #expect(answer1 == .go(.ownProbe))
             guard case .blocked = breaker.passage(at: Self.at(now), isAlone: false) else {
                 return #expect(Bool(false), "one request looks, alone")
             }
@@ -70,38 +70,70 @@ import Testing
         #expect(answer6 == later, "what was well long ago does not count")
     }
 
-    @Test func `an open breaker lets nobody through but the one that holds the probe`() {
+    private static func open(until second: Double) -> TargetBreaker {
         var breaker = TargetBreaker()
-        Self.learn(&breaker, at: 0) { ($0.state, $0.until) = (.open, Self.shared(5)) }
-        #expect(breaker.passage(at: Self.at(1), isAlone: false) == .blocked(until: Self.at(5)))
-        let answer7 = breaker.asksForProbe(at: Self.at(6))
-        #expect(!answer7, "nobody wants it")
-        breaker.want()
-        let answer8 = breaker.asksForProbe(at: Self.at(4))
-        #expect(!answer8, "too early")
-        let answer9 = breaker.asksForProbe(at: Self.at(5))
-        #expect(answer9)
-        let answer10 = breaker.asksForProbe(at: Self.at(5))
-        #expect(!answer10, "asked once")
-        Self.learn(&breaker, at: 5) { ($0.state, $0.leaseUntil) = (.halfOpen, Self.shared(40)) }
-        guard case .blocked = breaker.passage(at: Self.at(5), isAlone: false) else {
-            return #expect(Bool(false), "another lane may have the probe")
-        }
-        breaker.grantProbe()
-        #expect(breaker.passage(at: Self.at(6), isAlone: false) == .probe)
-        let ticket = breaker.enter(at: Self.at(6), isAlone: false)
-        #expect(ticket == .sharedProbe(epoch: 2, until: Self.at(40)))
-        guard case .blocked = breaker.passage(at: Self.at(6), isAlone: false) else {
-            return #expect(Bool(false), "one probe an epoch")
-        }
-        breaker.giveBack(ticket)
-        let answer11 = breaker.enter(at: Self.at(7), isAlone: false)
-        #expect(answer11 == ticket, "a request that never went out gives it back")
-        let answer12 = breaker.ended(.success, ticket, jitter: 0, at: Self.at(8))
-        #expect(answer12, "the cluster must hear of it")
-        guard case .blocked = breaker.passage(at: Self.at(39), isAlone: false) else {
-            return #expect(Bool(false), "the record decides")
-        }
+        learn(&breaker, at: 0) { ($0.state, $0.until) = (.open, shared(second)) }
+        return breaker
+    }
+
+    @Test func `an open breaker asks the cluster for its probe only with a request in hand`() {
+        var breaker = Self.open(until: 5)
+        #expect(breaker.passage(at: Self.at(4.9), isAlone: false) == .blocked(until: Self.at(5)))
+        let early = breaker.enter(at: Self.at(4.9), isAlone: false)
+        #expect(early == .blocked)
+        #expect(breaker.passage(at: Self.at(60), isAlone: false) == .probe, "nobody held it meanwhile")
+        let first = breaker.enter(at: Self.at(60), isAlone: false)
+        #expect(first == .ask)
+        let second = breaker.enter(at: Self.at(60), isAlone: false)
+        #expect(second == .blocked, "one asks at a time")
+        breaker.denied()
+        let third = breaker.enter(at: Self.at(60), isAlone: false)
+        #expect(third == .ask, "the cluster said no, or nothing")
+        Self.learn(&breaker, at: 60) { ($0.state, $0.leaseUntil) = (.halfOpen, Self.shared(63)) }
+        let ticket = breaker.granted(at: Self.at(60))
+        #expect(ticket == .sharedProbe(epoch: 2))
+        #expect(breaker.passage(at: Self.at(61), isAlone: false) == .blocked(until: Self.at(62)), "one probe an epoch")
+        let isShared = breaker.ended(.success, ticket, jitter: 0, at: Self.at(62))
+        #expect(isShared, "the cluster must hear of it")
+        Self.learn(&breaker, at: 62) { ($0.epoch, $0.leaseUntil, $0.successes) = ($0.epoch - 1, 0, 1) }
+        #expect(breaker.passage(at: Self.at(62), isAlone: false) == .probe, "the next one, immediately")
+    }
+
+    @Test func `d1: a probe that says nothing is released, and one under way is renewed each second`() {
+        var breaker = Self.open(until: 5)
+        _ = breaker.enter(at: Self.at(5), isAlone: false)
+        Self.learn(&breaker, at: 5) { ($0.state, $0.leaseUntil) = (.halfOpen, Self.shared(8)) }
+        let ticket = breaker.granted(at: Self.at(5))
+        let early = breaker.renewal(at: Self.at(5.9))
+        #expect(early == nil)
+        let due = breaker.renewal(at: Self.at(6))
+        #expect(due == .renew(epoch: 2))
+        let again = breaker.renewal(at: Self.at(6.5))
+        #expect(again == nil)
+        let released = breaker.giveBack(ticket)
+        #expect(released == .release(epoch: 2))
+        let twice = breaker.giveBack(ticket)
+        #expect(twice == nil)
+        let over = breaker.renewal(at: Self.at(9))
+        #expect(over == nil)
+        Self.learn(&breaker, at: 9) { ($0.state, $0.leaseUntil) = (.halfOpen, Self.shared(12)) }
+        let late = breaker.giveBack(ticket)
+        #expect(late == nil, "another has the probe")
+        let own = TargetBreaker.Ticket.ownProbe
+        let nothing = breaker.giveBack(own)
+        #expect(nothing == nil)
+    }
+
+    @Test func `the probe of a lane that decides alone is free again when its request says nothing`() {
+        var breaker = TargetBreaker()
+        Self.fail(&breaker, 5, at: 0)
+        let first = breaker.enter(at: Self.at(1), isAlone: false)
+        #expect(first == .go(.ownProbe))
+        let second = breaker.enter(at: Self.at(1), isAlone: false)
+        #expect(second == .blocked)
+        _ = breaker.giveBack(.ownProbe)
+        let third = breaker.enter(at: Self.at(1), isAlone: false)
+        #expect(third == .go(.ownProbe))
     }
 
     @Test func `requests return by degrees after a recovery`() {
@@ -115,9 +147,8 @@ import Testing
         var breaker = TargetBreaker()
         Self.learn(&breaker, at: 0) { ($0.order, $0.orderUntil) = (.open, Self.shared(60)) }
         #expect(breaker.passage(at: Self.at(1), isAlone: true) == .blocked(until: Self.at(60)))
-        breaker.want()
-        let answer13 = breaker.asksForProbe(at: Self.at(1))
-        #expect(!answer13)
+        let answer13 = breaker.enter(at: Self.at(1), isAlone: false)
+        #expect(answer13 == .blocked)
         #expect(breaker.passage(at: Self.at(60), isAlone: false) == .free)
         Self.learn(&breaker, at: 61) {
             ($0.order, $0.orderUntil, $0.state, $0.until) = (.closed, Self.shared(90), .open, Self.shared(99))
@@ -131,7 +162,7 @@ import Testing
         Self.learn(&breaker, at: 0) { ($0.state, $0.until) = (.open, Self.shared(5)) }
         #expect(breaker.passage(at: Self.at(4), isAlone: true) == .blocked(until: Self.at(5)))
         let answer14 = breaker.enter(at: Self.at(5), isAlone: true)
-        #expect(answer14 == .ownProbe)
+        #expect(answer14 == .go(.ownProbe))
         #expect(breaker.passage(at: Self.at(5), isAlone: true) == .blocked(until: Self.at(6)))
     }
 }

@@ -101,6 +101,33 @@ import Wire
         try expect(object, "parallel_tool_calls", "false")
     }
 
+    @Test func `g7: schemas of tools reach the provider byte for byte, each time the same`() throws {
+        let schemas = (1...5).map { number in
+            ##"{"type":"object","properties":{"zeta\##(number)":{"type":"string","pattern":"a\/b"},"##
+                + ##""alpha":{"$ref":"#\/$defs\/n"}},"$defs":{"n":{"maximum":9223372036854775807,"minimum":-1.0,"##
+                + ##""multipleOf":1e400}},"required":["zeta\##(number)"],"additionalProperties": false}"##
+        }
+        var seen: Set<String> = []
+        for _ in 0..<20 {
+            var writer = ChatBodyWriter()
+            writer.message(.user, "hi")
+            for (number, schema) in schemas.enumerated() { writer.tool(name: "tool-\(number)", schema: schema) }
+            let body = writer.finish()
+            let request = OpenAIChatRequest(
+                model: "gpt-6-luna", isStream: true, maximumOutputTokens: 0, usesLegacyLimitField: false,
+                provider: "sim")
+            var json = ByteBuffer()
+            try request.write(body.bytes, into: &json)
+            seen.insert(String(decoding: json.array(), as: UTF8.self))
+        }
+        #expect(seen.count == 1)
+        var rest = try #require(seen.first)[...]
+        for schema in schemas {
+            let found = try #require(rest.range(of: schema), "in the client's order and spelling: \(schema)")
+            rest = rest[found.upperBound...]
+        }
+    }
+
     @Test(arguments: [(ToolChoice.auto, "auto"), (.none, "none"), (.required, "required")])
     func `whether a tool must be called`(choice: ToolChoice, word: String) throws {
         try expect(
@@ -207,52 +234,68 @@ import Wire
         }
     }
 
-    @Test func `passthrough reaches its own provider and cannot change what is asked, counted or reserved`() throws {
-        let object = try render(limit: 50) { body in
-            body.message(.user, "x")
-            body.passthrough(
-                provider: "sim",
-                json:
-                    #"{"verbosity":"low","max_completion_tokens":999999,"max_tokens":9,"model":"m","n":8,"stream":true,"#
-                    + #""messages":[],"stream_options":{}}"#)
-        }
-        try expect(object, "verbosity", #""low""#)
-        try expect(object, "max_completion_tokens", "50")
-        try expect(object, "model", #""gpt-6-luna""#)
-        for key in ["n", "stream", "stream_options", "max_tokens", "top_k"] { #expect(object[key] == nil, "\(key)") }
-        #expect((object["messages"] as? [Any])?.count == 1)
+    private func members(_ text: String) throws -> PassthroughMembers {
+        let (cluster, problems) = ClusterSnapshot.read(
+            "[provider sim]\nkind = openai\nbase-url = https://a.example/v1\n\(text)\n", file: "test")
+        try #require(problems.isEmpty, "\(problems)")
+        return try #require(cluster.providers["sim"]).passthrough
     }
 
-    @Test func `no member stands twice, however it is spelled`() throws {
+    /// What is rendered of a body that adds `objects` for the provider; nil when that is refused, both before and while it is rendered.
+    private func pass(
+        _ objects: [String], listed: String, _ build: (inout ChatBodyWriter) -> Void = { _ in }
+    ) throws -> NSDictionary? {
         var writer = ChatBodyWriter()
         writer.message(.user, "x")
-        writer.tool(name: "f", schema: "{}")
-        writer.parameter(.temperature, "0.5")
-        writer.seed(1)
-        writer.passthrough(
-            provider: "sim", json: #"{"temperature":2,"t\u006fols":[],"m\u006fdel":"m","top_k":1,"top_k":2,"seed":9}"#)
-        writer.passthrough(provider: "other", json: #"{"min_p":1}"#)
-        writer.passthrough(provider: "sim", json: #"{"top_k":3,"a\"b":{"c":[null]}}"#)
+        build(&writer)
+        writer.passthrough(provider: "other", json: #"{"model":"m"}"#)
+        for object in objects { writer.passthrough(provider: "sim", json: object) }
         let body = writer.finish()
+        let members = try members(listed)
         var json = ByteBuffer()
-        try OpenAIChatRequest(
-            model: "m1", isStream: true, maximumOutputTokens: 5, usesLegacyLimitField: false, provider: "sim"
-        ).write(body.bytes, into: &json)
-        var reader = JSONReader(json.bytes)
-        var keys: [String] = []
-        _ = try reader.next()
-        while case .key(let key) = try reader.next() {
-            keys.append(reader.string(key))
-            try reader.skipValue()
+        let request = OpenAIChatRequest(
+            model: "m1", isStream: true, maximumOutputTokens: 5, usesLegacyLimitField: false, provider: "sim",
+            members: members)
+        var refusals = 0
+        do { try request.write(body.bytes, into: &json) } catch { refusals += 1 }
+        do {
+            try OpenAIChatRequest.checkPassthrough(body.bytes) { $0 == "sim" ? members : nil }
+        } catch {
+            #expect(error.field.description == "passthrough")
+            refusals += 1
         }
-        #expect(
-            keys == [
-                "model", "messages", "stream", "stream_options", "max_completion_tokens", "tools", "temperature",
-                "seed",
-                "top_k", "a\"b",
-            ])
-        let object = try JSONSerialization.jsonObject(with: Data(json.array())) as? NSDictionary
-        #expect(object?["top_k"] as? Int == 1 && object?["temperature"] as? Double == 0.5)
+        #expect(refusals != 1, "what is checked is what is rendered")
+        guard refusals == 0 else { return nil }
+        return try JSONSerialization.jsonObject(with: Data(json.array())) as? NSDictionary
+    }
+
+    @Test func `listed members reach their own provider, in the operator's spelling`() throws {
+        let object = try #require(
+            try pass(
+                [#"{"TOP_K":1,"m\u0069n_p":0.5}"#, #"{"topA":{"c":[null]}}"#], listed: "passthrough = top_k, min_p,topA"
+            ))
+        #expect(object["top_k"] as? Int == 1 && object["min_p"] as? Double == 0.5 && object["topA"] is NSDictionary)
+        #expect(object.count == 8, "\(object.allKeys)")
+        #expect(try pass([], listed: "")?.count == 5)
+    }
+
+    @Test(arguments: [
+        #"{"Model":"m"}"#, #"{"MAX_TOKENS":100000}"#, #"{"N":16}"#, #"{"models":["a"]}"#,
+        #"{"service_tier":"priority"}"#,
+        #"{"provider":{}}"#, #"{"tools":[]}"#, #"{"store":true}"#, #"{"web_search_options":{}}"#, #"{"Messages":[]}"#,
+        #"{"mod\u0065l":"m"}"#, #"{"max_tokens":9}"#, #"{"":1}"#, #"{"top_k ":1}"#, #"{"top\u0000_k":1}"#,
+        #"{"ſtore":true}"#,
+        #"{"top_\u212a":1}"#, #"{"top_k":1,"top_k":2}"#, #"{"top_k":1,"Top_K":2}"#, #"{"top_k":1,"temperature":2}"#,
+    ])
+    func `what is not listed, or stands twice in any spelling, is refused`(object: String) throws {
+        #expect(try pass([object], listed: "passthrough = top_k") == nil)
+        #expect(try pass([object], listed: "") == nil)
+    }
+
+    @Test func `a member that stands in two items, or that the request says itself, is refused`() throws {
+        #expect(try pass([#"{"top_k":1}"#, #"{"top_k":3}"#], listed: "passthrough = top_k") == nil)
+        #expect(try pass([#"{"seed":9}"#], listed: "passthrough = seed") { $0.seed(1) } == nil)
+        #expect(try pass([#"{"seed":9}"#], listed: "passthrough = seed")?["seed"] as? Int == 9)
     }
 
     @Test func `a body that breaks the protocol is refused, not half rendered`() throws {

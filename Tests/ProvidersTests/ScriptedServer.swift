@@ -84,12 +84,18 @@ final class ScriptedServer: @unchecked Sendable {
             chunk("")
         }
 
-        /// Waits until the client closes; false after two seconds.
+        /// Waits until the client closes; false after ten seconds.
         func waitForClose() -> Bool {
-            var limit = timeval(tv_sec: 2, tv_usec: 0)
+            var limit = timeval(tv_sec: 10, tv_usec: 0)
             setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
             var byte: UInt8 = 0
             return recv(socket, &byte, 1, 0) == 0
+        }
+
+        /// Waits until the client has sent something, and leaves it unread.
+        func waitForBytes() {
+            var byte: UInt8 = 0
+            _ = recv(socket, &byte, 1, Int32(MSG_PEEK))
         }
 
         /// Closes with a reset.

@@ -163,11 +163,10 @@ import Testing
         let server = try ScriptedServer { _ in }
         for (location, place) in [
             ("https://u:p@other.test:\(server.port)/v1?key=secret", "other.test:\(server.port)"),
-            ("/v2?key=secret", "the same host"),
+            ("//u@other.test/v1", "other.test"), ("/v2?key=secret", nil), ("a//b:c", nil),
         ] {
             let ended = try await reply(head(307, "", "Location: \(location)\r\n"))
-            #expect(ended.failure == .protocolError)
-            #expect(ended.outcome.failure?.detail == "status 307 redirects to \(place); redirects are not followed")
+            #expect(ended.failure == .protocolError && ended.outcome.failure?.location == place)
         }
         #expect(server.connections == 0)
     }

@@ -77,10 +77,11 @@ final class UpstreamHarness: @unchecked Sendable {
         }
     }
 
-    /// Makes a call and waits for its end. `onStart` and `onDelta` run on the lane.
+    /// Makes a call and waits for its end. All closures run on the lane, `beforeStart` in the same turn as the start.
     func call(
         isStream: Bool = true, times: UpstreamTimes = UpstreamTimes(), bounds: AnswerBounds = AnswerBounds(),
         body: [UInt8] = Array(#"{"model":"m"}"#.utf8),
+        beforeStart: @escaping @Sendable () -> Void = {},
         onStart: @escaping @Sendable (Running, Lane) -> Void = { _, _ in },
         onDelta: (@Sendable (Running) -> Void)? = nil
     ) async -> Ended {
@@ -106,6 +107,7 @@ final class UpstreamHarness: @unchecked Sendable {
                 var request = RenderedRequest(capacity: body.count)
                 request.json.append(body)
                 request.bounds = bounds
+                beforeStart()
                 call.start(&request)
                 onStart(running, lane)
             }

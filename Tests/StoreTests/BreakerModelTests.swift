@@ -47,7 +47,9 @@ import Testing
             return .report(
                 epoch: epoch, node: Int64(1 + chance.below(3)), successes: Int64(chance.below(12)),
                 failures: Int64(chance.below(12)), isTripped: chance.below(3) == 0)
-        case 18..<32: return .admit
+        case 18..<30: return .admit
+        case 30..<32: return .renew(epoch: epoch)
+        case 32..<34: return .release(epoch: epoch)
         default: return .probed(epoch: epoch, isGood: chance.below(5) != 0)
         }
     }

@@ -6,6 +6,7 @@ import Net
 import Policy
 import Synchronization
 import Telemetry
+import TestServer
 import Testing
 
 @testable import Store
@@ -59,7 +60,8 @@ import Testing
         if case .success(.settled) = result { true } else { false }
     }
 
-    @Test func everyStoreWorksOnThreePrimaries() async throws {
+    @Test("h4: every store works on three primaries")
+    func everyStoreWorksOnThreePrimaries() async throws {
         let shape = try RedisShape("cluster", nodeTimeout: 15_000)
         let lane = try await Self.open(shape)
         let limits = try Self.limits()
@@ -167,7 +169,8 @@ import Testing
         await lane.close()
     }
 
-    @Test func aPlannedFailoverFailsNoRequest() async throws {
+    @Test("h5: a planned failover fails no request")
+    func aPlannedFailoverFailsNoRequest() async throws {
         let shape = try RedisShape("cluster", nodeTimeout: 15_000)
         let lane = try await Self.open(shape, timeout: .seconds(20))
         let limits = try Self.limits()
@@ -273,7 +276,7 @@ import Testing
 
     @Test func serversOfAClusterMustProveWhoTheyAre() async throws {
         let certificates = try Certificates()
-        let port = RedisServer.freePort()
+        let port = HeldPort.next()
         let server = try RedisServer.wholeCluster([
             "--tls-port", "\(port)", "--tls-cluster", "yes", "--tls-cert-file", certificates.certificate,
             "--tls-key-file", certificates.key, "--tls-ca-cert-file", certificates.authority, "--tls-auth-clients",

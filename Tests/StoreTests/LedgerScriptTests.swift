@@ -113,17 +113,28 @@ import Testing
     }
 
     @Test func `features beyond the bound of an hour share one, and nothing is lost`() throws {
-        let count = UsagePlace.placeLimit + 50
+        let count = UsagePlace.placeLimit + UsagePlace.teamLimit + 50
         for id in 0..<count {
             let call = try call(
                 UInt64(id), tenant: Tenant(org: "acme", team: "search", key: "k", feature: "f\(id)"))
             _ = try redis.settle(SettleCall(of: call, attempts: [entry(money: 1)]))
         }
         let sums = try places()
-        #expect(sums.count == UsagePlace.placeLimit + 1)
+        #expect(sums.count == UsagePlace.placeLimit + UsagePlace.teamLimit + 1)
         #expect(sums[UsagePlace(team: "search", feature: "*", model: "m", provider: "sim")]?.attempts == 50)
         #expect(sums.values.reduce(0) { $0 + $1.microUSD } == Int64(count))
         #expect(sums[UsagePlace(team: "search", feature: "f0", model: "m", provider: "sim")]?.attempts == 1)
+
+        // The features of another team keep their names, though one team has taken all the common rows.
+        for id in 0..<UsagePlace.teamLimit + 2 {
+            let tenant = Tenant(org: "acme", team: "other", key: "k2", feature: "g\(id)")
+            let settled = SettleCall(of: try call(UInt64(count + id), tenant: tenant), attempts: [entry(money: 1)])
+            _ = try redis.settle(settled)
+        }
+        let both = try places().filter { $0.key.team == "other" }
+        #expect(both.count == UsagePlace.teamLimit + 1)
+        #expect(both[UsagePlace(team: "other", feature: "g0", model: "m", provider: "sim")]?.attempts == 1)
+        #expect(both[UsagePlace(team: "other", feature: "*", model: "m", provider: "sim")]?.attempts == 2)
     }
 
     @Test func `the ledger is bounded by number and by age, and every key of it ends`() throws {

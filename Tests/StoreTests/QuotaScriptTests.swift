@@ -298,7 +298,7 @@ import Testing
         #expect(try dump().keys.contains("q:{a%7D%3At%3Ab}:f:x%2Fy/%7Bz%7D%20%25"))
     }
 
-    @Test func monthsOfTheScriptsAreTheCivilCalendars() throws {
+    @Test("c6: months of the scripts are the civil calendar's") func monthsOfTheScriptsAreTheCivilCalendars() throws {
         let source = String(decoding: RedisScript.reserve.source, as: UTF8.self)
         let start = try #require(source.range(of: "-- window begin"))
         let end = try #require(source.range(of: "-- window end"))
@@ -320,7 +320,7 @@ import Testing
         }
     }
 
-    @Test func twelveWritersNeverOvershoot() throws {
+    @Test("c1: twelve writers never overshoot") func twelveWritersNeverOvershoot() throws {
         let limits = try set(
             .concurrency(9, scope: .org), Limit(scope: .team, unit: .requests, amount: 700, period: .day),
             Limit(scope: .org, unit: .microUSD, amount: 60_000, period: .calendarMonth, algorithm: .fixedWindow),

@@ -1,6 +1,7 @@
 // A real redis-server of a test's own, on a Unix socket in a temporary folder, stopped at the end.
 
 import Foundation
+import TestServer
 
 /// One redis-server process.
 final class RedisServer: @unchecked Sendable {
@@ -26,7 +27,7 @@ final class RedisServer: @unchecked Sendable {
     static func wholeCluster(_ arguments: [String] = []) throws -> RedisServer {
         let server = try RedisServer(
             [
-                "--port", "\(freePort())", "--cluster-enabled", "yes", "--cluster-port", "\(freePort())",
+                "--port", "\(HeldPort.next())", "--cluster-enabled", "yes", "--cluster-port", "\(HeldPort.next())",
             ] + arguments)
         let redis = try BlockingRedis(path: server.socketPath)
         _ = try redis.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
@@ -35,23 +36,6 @@ final class RedisServer: @unchecked Sendable {
             usleep(10_000)
         }
         throw RedisServerFailure.didNotStart
-    }
-
-    /// A TCP port that was free a moment ago.
-    static func freePort() -> UInt16 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        return withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = bind(descriptor, $0, length)
-                _ = getsockname(descriptor, $0, &length)
-            }
-            return UInt16(bigEndian: pointer.pointee.sin_port)
-        }
     }
 
     /// Starts the process and waits until its socket answers.

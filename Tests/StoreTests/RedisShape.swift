@@ -3,6 +3,7 @@
 import Core
 import Foundation
 import Net
+import TestServer
 import Testing
 
 @testable import Store
@@ -106,9 +107,9 @@ final class RedisShape: @unchecked Sendable {
 
     /// Waits until the condition holds.
     static func wait(_ what: String, seconds: Double = 30, _ condition: () async throws -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(seconds)
+        var patience = Patience(seconds: seconds)
         while try await !condition() {
-            guard ContinuousClock.now < end else {
+            guard patience.lasts(.milliseconds(10)) else {
                 throw RedisServerFailure.failed("\(what): not so after \(seconds) s")
             }
             try await Task.sleep(for: .milliseconds(10))

@@ -47,6 +47,27 @@ import Testing
         }
     }
 
+    @Test func `an id belongs to its API key: another key of the team may use it, and hears nothing of it`() throws {
+        func call(_ key: String, claim: UInt32) -> ReserveCall {
+            ReserveCall(
+                id: Identifier128(high: 3, low: 9), claim: claim, tenant: Tenant(org: "acme", team: "t", key: key),
+                estimate: QuotaUse(inputTokens: 10, outputTokens: 20, microUSD: 100), holdMilliseconds: 60_000,
+                limits: limits)
+        }
+        #expect(remaining(try redis.reserve(call("k", claim: 1))) == [4, 9, 900, 970])
+        #expect(remaining(try redis.reserve(call("l:", claim: 2))) == [3, 8, 800, 970])
+        guard case .duplicate = try redis.reserve(call("k", claim: 3)) else {
+            Issue.record("an id of one key ran twice")
+            return
+        }
+        _ = try redis.settle(.release(of: call("l:", claim: 2)))
+        guard case .duplicate = try redis.reserve(call("k", claim: 3)) else {
+            Issue.record("another key's end freed it")
+            return
+        }
+        #expect(remaining(try redis.reserve(call("l:", claim: 4))) == [3, 8, 800, 970])
+    }
+
     @Test func `a released id may be reserved again at once, and counts once`() throws {
         let one = try redis.reserve(call(1, claim: 7))
         _ = try redis.settle(.release(of: call(1, claim: 7)))

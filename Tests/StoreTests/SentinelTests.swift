@@ -27,7 +27,8 @@ import Testing
 
     private static func primary(_ lane: LaneRedis) async -> String { await lane.look { $0.primaries[0].address } }
 
-    @Test func whenThePrimaryIsKilledItsSuccessorIsFound() async throws {
+    @Test("h3, h5: when the primary is killed its successor is found, without scripts of its own")
+    func whenThePrimaryIsKilledItsSuccessorIsFound() async throws {
         let shape = try RedisShape("sentinel")
         let lane = try Self.open(shape)
         try await Self.usable(lane)
@@ -49,7 +50,8 @@ import Testing
         await lane.close()
     }
 
-    @Test func aPrimaryThatLosesItsRoleIsLeftThoughItStillAnswers() async throws {
+    @Test("h5: a primary that loses its role is left, though it still answers")
+    func aPrimaryThatLosesItsRoleIsLeftThoughItStillAnswers() async throws {
         let shape = try RedisShape("sentinel", nodeTimeout: 15_000)
         let lane = try Self.open(shape)
         try await Self.usable(lane)

@@ -70,26 +70,71 @@ import Testing
         #expect(full > 10 && reopened > 50, "\(full) times full, \(reopened) times reopened")
     }
 
-    @Test func `bytes that a dying machine left half written end the log and harm nothing before them`() throws {
-        let folder = try Folder()
+    /// A spool of five entries of 64 bytes; the content of its file.
+    private func five(in folder: Folder) throws -> (numbers: [UInt64], bytes: Data) {
+        let spool = try Spool(path: folder.file, size: 16_384)
         var numbers: [UInt64] = []
-        do {
-            let spool = try Spool(path: folder.file, size: 16_384)
-            for place in 0..<5 {
-                numbers.append(try #require(add(1, Array(repeating: UInt8(place), count: 40), to: spool)))
-            }
+        for place in 0..<5 {
+            numbers.append(try #require(add(1, Array(repeating: UInt8(place), count: 40), to: spool)))
         }
-        let whole = try Data(contentsOf: URL(fileURLWithPath: folder.file))
-        // The fourth of five entries of 64 bytes begins behind header and three others.
+        #expect(spool.damage == nil)
+        return (numbers, try Data(contentsOf: URL(fileURLWithPath: folder.file)))
+    }
+
+    @Test func `a damaged byte costs its own entry, and is told with its bytes and a copy of the file`() throws {
+        let folder = try Folder()
+        let (numbers, whole) = try five(in: folder)
+        // The fourth entry begins behind header and three others; the last eight bytes of its head hold state, kind and zeros.
         let fourth = 64 + 3 * 64
-        for offset in fourth..<fourth + 64 where !(fourth + 18..<fourth + 24).contains(offset) {
+        for offset in fourth..<fourth + 64 {
             var broken = whole
             broken[offset] ^= 0x41
             try broken.write(to: URL(fileURLWithPath: folder.file))
-            let found = try reopen(folder.file, size: 16_384).entries().map(\.number)
-            #expect(
-                found == Array(numbers.prefix(3)) || found == numbers.filter { $0 != 4 },
-                "byte \(offset - fourth): \(found)")
+            let spool = try reopen(folder.file, size: 16_384)
+            #expect(spool.entries().map(\.number) == numbers.filter { $0 != 4 }, "byte \(offset - fourth)")
+            #expect(spool.damage?.bytes == 64 && spool.damage?.isCopied == true)
+            #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file + ".damaged")) == broken)
+            // What is added goes behind them.
+            let sixth = try #require(add(1, [6], to: spool))
+            #expect(spool.entries().map(\.number) == numbers.filter { $0 != 4 } + [sixth])
+        }
+    }
+
+    @Test func `an entry whose process died before the head said so is found, and is no damage`() throws {
+        let folder = try Folder()
+        let (numbers, whole) = try five(in: folder)
+        var cut = whole
+        // Little-endian: bytes of the first half in use, four entries instead of five.
+        cut[24] = 0
+        cut[25] = 1
+        try cut.write(to: URL(fileURLWithPath: folder.file))
+        let spool = try reopen(folder.file, size: 16_384)
+        #expect(spool.entries().map(\.number) == numbers)
+        #expect(spool.damage == nil)
+    }
+
+    @Test func `a file that is cut, random or of another make is told whole, copied, and used anew`() throws {
+        let folder = try Folder()
+        let (numbers, whole) = try five(in: folder)
+        var chance = SeededChance(state: 3)
+        var headless = whole
+        headless[0] ^= 1
+        for (bytes, damaged, left) in [
+            (Data(whole.prefix(64 + 2 * 64 + 10)), 3 * 64, 2), (Data(whole.prefix(80)), 5 * 64, 0),
+            (Data((0..<20_000).map { _ in UInt8(chance.below(256)) }), 20_000, 0), (headless, whole.count, 0),
+            (Data("no spool\n".utf8), 9, 0),
+        ] {
+            try bytes.write(to: URL(fileURLWithPath: folder.file))
+            let spool = try reopen(folder.file, size: 16_384)
+            #expect(spool.damage?.bytes == damaged, "\(bytes.count) bytes: \(String(describing: spool.damage))")
+            #expect(spool.entries().map(\.number) == Array(numbers.prefix(left)))
+            #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file + ".damaged")) == bytes)
+            #expect(add(1, [1], to: spool) != nil)
+        }
+        for empty in [Data(), Data(count: 16_448)] {
+            try empty.write(to: URL(fileURLWithPath: folder.file))
+            let spool = try reopen(folder.file, size: 16_384)
+            #expect(spool.damage == nil && spool.isEmpty, "an empty file held nothing")
         }
     }
 

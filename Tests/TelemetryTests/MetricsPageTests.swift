@@ -75,7 +75,7 @@ import Testing
     }
 
     @Test func aHistogramIsCumulativeAndInSeconds() {
-        var family = MetricFamily(.operationDuration, help: "d", labels: [GenAILabel.operation], blank: Histogram())
+        var family = MetricFamily(.requestDuration, help: "d", labels: [GenAILabel.operation], blank: Histogram())
         let chat = family.series("chat")
         family[chat].record(.microseconds(90))
         family[chat].record(.milliseconds(30))
@@ -83,7 +83,7 @@ import Testing
         var page = MetricsPage()
         page.add(family)
         let lines = text(page.finish()).split(separator: "\n").map(String.init)
-        let name = "gen_ai_client_operation_duration_seconds"
+        let name = "gen_ai_server_request_duration_seconds"
         let label = "gen_ai_operation_name=\"chat\""
         #expect(lines[1] == "# TYPE \(name) histogram")
         #expect(lines[2] == "\(name)_bucket{\(label),le=\"0.0001\"} 1")
@@ -110,9 +110,44 @@ import Testing
         page.gauge("c", help: "c", value: .real(.nan))
         page.gauge("d", help: "d", value: .real(0.25))
         page.gauge("e", help: "e", value: .nanoseconds(-1_500_000_000))
-        page.facts("f", help: "f", [("version", "1.0"), ("name", "a")])
+        page.facts("f_info", help: "f", [("version", "1.0"), ("name", "a")])
         let lines = text(page.finish()).split(separator: "\n").filter { !$0.hasPrefix("#") }
-        #expect(lines == ["a -7", "b +Inf", "c NaN", "d 0.25", "e -1.5", "f{version=\"1.0\",name=\"a\"} 1"])
+        #expect(lines == ["a -7", "b +Inf", "c NaN", "d 0.25", "e -1.5", "f_info{version=\"1.0\",name=\"a\"} 1"])
+    }
+
+    @Test func `money is counted in millionths and shown in dollars`() {
+        for (amount, shown) in [
+            (0, "0"), (1, "0.000001"), (1_500_000, "1.5"), (20_000_000, "20"), (7_000_120, "7.00012"),
+            (UInt64.max, "18446744073709.551615"),
+        ] {
+            var money = MoneyCounter()
+            money.add(microUSD: amount)
+            var page = MetricsPage()
+            page.add("m", help: "m", money)
+            #expect(text(page.finish()) == "# HELP m m\n# TYPE m counter\nm \(shown)\n")
+        }
+    }
+
+    @Test func `h10: ten thousand invented label values stay within the bound, and the page says that it was full`() {
+        let blank = MetricFamily("f", help: "f", labels: ["model"], limit: 200, blank: Counter())
+        var lanes = [blank, blank]
+        for number in 0..<10_000 {
+            let lane = number % 2
+            let place = lanes[lane].series("model \(number)")
+            lanes[lane][place].add()
+        }
+        var merged = blank
+        for lane in lanes { merged.merge(lane) }
+        #expect(merged.count == 200)
+        #expect(merged.sum(\.value) == 10_000, "what does not fit is counted as other")
+        // Each lane had room for 199 of its 5,000.
+        #expect(merged.overflows == 2 * (5_000 - 199))
+        var page = MetricsPage()
+        page.add(merged)
+        let lines = text(page.finish()).split(separator: "\n")
+        #expect(lines.count == 2 + 200 + 3)
+        #expect(lines.last == "sluice_metrics_overflow_total{metric=\"f\"} 9602")
+        #expect(lines.contains { $0.hasPrefix("f{model=\"other\"} ") })
     }
 
     @Test func gaugesOfAllLanesAddUp() {

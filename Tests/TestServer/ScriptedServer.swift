@@ -155,9 +155,9 @@ package final class ScriptedServer: @unchecked Sendable {
 
     /// Waits until what was seen fulfils the condition.
     package func wait(_ what: String, seconds: Double = 10, _ condition: (Seen) -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(seconds)
+        var patience = Patience(seconds: seconds)
         while !condition(seen) {
-            guard ContinuousClock.now < end else {
+            guard patience.lasts(.milliseconds(2)) else {
                 throw TestFailure(description: "\(what): not so after \(seconds) s")
             }
             try await Task.sleep(for: .milliseconds(2))

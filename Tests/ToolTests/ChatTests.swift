@@ -52,6 +52,52 @@ import Wire
         #expect(server.seen.requests.first?.flags == [], "--no-stream")
     }
 
+    @Test func jsonKeepsChoicesReasoningAndRefusalApart() async throws {
+        let server = try ScriptedServer { request in
+            request.text("because", kind: .reasoning)
+            request.text("yes")
+            request.event(.toolCallStart(choice: 0, index: 0, id: "a", name: "f"))
+            request.event(.toolCallStart(choice: 0, index: 1, id: "b", name: "g"))
+            request.text("{}", kind: .toolArguments)
+            request.event(.toolCallResume(choice: 0, index: 0))
+            request.text("[]", kind: .toolArguments)
+            request.text("no", choice: 2, kind: .refusal)
+            request.event(.choiceEnd(choice: 2, finish: .contentFilter))
+            request.end(
+                End(finish: .toolCalls, outputTokens: 5, reasoningTokens: 0, cacheWriteTokens: 7, providerFinish: "eos")
+            )
+        }
+        let run = try await start(server, ["chat", "--json", "hi"]).end()
+        let value = try JSONValue.parse(Array(run.output.utf8))
+        #expect(value["text"]?.text == "yes" && value["reasoning"]?.text == "because" && value["refusal"]?.text == "")
+        #expect(value["finish_reason"]?.text == "tool_calls" && value["provider_finish"]?.text == "eos")
+        #expect(value["tool_calls"]?.elements?.map { $0["arguments"]?.text ?? "" } == ["[]", "{}"])
+        #expect(value["reasoning_tokens"]?.integer == 0 && value["cache_write_tokens"]?.integer == 7)
+        let choices = value["choices"]?.elements ?? []
+        #expect(choices.map { $0["index"]?.integer ?? -1 } == [0, 2])
+        #expect(choices.last?["refusal"]?.text == "no" && choices.last?["finish_reason"]?.text == "content_filter")
+    }
+
+    @Test func jsonOfAFailureHasWhatCameAndWhatItCost() async throws {
+        let server = try ScriptedServer { request in
+            request.text("half")
+            request.fail(
+                StreamError(
+                    code: .upstreamTruncated, flags: [.upstreamStarted, .billed], inputTokens: 3, outputTokens: 1,
+                    costMicroUSD: 40, providerStatus: 200, text: "the answer ended without its end"))
+        }
+        let run = try await start(server, ["chat", "--json", "hi"]).end()
+        #expect(run.status == 1 && run.error.hasPrefix("sluice: UPSTREAM_TRUNCATED"))
+        let value = try JSONValue.parse(Array(run.output.utf8))
+        #expect(value["text"]?.text == "half" && value["finish_reason"] == .null)
+        #expect(value["output_tokens"]?.integer == 1 && value["cost_micro_usd"]?.integer == 40)
+        #expect(value["error"]?["code"]?.text == "UPSTREAM_TRUNCATED" && value["error"]?["retry"]?.text == "unsafe")
+        #expect(value["error"]?["provider_status"]?.integer == 200)
+        let absent = try await start(server, ["chat", "--json", "--address", "127.0.0.1:1", "hi"]).end()
+        #expect(absent.status == 69)
+        #expect(try JSONValue.parse(Array(absent.output.utf8))["error"]?["retry"]?.text == "safeElsewhere")
+    }
+
     struct Refusal: Sendable {
         let error: StreamError
         let status: Int32

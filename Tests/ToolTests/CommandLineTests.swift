@@ -2,11 +2,10 @@
 import Foundation
 import Testing
 
+@testable import Tool
+
 @Suite struct CommandLineTests {
-    static let commands = [
-        "chat", "keys", "status", "canary", "migrate", "apply", "usage", "ledger", "check", "config", "bench",
-        "dump", "version",
-    ]
+    static let commands = Program.commands.map(\.name)
 
     @Test func theListNamesEveryCommandAndEveryExitCode() async throws {
         let folder = try ToolFolder()

@@ -181,6 +181,19 @@ enum Samples {
                 $0.append(draining: &message)
                 $0.endFrame(mark)
             },
+            sample("heartbeat", "server") {
+                let mark = $0.beginFrame(.update, stream: 1)
+                var message = ByteBuffer()
+                StateMessage.encode(Update(epoch: 1_790_000_000_000, sequence: 7), into: &message)
+                $0.append(draining: &message)
+                $0.endFrame(mark)
+            },
+            sample("subscribe-level", "client") {
+                Subscribe(
+                    node: 4, incarnation: 99, lastEpoch: 1_790_000_000_000, lastSequence: 7,
+                    highestEpoch: 1_790_000_000_000, name: "edge-4", level: 1
+                ).encode(into: &$0, stream: 1)
+            },
             sample("update", "server") {
                 let mark = $0.beginFrame(.update, stream: 1)
                 var message = ByteBuffer()

@@ -84,6 +84,14 @@ import Testing
         }
     }
 
+    @Test func thePageHasEachRuleWithItsNumberAndCode() throws {
+        let page = try String(
+            contentsOf: Self.folder.appendingPathComponent("../../../Sources/Wire/PROTOCOL.md"), encoding: .utf8)
+        for rule in Violation.allCases where rule != .none {
+            #expect(page.contains("\n| \(rule.rawValue) | \(rule) | \(rule.code.name) | "), "\(rule)")
+        }
+    }
+
     static func hello(_ state: String?) -> Hello {
         state == "node" ? Hello(role: .node, authentication: .certificate) : Hello(apiKey: Pair.key)
     }

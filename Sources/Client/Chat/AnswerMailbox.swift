@@ -1,7 +1,6 @@
 // Where an answer waits for the task that reads it: filled on the client's lane, emptied on any thread.
 import Core
 import Net
-import Synchronization
 import Wire
 
 /// One stream's pieces between the lane and its reader. The cluster sends at most a window ahead of the reader, so that a slow one
@@ -37,7 +36,7 @@ final class AnswerMailbox: AnswerHandler, Sendable {
     private static let joinedBytes = 4 * 1024
 
     private let lane: Lane
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let onLane = OnLane()
 
     init(lane: Lane) { self.lane = lane }

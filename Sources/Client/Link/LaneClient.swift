@@ -293,6 +293,7 @@ public final class LaneClient {
         let (hello, seed) = (hello, chance.next())
         Connector.connect(
             on: lane, to: options.endpoint, tls: options.tls, serverName: options.serverName, timeout: .seconds(5),
+            afresh: true,
             machine: { ClientConnection(hello: hello, at: $0, seed: seed, responseCredit: .manual) }, then: then)
     }
 

@@ -13,6 +13,10 @@ public class Pollable {
     /// Index and generation under which the lane knows this object.
     fileprivate(set) var ticket: UInt64 = 0
     private(set) var interest: UInt32 = 0
+    /// Whose work it is, when more is ready than fits a turn; nil: it goes before everybody's.
+    public final var share: LaneShare?
+    /// What it was ready for while it waits for its turn; 0 while it does not.
+    fileprivate var due: UInt32 = 0
 
     init(lane: Lane) { self.lane = lane }
 
@@ -40,11 +44,17 @@ public class Pollable {
         interest = 0
     }
 
-    fileprivate func setTicket(_ value: UInt64) { ticket = value }
+    fileprivate func setTicket(_ value: UInt64) {
+        ticket = value
+        due = 0
+    }
 }
 
 /// An event loop on a thread of its own. Everything that belongs to a lane is touched on its thread only; other threads
 /// use `execute`. A turn: wait → sockets → timers → inbox → jobs → one flush per dirty connection.
+///
+/// A turn is bounded: when many sockets are ready they are served for about a millisecond, one of each tenant after the other, and the rest
+/// waits for the next turn. So what one tenant's sockets bring at once costs another tenant a few turns and not all of it.
 @safe public final class Lane: TaskExecutor, @unchecked Sendable {
     /// Position among the lanes started together, from 0.
     public let index: Int
@@ -73,6 +83,13 @@ public class Pollable {
     private var urgent: [Pollable] = []
     private var flushing: [Pollable] = []
     private var hungry: [Pollable] = []
+    /// Sockets beyond what fits a turn.
+    private var held = ReadyQueue()
+    /// Connections that have more to send than one turn takes.
+    private var dirtyNext: [Pollable] = []
+    private var nextTurn: [() -> Void] = []
+    /// Whose work nobody's is in particular: connections before they are known, and those at rest.
+    public let commonShare = LaneShare()
     private var warm: [Transport] = []
     private var jobs: [UnownedJob] = []
     private var jobsInFlight: [UnownedJob] = []
@@ -82,6 +99,15 @@ public class Pollable {
     var outputScratch = ByteBuffer(capacity: 64 * 1024)
     let ciphertext = Ciphertext()
     private let done = DoneSignal()
+
+    /// So many sockets are served in the order in which they are ready; beyond, tenants take turns.
+    private static let calm = 16
+    /// How long sockets are served in one turn when more are ready.
+    private static let turnTime = Duration.milliseconds(1)
+    /// Timers that fire in one turn; the others in the next.
+    private static let timersPerTurn = 64
+    /// In `Pollable.due`, beside what epoll says: `resume` is to be called. No event of epoll has this bit.
+    private static let resumes: UInt32 = 1 << 24
 
     private init(index: Int) throws(SystemFailure) {
         self.index = index
@@ -196,6 +222,10 @@ public class Pollable {
         if isUrgent { urgent.append(object) } else { dirty.append(object) }
     }
     func markHungry(_ object: Pollable) { hungry.append(object) }
+    func markDirtyNext(_ object: Pollable) { dirtyNext.append(object) }
+
+    /// Calls `body` once in the next turn, which begins as soon as this one is over.
+    public func inNextTurn(_ body: @escaping () -> Void) { nextTurn.append(body) }
 
     /// Looks after a connection that began to use memory, each second until it rests.
     func markWarm(_ transport: Transport) {
@@ -242,8 +272,16 @@ public class Pollable {
             let count = unsafe wait(&events)
             refreshClock()
             let began = now
-            for place in 0..<count { unsafe dispatch(events[place]) }
-            goOnWithHungry()
+            if !dirtyNext.isEmpty { takeOverDirty() }
+            if count + hungry.count <= Lane.calm, held.isEmpty {
+                for place in 0..<count { unsafe dispatch(events[place]) }
+                goOnWithHungry()
+            } else {
+                for place in 0..<count { unsafe hold(events[place]) }
+                holdHungry()
+                serveHeld(since: began)
+            }
+            if !nextTurn.isEmpty { runDeferred() }
             fireTimers()
             settleTurn()
             turnCount.store(turns &+ 1, ordering: .relaxed)
@@ -258,7 +296,7 @@ public class Pollable {
 
     private func wait(_ events: inout [epoll_event]) -> Int {
         var milliseconds: Int32 = 1_000
-        if !hungry.isEmpty || !jobs.isEmpty || !dirty.isEmpty || !urgent.isEmpty {
+        if hasWork {
             milliseconds = 0
         } else if let next = timers.next {
             let left = next.nanoseconds - Host.monotonicNow().nanoseconds
@@ -269,6 +307,12 @@ public class Pollable {
         return max(0, Int(count))
     }
 
+    /// True when the next turn has something to do whatever the sockets say.
+    private var hasWork: Bool {
+        !hungry.isEmpty || !jobs.isEmpty || !dirty.isEmpty || !urgent.isEmpty || !held.isEmpty || !dirtyNext.isEmpty
+            || !nextTurn.isEmpty
+    }
+
     private func refreshClock() {
         now = Host.monotonicNow()
         wallClockMicroseconds = Host.wallClockMicroseconds()
@@ -277,10 +321,63 @@ public class Pollable {
     private func dispatch(_ event: epoll_event) {
         let ticket = unsafe event.data.u64
         if ticket == 0 { return emptyInbox() }
+        unsafe object(of: ticket)?.ready(event.events)
+    }
+
+    private func object(of ticket: UInt64) -> Pollable? {
         let place = Int(ticket & 0xFFFF_FFFF)
-        // A ticket of an earlier generation belongs to a connection that this very turn closed.
-        guard place < watched.count, watched[place].generation == UInt32(ticket >> 32) else { return }
-        unsafe watched[place].object?.ready(event.events)
+        // A ticket of an earlier generation belongs to a connection that closed meanwhile.
+        guard place < watched.count, watched[place].generation == UInt32(ticket >> 32) else { return nil }
+        return watched[place].object
+    }
+
+    /// A socket is ready among many: it waits for its tenant's turn.
+    private func hold(_ event: epoll_event) {
+        let ticket = unsafe event.data.u64
+        if ticket == 0 { return emptyInbox() }
+        guard let object = object(of: ticket) else { return }
+        guard let share = object.share else { return unsafe object.ready(event.events) }
+        if object.due == 0 { held.append(ticket, of: share) }
+        unsafe object.due |= event.events
+    }
+
+    private func holdHungry() {
+        let waiting = hungry
+        hungry.removeAll(keepingCapacity: true)
+        for object in waiting {
+            guard let share = object.share, object.ticket != 0 else {
+                object.resume()
+                continue
+            }
+            if object.due == 0 { held.append(object.ticket, of: share) }
+            object.due |= Lane.resumes
+        }
+    }
+
+    private func serveHeld(since began: Instant) {
+        var served = 0
+        while let ticket = held.popFirst() {
+            guard let object = object(of: ticket) else { continue }
+            let due = object.due
+            object.due = 0
+            if due & Lane.resumes != 0 { object.resume() }
+            let events = due & ~Lane.resumes
+            if events != 0, object.ticket == ticket { object.ready(events) }
+            served += 1
+            // One socket may have brought as much as a turn should.
+            if served & 3 == 0, Host.monotonicNow() - began > Lane.turnTime { return }
+        }
+    }
+
+    private func takeOverDirty() {
+        dirty += dirtyNext
+        dirtyNext.removeAll(keepingCapacity: true)
+    }
+
+    private func runDeferred() {
+        let bodies = nextTurn
+        nextTurn.removeAll(keepingCapacity: true)
+        for body in bodies { body() }
     }
 
     private func emptyInbox() {
@@ -300,8 +397,8 @@ public class Pollable {
     }
 
     private func fireTimers() {
-        // Only those that were there: a timer that sets itself again at once must not keep the lane from its sockets.
-        for _ in 0..<timers.count {
+        // Not more than a few, nor more than were there: timers must not keep the lane from its sockets.
+        for _ in 0..<min(timers.count, Lane.timersPerTurn) {
             guard let timer = timers.popDue(at: now) else { return }
             let body = timer.body
             body?()

@@ -102,6 +102,16 @@ enum Socket {
         _ = clinux_set_option(descriptor, tcp, TCP_KEEPCNT, 3)
     }
 
+    /// What TCP knows of both directions of a connection: bytes that the peer's kernel acknowledged, and bytes that came from it, its FIN counted
+    /// as one. Nil where the kernel does not tell.
+    static func delivery(of descriptor: Int32) -> (acknowledged: Int64, received: Int64)? {
+        var (acknowledged, received): (UInt64, UInt64) = (0, 0)
+        // Safe: the kernel writes both numbers during the call.
+        guard unsafe clinux_tcp_delivery(descriptor, &acknowledged, &received) == 1 else { return nil }
+        // The SYN counts as a byte of the side that connects.
+        return (Int64(clamping: acknowledged) - 1, Int64(clamping: received))
+    }
+
     /// Receives into the room at the buffer's tail.
     static func receive(_ descriptor: Int32, into buffer: inout ByteBuffer, atMost limit: Int) -> Transfer {
         var result = Transfer.wouldBlock

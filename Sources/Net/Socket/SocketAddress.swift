@@ -38,6 +38,15 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The same host with another port; a Unix path as it is.
+    func with(port: UInt16) -> SocketAddress {
+        switch self {
+        case .ipv4(let address, _): .ipv4(address, port: port)
+        case .ipv6(let bytes, _): .ipv6(bytes, port: port)
+        case .unix: self
+        }
+    }
+
     /// The host without its port; the path for a Unix socket.
     public var host: String {
         switch self {

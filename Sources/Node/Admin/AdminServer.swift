@@ -38,10 +38,8 @@ final class AdminServer {
     }
 
     func listen() throws(SystemFailure) {
-        var limits = ListenerLimits()
-        limits.connections = 256
         listener = try Listener(
-            lane: lane, address: address, limits: limits,
+            lane: lane, address: address, limits: .admin,
             machine: {
                 HTTPServerConnection(limits: HTTPLimits(body: 64 * 1024), idleTime: AdminServer.patience, at: $0)
             },
@@ -51,7 +49,9 @@ final class AdminServer {
                     switch event {
                     case .request(let head): begin(request, head, channel)
                     case .body, .failed: break
-                    case .end: answer(channel, request)
+                    case .end:
+                        channel.greeted()
+                        answer(channel, request)
                     }
                     channel.wake()
                 }

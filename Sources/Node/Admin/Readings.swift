@@ -10,6 +10,9 @@ struct NodeFacts: Sendable {
     var snapshotEpoch: UInt64 = 0
     var snapshotSequence: UInt64 = 0
     var droppedLogBytes = 0
+    /// Whether the newest snapshot could not be written to disk, and how many writes failed.
+    var isSnapshotUnsaved = false
+    var snapshotWriteFailures: UInt64 = 0
 }
 
 /// One reading of all lanes. Its page is written once, however many ask for it.

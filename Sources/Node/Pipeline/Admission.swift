@@ -9,6 +9,19 @@ final class Admission {
     private let lane: Lane
     private var queue: FairQueue<Exchange>
     private var limit: ConcurrencyLimit
+    /// Calls whose readers took nothing when they were looked at last.
+    private var stalled: [ObjectIdentifier: Exchange] = [:]
+    private var timer: LaneTimer?
+    private var relievedAt = Instant(nanoseconds: 0)
+    /// Calls that ended so that others had their places.
+    private(set) var relieved = Counter()
+
+    /// How often stalled calls are looked at while requests wait.
+    private static let reliefInterval = Duration.milliseconds(10)
+    /// The least time between two looks, however many requests come: one is at all calls that are stalled.
+    private static let reliefPause = Duration.milliseconds(1)
+    /// Calls that end at once for others, so that a turn stays short.
+    private static let reliefs = 32
 
     /// `share`: calls at once that this lane may have, where the provider's capacity is split among nodes.
     init(_ provider: ProviderRecord, share: Int?, lane: Lane, limits: QueueLimits) {
@@ -75,5 +88,44 @@ final class Admission {
     private func admitNext() {
         guard queue.waiting > 0 else { return }
         while let next = queue.next(at: lane.now) { next.item.admitted(after: next.waited) }
+    }
+
+    // MARK: - Readers that do not read
+
+    /// The reader of a call takes nothing at present.
+    func stalled(_ exchange: Exchange) {
+        stalled[ObjectIdentifier(exchange)] = exchange
+        if queue.waiting > 0 { relieveLater() }
+    }
+
+    /// A call that was reported as stalled ends.
+    func forget(_ exchange: Exchange) { stalled[ObjectIdentifier(exchange)] = nil }
+
+    /// Ends stalled calls for the requests that wait: who is not read needs no place. Those of other teams go first to whoever is served least.
+    func relieve() {
+        defer { relieveLater() }
+        var wanted = min(queue.waiting, Admission.reliefs)
+        guard wanted > 0, !stalled.isEmpty, lane.now - relievedAt >= Admission.reliefPause else { return }
+        relievedAt = lane.now
+        for (place, exchange) in stalled {
+            guard wanted > 0, queue.waiting > 0 else { break }
+            guard exchange.isStalled(for: Stall.patience) else { continue }
+            let isForOthers = exchange.grant.map { queue.waiting(besides: $0.teamName) > 0 } ?? true
+            guard isForOthers || exchange.isStalled(for: Stall.ownPatience) else { continue }
+            stalled[place] = nil
+            wanted -= 1
+            relieved.add()
+            exchange.stop(.placeNeeded)
+            // Its call is closed; the place is free now and not only when the request has ended.
+            Pipeline.giveBack(exchange, Pipeline.bill(exchange))
+        }
+    }
+
+    private func relieveLater() {
+        guard timer == nil, queue.waiting > 0, !stalled.isEmpty else { return }
+        timer = lane.schedule(after: Admission.reliefInterval) { [self] in
+            timer = nil
+            relieve()
+        }
     }
 }

@@ -34,6 +34,7 @@ extension Pipeline {
         case .waits(let ticket, _, _):
             exchange.admission = admission
             exchange.enterQueue(ticket, until: gateway.lane.now + request.waitLimit)
+            admission.relieve()
         case .refused(let reason, let retryAfter):
             gateway.metrics.refused(reason)
             throw .queueRefused(reason, retryAfter: retryAfter)

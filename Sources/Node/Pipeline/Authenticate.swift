@@ -36,7 +36,9 @@ extension Exchange {
             case .chat: .chat
             case .embeddings: .embeddings
             }
-        return KeyQuestion(model: model, operation: operation, feature: head.feature, priority: priorityClass)
+        return KeyQuestion(
+            model: model, operation: operation, feature: head.feature, priority: priorityClass,
+            usesPassthrough: usesPassthrough)
     }
 
     /// Its class, as keys and queues see it.

@@ -40,7 +40,7 @@ final class Breakers {
         guard !isAlone else { return version = nil }
         for target in gateway.laneTargets.values {
             if let report = target.breaker.report(node: node, at: lane.now) { run(report, on: target) }
-            askForProbe(target)
+            if let renewal = target.breaker.renewal(at: lane.now) { run(renewal, on: target) }
         }
         lookForNews()
     }
@@ -49,7 +49,7 @@ final class Breakers {
     func ended(_ sample: FailureWindow.Sample, _ ticket: TargetBreaker.Ticket, on target: LaneTarget) {
         let trips = target.breaker.ownTrips
         let isShared = target.breaker.ended(sample, ticket, jitter: jitter, at: lane.now)
-        if isShared, case .sharedProbe(let epoch, _) = ticket {
+        if isShared, case .sharedProbe(let epoch) = ticket {
             run(.probed(epoch: epoch, isGood: sample == .success), on: target)
         }
         guard target.breaker.ownTrips > trips else { return }
@@ -59,27 +59,34 @@ final class Breakers {
 
     private var jitter: Int64 { Int64(gateway.chance.below(201)) }
 
-    private func askForProbe(_ target: LaneTarget) {
-        guard !target.isAskingForProbe, target.breaker.asksForProbe(at: lane.now) else { return }
-        target.isAskingForProbe = true
-        run(.admit, on: target)
+    /// Asks the cluster for its probe, for one request. `then` is called once, on the lane; without a ticket the request does not go there.
+    func askForProbe(_ target: LaneTarget, then: @escaping (TargetBreaker.Ticket?) -> Void) {
+        store.run(.admit, on: target.provider, target.model, jitter: jitter) { [self] result in
+            guard case .success(let reply) = result else {
+                // A probe that was granted unheard ends with its lease.
+                target.breaker.denied()
+                return then(nil)
+            }
+            learn(reply.record, at: reply.atMicroseconds, target)
+            guard reply.verdict == .probe else {
+                target.breaker.denied()
+                return then(nil)
+            }
+            then(target.breaker.granted(at: lane.now))
+        }
+    }
+
+    /// A request did not go where it was let, or its end says nothing: the cluster's probe is for another one, on any node.
+    func giveBack(_ ticket: TargetBreaker.Ticket, on target: LaneTarget) {
+        if let call = target.breaker.giveBack(ticket) { run(call, on: target) }
     }
 
     private func run(_ call: BreakerCall, on target: LaneTarget) {
         store.run(call, on: target.provider, target.model, jitter: jitter) { [self] result in
-            if call == .admit { target.isAskingForProbe = false }
-            // What a lost report would have told, the next one tells again if it is still true; a lost probe ends with its lease.
+            // What a lost report would have told, the next one tells again if it is still true; a probe whose end is lost ends with its lease.
             guard case .success(let reply) = result else { return }
             learn(reply.record, at: reply.atMicroseconds, target)
-            switch reply.verdict {
-            case .opened: target.opened += 1
-            case .probe: target.breaker.grantProbe()
-            case .better:
-                // The next one at once: three in a row close it.
-                target.breaker.want()
-                askForProbe(target)
-            case .read, .counted, .stale, .noProbe, .closed, .ordered: break
-            }
+            if reply.verdict == .opened { target.opened += 1 }
         }
     }
 

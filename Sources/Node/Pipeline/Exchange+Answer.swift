@@ -15,7 +15,7 @@ extension Exchange: AnswerSink {
             goesOn = session.channel.machine.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes)
             session.channel.wake()
         }
-        if !goesOn { pause() }
+        if !goesOn { readerIsFull() }
         if let step = watch?.pass(bytes.byteCount), step != .goOn { Pipeline.extend(self, step) }
     }
 
@@ -28,7 +28,7 @@ extension Exchange: AnswerSink {
             goesOn = session.channel.machine.sendEvent(stream: stream, event)
             session.channel.wake()
         }
-        if !goesOn { pause() }
+        if !goesOn { readerIsFull() }
     }
 
     /// Notes the first sign of the answer. False when nobody listens any more.

@@ -10,6 +10,8 @@ import Wire
 final class Exchange: @unchecked Sendable {
     let gateway: Gateway
     let session: Session
+    /// What its key has on this lane.
+    let load: KeyLoad
     let stream: UInt32
     let head: RequestHead
     /// The prices of its beginning; the snapshot itself may go.
@@ -17,6 +19,8 @@ final class Exchange: @unchecked Sendable {
     let receivedAt: Instant
     var body: ByteBuffer
     var isBodyComplete: Bool
+    /// Bytes of the body that count for its key and org.
+    var heldBodyBytes = 0
     /// Why it must end early: the first reason counts.
     private(set) var stopReason: Refusal?
     /// How many pieces of a cancelled answer are still read; nil when none are.
@@ -30,8 +34,10 @@ final class Exchange: @unchecked Sendable {
     /// Which of them is asked, and a bit for each that was.
     private(set) var targetPlace = 0
     private(set) var asked: UInt32 = 0
-    /// Whether the target's circuit breaker let it through as a probe.
-    private(set) var pass = TargetBreaker.Ticket.usual
+    /// Whether the target's circuit breaker let it through as a probe: from the moment before it is sent to the attempt's end.
+    var pass = TargetBreaker.Ticket.usual
+    /// True while the cluster is asked whether it may probe.
+    var isAskingForProbe = false
     var target: LaneTarget? { asked == 0 ? nil : laneTargets[targetPlace] }
     /// Names the beginning of its prompt, where the route prefers the target that has seen it.
     private(set) var prefix: UInt64?
@@ -48,15 +54,23 @@ final class Exchange: @unchecked Sendable {
     var price: ModelPrice?
     private(set) var reservation: ReserveCall?
     /// What one answer will probably use; the reservation may come to cover more.
-    private(set) var estimate: QuotaUse?
+    var estimate: QuotaUse?
     /// Its place on a block, instead of a reservation of its own.
     var lease: Lease?
     /// True when the reservation may exist in Redis and must be settled or released.
     private(set) var isReserved = false
     /// What Redis must know of while it runs.
     var runningReservation: ReserveCall? { isReserved ? reservation : nil }
-    /// Output tokens that it may have, as of its reservation.
+    /// Output tokens that each of its answers may have, as of its reservation.
     var mostOutput: Int64 = 0
+    /// Answers that it asks for at once; more than one are known when the body is whole.
+    var choices: Int64 = 1
+    /// How many of them are reserved for.
+    var reservedChoices: Int64 = 1
+    /// True when its body adds members for a provider.
+    var usesPassthrough = false
+    /// True when its body was looked through.
+    var isOutlined = false
     /// When quota answered.
     private(set) var reservedAt: Instant?
     private var quotaRefusal: Refusal?
@@ -66,19 +80,26 @@ final class Exchange: @unchecked Sendable {
     /// What is kept of the answer; nil unless its client asked for that.
     var resumption: Resumption?
     private(set) var outcome: UpstreamOutcome?
+    /// Why attempts failed, for the log.
+    var failedAttempts: [AttemptFailure] = []
     /// Earlier attempts that a provider may bill, for the ledger.
     private(set) var earlier: [LedgerEntry] = []
     /// True while more quota is asked for, so that the reservation covers an earlier attempt and the next one.
-    private var isCovering = false
-    private var isCovered = false
-    private var call: UpstreamCall?
+    var isCovering = false
+    var isCovered = false
+    var coverDenial: QuotaDenial?
+    private(set) var call: UpstreamCall?
     let latch = Latch()
     /// Where it has, or waits for, a place.
     var admission: Admission?
-    private var ticket: FairQueue<Exchange>.Ticket?
-    private var queueTimer: LaneTimer?
+    /// Since when its reader takes nothing; nil while it does.
+    var stall: Stall?
+    /// True once its admission knows it as stalled.
+    var wasStalled = false
+    var ticket: FairQueue<Exchange>.Ticket?
+    var queueTimer: LaneTimer?
     /// How long it waited for its place; nil when it had one at once.
-    private(set) var queueWait: Duration?
+    var queueWait: Duration?
     /// When the provider was asked.
     private(set) var sentAt: Instant?
     private var deadlineTimer: LaneTimer?
@@ -88,6 +109,7 @@ final class Exchange: @unchecked Sendable {
     ) {
         self.session = session
         gateway = session.gateway
+        load = session.load
         self.stream = stream
         self.head = head
         self.body = body
@@ -151,23 +173,6 @@ final class Exchange: @unchecked Sendable {
     /// Throws when the request was stopped meanwhile.
     func checkGoesOn() throws(Refusal) { if let stopReason { throw stopReason } }
 
-    /// More of the body came.
-    func append(body bytes: RawSpan, isComplete: Bool) {
-        body.append(bytes)
-        isBodyComplete = isComplete
-        if isComplete { latch.open() }
-    }
-
-    /// Waits until the body is whole or the request was stopped.
-    func wholeBody() async throws(Refusal) {
-        if !isBodyComplete, stopReason == nil {
-            session.channel.machine.grantBody(stream: stream)
-            session.channel.wake()
-            while !isBodyComplete, stopReason == nil { await latch.wait() }
-        }
-        try checkGoesOn()
-    }
-
     /// Renders the body for the provider.
     func writeRequest(_ request: OpenAIChatRequest, into rendered: inout RenderedRequest) throws(BodyError) {
         let whole = body.slice
@@ -191,10 +196,8 @@ final class Exchange: @unchecked Sendable {
 
     /// The target that is asked next.
     func choose(_ place: Int) {
-        returnPass()
         targetPlace = place
         asked |= 1 << UInt32(place)
-        pass = laneTargets[place].enter(gateway)
         price = laneTargets[place].price(in: tariff)
     }
 
@@ -206,13 +209,6 @@ final class Exchange: @unchecked Sendable {
 
     /// True when somebody else answers than the route has in calm times.
     var isFallback: Bool { attemptCount > 1 || route?.record.targets[targetPlace].isForOverload == true }
-
-    /// The request did not go where it was let: another may probe in its place.
-    func returnPass() {
-        guard pass != .usual else { return }
-        target?.breaker.giveBack(pass)
-        pass = .usual
-    }
 
     /// The target of another attempt, which begins after a pause.
     func turn(to place: Int, after pause: Duration) {
@@ -234,42 +230,21 @@ final class Exchange: @unchecked Sendable {
     /// True when a provider may have begun to work on it.
     var wasSent: Bool { outcome?.wasSent == true || !earlier.isEmpty }
 
-    /// More quota is asked for, so that the reservation covers an earlier attempt and the next one.
-    func coverBegins() { (isCovering, isCovered) = (true, false) }
-
-    /// What was asked for is there, or is not.
-    func coverDecided(_ isCovered: Bool) {
-        (isCovering, self.isCovered) = (false, isCovered)
-        latch.open()
-    }
-
-    /// Waits for `coverDecided`; false when there is no room, or nobody knows.
-    func covered() async -> Bool {
-        while isCovering, stopReason == nil { await latch.wait() }
-        return isCovered && stopReason == nil
-    }
-
-    /// The body will not be rendered again.
-    func releaseBody() {
-        body.removeAll()
-        body.releaseIfEmpty()
-    }
-
     /// Sends the request to the target; deltas go to the session, and at the end `outcome` is there.
     func startCall(_ target: UpstreamTarget, _ request: inout RenderedRequest) {
         attemptCount += 1
         leading = attemptCount
         let number = leading
-        let call = UpstreamCall(target, isStream: head.flags.contains(.stream), times: times, sink: self) {
-            [self] (outcome: consuming UpstreamOutcome) in attemptEnded(number, outcome)
-        }
+        let call = UpstreamCall(
+            target, isStream: head.flags.contains(.stream), times: times, share: load.share, sink: self
+        ) { [self] (outcome: consuming UpstreamOutcome) in attemptEnded(number, outcome) }
         self.call = call
         sentAt = gateway.lane.now
         outcome = nil
         if route?.record.isHedged == true { armHedge() }
         // What was paid for can be continued, also while its first word is waited for.
         if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
-        self.target?.begin()
+        self.target?.begin(pass)
         call.start(&request)
     }
 
@@ -310,7 +285,7 @@ final class Exchange: @unchecked Sendable {
     func leads(_ number: Int) -> Bool {
         if number == leading { return true }
         guard let other, other.number == number, firstDeltaAt == nil, stopReason == nil else { return false }
-        gateway.metrics.hedged(alias, "won")
+        gateway.metrics.hedgeWon(alias)
         change(places: other)
         other.call?.cancel()
         return true
@@ -358,6 +333,7 @@ final class Exchange: @unchecked Sendable {
         var first: Duration?
         if let firstDeltaAt, let sentAt, head.flags.contains(.stream) { first = firstDeltaAt - sentAt }
         target?.end(outcome, pass, firstToken: first, gateway)
+        note(outcome.failure, of: leading, at: targetPlace)
         if leading == 1 {
             Pipeline.countFirst(self, at: targetPlace, outcome, price: price, firstToken: first)
         }
@@ -372,6 +348,7 @@ final class Exchange: @unchecked Sendable {
     func startReservation(_ call: ReserveCall) {
         reservation = call
         estimate = call.estimate
+        gateway.starts.reservationBegins(load)
         switch gateway.leases.spend(call, timeout: timeout) {
         case .taken(let lease): runOnBlock(call, lease)
         case .coming:
@@ -380,6 +357,13 @@ final class Exchange: @unchecked Sendable {
             }
         case .none: reserveByItself(call)
         }
+    }
+
+    /// Redis, a block or the lane itself has decided.
+    private func decided() {
+        reservedAt = gateway.lane.now
+        gateway.starts.reservationDecided(load)
+        latch.open()
     }
 
     /// A place on a block is enough for the limits; one plain command more makes sure that an id runs once, on whichever lane.
@@ -396,22 +380,20 @@ final class Exchange: @unchecked Sendable {
             case .failure: break  // Redis is away: what the block granted is good for the 1.8 s of its life.
             }
             self.lease = lease
-            reservedAt = gateway.lane.now
             if lease.block.isNew {
                 lease.block.isNew = false
                 Pipeline.watchBudgets(self, grant)
             }
-            latch.open()
+            decided()
         }
     }
 
     private func reserveByItself(_ call: ReserveCall) {
         if gateway.safeMode.mustDecide(call.tenant.org) {
             decideAlone(call, isUndone: true)
-            return latch.open()
+            return decided()
         }
         gateway.quota.reserve(call) { [self] result in
-            reservedAt = gateway.lane.now
             switch result {
             case .success(.granted(let grant)):
                 isReserved = true
@@ -420,15 +402,16 @@ final class Exchange: @unchecked Sendable {
                 quotaRefusal = .overLimit(denial)
                 Pipeline.watchBudgets(self, denial)
             case .success(.repeated(let record)), .success(.duplicate(let record)): quotaRefusal = .duplicate(record)
+            // The lane has sent more than it may: that says nothing about Redis.
+            case .failure(.overloaded): quotaRefusal = .crowded
             case .failure(let error): decideAlone(call, isUndone: error.isCertainlyUndone)
             }
-            latch.open()
+            decided()
         }
     }
 
     /// Redis does not say: the lane decides by its share of the limits.
     private func decideAlone(_ call: ReserveCall, isUndone: Bool) {
-        reservedAt = gateway.lane.now
         // Lost replies may hide a reservation that exists: it is settled or given back.
         isReserved = !isUndone
         let isClosed = grant?.isClosedWithoutState ?? true
@@ -447,7 +430,7 @@ final class Exchange: @unchecked Sendable {
         isReserved = true
     }
 
-    /// Waits for the answer that `startReservation` asked for.
+    /// Waits for what `startReservation` asked for.
     func reservationDecided() async throws(Refusal) {
         while reservedAt == nil { await latch.wait() }
         if let quotaRefusal { throw quotaRefusal }
@@ -455,46 +438,22 @@ final class Exchange: @unchecked Sendable {
     }
 
     /// The client may take more, or more is reserved: the provider is read on, unless the other still has to come.
-    func resume() { if watch?.mustWait != true { call?.resume() } }
+    func resume() {
+        stall = nil
+        if watch?.mustWait != true { call?.resume() }
+    }
 
     /// Leaves the provider unread until `resume`.
     func pause() { call?.pause() }
 
-    /// True while it waits for a place.
-    var isQueued: Bool { ticket != nil }
-
-    /// It waits, but not longer than until `deadline`.
-    func enterQueue(_ ticket: FairQueue<Exchange>.Ticket, until deadline: Instant) {
-        self.ticket = ticket
-        queueTimer = gateway.lane.schedule(at: deadline) { [unowned self] in
-            gateway.metrics.refused(.tooLate)
-            stop(.queueRefused(.tooLate, retryAfter: .seconds(1)))
-        }
-    }
-
-    /// It has its place.
-    func admitted(after waited: Duration) {
-        ticket = nil
-        queueWait = waited
-        queueTimer?.cancel()
-        latch.open()
-    }
-
-    /// It waits no more and has no place.
-    func leaveQueue() {
-        queueTimer?.cancel()
-        guard let ticket else { return }
-        self.ticket = nil
-        admission?.leave(ticket)
-        admission = nil
-    }
-
     /// The last step: nothing wakes the request any more.
     func finish() {
-        if outcome == nil { returnPass() }
+        if wasStalled { admission?.forget(self) }
+        returnPass()
         deadlineTimer?.cancel()
         deadlineTimer = nil
         hedgeTimer?.cancel()
+        releaseBody()
         call = nil
     }
 }

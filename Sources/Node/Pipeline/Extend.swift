@@ -60,15 +60,19 @@ extension Pipeline {
             exchange.lease = lease
             if hasRoom { return exchange.coverDecided(true) }
             return leaveBlock(exchange, reservation, whole) { result in
-                if case .success(.granted) = result {
-                    exchange.coverDecided(true)
-                } else {
-                    exchange.coverDecided(false)
+                switch result {
+                case .success(.granted): exchange.coverDecided(true)
+                case .success(.denied(let denial)): exchange.coverDecided(false, denial)
+                case .success(.repeated), .success(.duplicate), .failure: exchange.coverDecided(false)
                 }
             }
         }
         gateway.quota.extend(ExtendCall(of: reservation, to: whole)) { result in
-            if case .success(.granted) = result { exchange.coverDecided(true) } else { exchange.coverDecided(false) }
+            switch result {
+            case .success(.granted): exchange.coverDecided(true)
+            case .success(.denied(let denial)): exchange.coverDecided(false, denial)
+            case .success(.settled), .success(.unknown), .failure: exchange.coverDecided(false)
+            }
         }
     }
 
@@ -81,7 +85,7 @@ extension Pipeline {
         let call = ReserveCall(
             id: reservation.id, claim: reservation.claim, tenant: reservation.tenant, estimate: estimate,
             holdMilliseconds: reservation.holdMilliseconds, limits: reservation.limits)
-        guard var lease = exchange.lease else { return }
+        guard var lease = exchange.lease else { preconditionFailure("only a request on a block leaves one") }
         gateway.leases.leave(&lease)
         exchange.lease = lease
         let block = lease.block

@@ -9,7 +9,9 @@ extension Pipeline {
     /// Renders the request, calls the target, waits for the end of the answer. The only phase that tries again.
     static func forward(_ exchange: Exchange) async throws(Refusal) {
         while true {
-            if try detour(exchange) {
+            var way = try enter(exchange)
+            if case .asked = way { way = try detour(exchange, mayProbe: await exchange.mayProbe()) }
+            guard case .open = way else {
                 try await admit(exchange)
                 continue
             }
@@ -37,21 +39,42 @@ extension Pipeline {
         case againIfCovered(Int)
     }
 
-    /// The target's circuit breaker opened while the request waited: true when another one is chosen.
+    /// Whether the request is sent now.
+    private enum Way {
+        /// It is.
+        case open
+        /// The cluster is asked whether it may probe.
+        case asked
+        /// Another target is chosen, which it has to be admitted to.
+        case elsewhere
+    }
+
+    /// The last look before the request is sent: its target's circuit breaker may have opened while it waited, or let it through as a probe only.
     @inline(never)
-    private static func detour(_ exchange: Exchange) throws(Refusal) -> Bool {
-        guard let target = exchange.target, let route = exchange.route else { return false }
-        if let mustWait = turnToOverload(exchange, route) { return mustWait }
-        switch exchange.pass {
-        case .ownProbe: return false
-        case .sharedProbe(_, let until): if exchange.gateway.lane.now < until { return false }
-        case .usual: guard case .blocked = target.passage(of: exchange.gateway) else { return false }
+    private static func enter(_ exchange: Exchange) throws(Refusal) -> Way {
+        guard let route = exchange.route else { return .open }
+        if turnToOverload(exchange, route) == true { return .elsewhere }
+        switch exchange.enterTarget() {
+        case .go: return .open
+        case .ask: return .asked
+        case .blocked: return try detour(exchange, mayProbe: false)
         }
-        exchange.returnPass()
+    }
+
+    /// Chooses another target where this one lets nobody through.
+    @inline(never)
+    private static func detour(_ exchange: Exchange, mayProbe: Bool) throws(Refusal) -> Way {
+        try exchange.checkGoesOn()
+        guard !mayProbe, let route = exchange.route else { return .open }
+        switch exchange.target?.passage(of: exchange.gateway) {
+        // Others closed the breaker meanwhile.
+        case .free, .sparing: return .open
+        case .probe, .blocked, nil: break
+        }
         guard let place = pickTarget(exchange, route) else { throw noTarget(exchange, route) }
         giveBack(exchange, Bill())
         exchange.choose(place)
-        return true
+        return .elsewhere
     }
 
     /// Why no target is left for a request that was not sent.
@@ -59,7 +82,13 @@ extension Pipeline {
         let gateway = exchange.gateway
         var earliest: Instant?
         for target in exchange.laneTargets {
-            guard case .blocked(let until) = target.passage(of: gateway) else { continue }
+            let until: Instant
+            switch target.passage(of: gateway) {
+            case .free, .sparing: continue
+            // It asked for the probe, and another request has it.
+            case .probe: until = gateway.lane.now + TargetBreaker.probeWait
+            case .blocked(let time): until = time
+            }
             earliest = min(earliest ?? until, until)
         }
         if let earliest { return .targetsOpen(route.name, retryAfter: earliest - gateway.lane.now) }
@@ -90,7 +119,7 @@ extension Pipeline {
             model: target.model, isStream: exchange.head.flags.contains(.stream),
             maximumOutputTokens: UInt32(clamping: exchange.mostOutput),
             usesLegacyLimitField: upstream.record.usesLegacyLimitField, streamOptions: upstream.record.streamOptions,
-            userField: upstream.record.userField, provider: target.provider)
+            userField: upstream.record.userField, provider: target.provider, members: upstream.record.passthrough)
         var rendered = RenderedRequest(capacity: exchange.body.count + 512)
         do throws(BodyError) {
             try exchange.writeRequest(request, into: &rendered)
@@ -202,10 +231,7 @@ extension Pipeline {
             guard exchange.asked & (1 << UInt32(place)) == 0, rules[place].serves(exchange),
                 targets[place].isUsable(by: gateway)
             else { return false }
-            guard !targets[place].isShut(gateway) else {
-                targets[place].breaker.want()
-                return false
-            }
+            guard !targets[place].isShut(gateway) else { return false }
             // The first choice is before the reservation, which then counts the dearest target.
             guard let reserved, hasBudget else { return true }
             let tokens = TokenCounts(input: reserved.inputTokens, output: reserved.outputTokens)

@@ -76,21 +76,22 @@ extension Pipeline {
         case .waits(let ticket, _, _): return admission.leave(ticket)
         case .refused: return
         }
-        guard var request = render(exchange, for: target, upstream) else {
+        guard var rendered = render(exchange, for: target, upstream) else {
             return admission.finished(exchange.priorityClass, team: grant.teamName, surplus: 0)
         }
         let other = OtherAttempt(
             number: exchange.attemptCount + 1, place: place, price: target.price(in: exchange.tariff),
             admission: admission, sentAt: gateway.lane.now)
         exchange.beginOther(other)
-        gateway.metrics.hedged(exchange.alias, "begun")
+        gateway.metrics.hedgeBegan(exchange.alias)
         let number = other.number
         let call = UpstreamCall(
-            upstream, isStream: true, times: exchange.times, sink: HedgeSink(exchange, number: number)
+            upstream, isStream: true, times: exchange.times, share: exchange.load.share,
+            sink: HedgeSink(exchange, number: number)
         ) { outcome in exchange.attemptEnded(number, outcome) }
         other.call = call
         target.begin()
-        call.start(&request)
+        call.start(&rendered)
     }
 
     /// The attempt that does not lead has ended: its place is free, and what it may cost is kept for the ledger.
@@ -98,6 +99,7 @@ extension Pipeline {
         let gateway = exchange.gateway
         let target = exchange.laneTargets[other.place]
         target.end(outcome, .usual, firstToken: nil, gateway)
+        exchange.note(outcome.failure, of: other.number, at: other.place)
         let waited = other.sentAt.map { gateway.lane.now - $0 }
         let isSlow = outcome.failure?.kind == .cancelled
         if isSlow, let waited { target.wasTooSlow(waited) }

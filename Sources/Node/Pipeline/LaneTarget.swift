@@ -13,14 +13,13 @@ final class LaneTarget {
     /// When a first token is late.
     private(set) var slowFirstToken = SlowFirstToken()
     var breaker = TargetBreaker()
-    /// True while Redis is asked whether this lane may probe.
-    var isAskingForProbe = false
     /// Requests that probed, alone or for the cluster; changes to an open breaker that this lane brought about.
     private(set) var probes: Int64 = 0
     var opened: Int64 = 0
     /// Attempts that began, and those that failed.
     private(set) var attempts: Int64 = 0
     private(set) var failures: Int64 = 0
+    private(set) var failureCounts = FailureCounts()
     /// What attempts came to since the coordinator was told.
     private(set) var tally = TargetTally()
     /// Whole answers whose provider did not say, or not believably, what they used.
@@ -71,13 +70,13 @@ final class LaneTarget {
         return price
     }
 
-    /// Provider and model, as each log line of its requests says them: the model as the answer named it.
+    /// Provider and model, as each log line of its requests says them: the model as the answer named it, if one did.
     func logFields(answeredBy answered: String?) -> [UInt8] {
-        let name = answered ?? model
+        let name = answered ?? ""
         if let logged, logged.model == name { return logged.fields }
         let fields = LogRecord.prepared { line in
             line.field("gen_ai.provider.name", provider)
-            line.field("gen_ai.response.model", name)
+            if !name.isEmpty { line.field("gen_ai.response.model", name) }
         }
         logged = (name, fields)
         return fields
@@ -100,17 +99,16 @@ final class LaneTarget {
     /// True when no request may go there.
     func isShut(_ gateway: Gateway) -> Bool { if case .blocked = passage(of: gateway) { true } else { false } }
 
-    /// A request will go there.
-    func enter(_ gateway: Gateway) -> TargetBreaker.Ticket {
-        guard hasBreaker else { return .usual }
-        let ticket = breaker.enter(at: gateway.lane.now, isAlone: gateway.breakers.isAlone)
-        if ticket != .usual { probes += 1 }
-        return ticket
+    /// A request is about to be sent there.
+    func enter(_ gateway: Gateway) -> TargetBreaker.Entry {
+        guard hasBreaker else { return .go(.usual) }
+        return breaker.enter(at: gateway.lane.now, isAlone: gateway.breakers.isAlone)
     }
 
     /// An attempt goes to its provider.
-    func begin() {
+    func begin(_ ticket: TargetBreaker.Ticket = .usual) {
         attempts += 1
+        if ticket != .usual { probes += 1 }
         health.begin()
     }
 
@@ -126,7 +124,10 @@ final class LaneTarget {
         if let end = TargetTally.end(of: outcome.failure) { tally.note(end) }
         if outcome.failure == nil, outcome.end.usage == nil { unaccounted += 1 }
         if outcome.end.isImplausible { implausible += 1 }
-        if let failure = outcome.failure, failure.kind != .cancelled { failures += 1 }
+        if let failure = outcome.failure, failure.kind != .cancelled {
+            failures += 1
+            failureCounts.add(failure.kind)
+        }
         switch outcome.failure?.kind {
         case .rateLimited: health.throttled(retryAfter: outcome.failure?.retryAfter, at: now)
         // Waiting does not help soon: others are asked for as long as a rest can be.
@@ -135,7 +136,7 @@ final class LaneTarget {
         default: break
         }
         guard let sample = LaneTarget.sample(outcome.failure), hasBreaker else {
-            return breaker.giveBack(ticket)
+            return gateway.breakers.giveBack(ticket, on: self)
         }
         gateway.breakers.ended(sample, ticket, on: self)
     }

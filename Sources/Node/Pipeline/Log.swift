@@ -13,7 +13,7 @@ extension Pipeline {
         let now = gateway.lane.now
         let outcome = refusal?.outcome ?? "OK"
         gateway.metrics.count(exchange, outcome: outcome, bill: bill, at: now)
-        guard gateway.settings.logLevel <= .info else { return }
+        guard gateway.settings.logLevel <= .info, refusal == nil || isLogged(exchange, outcome) else { return }
         var record = LogRecord(
             refusal == nil ? .info : .warning, "request", at: gateway.lane.wallClockMicroseconds,
             into: &gateway.lines)
@@ -36,6 +36,7 @@ extension Pipeline {
         if let resumption = exchange.resumption { record.field("resumes", resumption.continuations) }
         if exchange.attemptCount > 1 { record.field("attempts", exchange.attemptCount) }
         record.field("outcome", outcome)
+        if !exchange.failedAttempts.isEmpty { log(exchange.failedAttempts, refusal, &record) }
         record.field("gen_ai.usage.input_tokens", bill.usage.inputTokens)
         record.field("gen_ai.usage.output_tokens", bill.usage.outputTokens)
         record.field("cost_micro_usd", bill.cost.amount)
@@ -48,5 +49,20 @@ extension Pipeline {
         if let detail = exchange.outcome?.failure?.detail { record.field("upstream_failure", detail) }
         record.end(returning: &gateway.lines)
         gateway.linesWritten()
+    }
+
+    /// Why the last attempt failed stands on the line itself where the request failed by it; all that failed are in a list.
+    @inline(never)
+    private static func log(_ failed: [AttemptFailure], _ refusal: Refusal?, _ record: inout LogRecord) {
+        if case .upstream? = refusal { failed.last?.write(&record) }
+        record.list("failed_attempts", failed, first: "attempt", { $0.number }) { attempt, record in
+            record.field("target", attempt.target)
+            attempt.write(&record)
+        }
+    }
+
+    /// Refusals that cost no provider anything are logged in full at first, then as a sample: a client may cause them as fast as it can send.
+    private static func isLogged(_ exchange: Exchange, _ outcome: String) -> Bool {
+        exchange.wasSent || exchange.load.refusals.logs(outcome)
     }
 }

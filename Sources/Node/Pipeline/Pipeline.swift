@@ -4,8 +4,9 @@ import Policy
 import Providers
 import Wire
 
-/// authenticate → shed → reserve → admit → forward → settle → log. Settle and log run on every exit, exactly once.
+/// authenticate → shed → outline → reserve → admit → forward → settle → log. Settle and log run on every exit, exactly once.
 ///
+/// Outline needs the whole body: a large one comes after admission, and is looked through then.
 /// Cache and redaction have their places before reserve.
 enum Pipeline {
     /// Serves one request to its end. Runs on the lane; never throws, never leaves a stream without its terminal frame.
@@ -13,11 +14,17 @@ enum Pipeline {
         var refusal: Refusal?
         exchange.startDeadline()
         do throws(Refusal) {
+            // It may have waited for its turn.
+            try exchange.checkGoesOn()
             try authenticate(exchange)
             try shed(exchange)
+            try exchange.holdFirstBody()
+            try outline(exchange)
             try await reserve(exchange)
             try await admit(exchange)
             try await exchange.wholeBody()
+            try outline(exchange)
+            if exchange.reservedChoices < exchange.choices { try await reserveChoices(exchange) }
             try await forward(exchange)
         } catch {
             refusal = error

@@ -26,11 +26,17 @@ indirect enum Refusal: Error {
     case queueRefused(QueueRefusal, retryAfter: Duration)
     /// The lane has too much to do for a request of this class.
     case shed(LoadRung, retryAfter: Duration)
+    /// The bodies of a key's or an org's requests take all the room that one may have on a lane.
+    case bodyBytes(Occupancy.Holder)
     case stateUnavailable
+    /// The lane waits for more replies of Redis than it may.
+    case crowded
     case draining
     case deadline
     case cancelled
     case slowConsumer
+    /// Its reader took nothing, and another request needed its place at the provider.
+    case placeNeeded
     case slowBody
     case responseTooLong
     case connectionLost
@@ -81,11 +87,22 @@ indirect enum Refusal: Error {
             return StreamError(
                 code: .overloaded, retryAfterMilliseconds: UInt32(clamping: max(1, retryAfter.milliseconds)),
                 text: Refusal.words(rung))
+        case .bodyBytes(let holder):
+            return StreamError(
+                code: .overloaded, retryAfterMilliseconds: 200,
+                text: "the bodies of this \(holder.rawValue)'s requests take all the room that it may have on this node"
+            )
         case .stateUnavailable: return StreamError(code: .stateUnavailable, text: "shared limits cannot be reached")
+        case .crowded:
+            return StreamError(
+                code: .overloaded, retryAfterMilliseconds: 100, text: "too many requests wait for quota on this node")
         case .draining: return StreamError(code: .draining, text: "this node is going away")
         case .deadline: return StreamError(code: .deadline, text: "the request's time is over")
         case .cancelled, .connectionLost: return StreamError(code: .cancelled)
         case .slowConsumer: return StreamError(code: .slowConsumer, text: "no credit for 30 s")
+        case .placeNeeded:
+            return StreamError(
+                code: .slowConsumer, text: "the answer was not read, and others waited for its place at the provider")
         case .slowBody: return StreamError(code: .invalidRequest, text: "the body came too slowly", field: "body")
         case .responseTooLong: return StreamError(code: .tooLarge, text: "the answer is larger than 16 MiB")
         case .upstream(let failure): return Refusal.upstream(failure)

@@ -28,22 +28,38 @@ extension Pipeline {
         }
         exchange.choose(place)
         let target = exchange.laneTargets[place]
-        let price = exchange.price
-        if price == nil, grant.hasBudget { throw .unpriced(target.model) }
+        if exchange.price == nil, grant.hasBudget { throw .unpriced(target.model) }
         let most = mostOutput(exchange, route)
         exchange.mostOutput = most
         let feature = exchange.head.feature
-        let input = gateway.estimates.inputTokens(model: target.model, bodyBytes: Int(exchange.head.bodyLength))
-        let output = gateway.estimates.outputTokens(model: target.model, feature: feature, limit: most)
-        if exchange.head.flags.contains(.stream) { exchange.watch = OutputWatch(reserved: output, most: most) }
-        let tokens = TokenCounts(input: input, output: output)
-        var cost = price?.cost(of: tokens) ?? .zero
-        if route.record.targets.count > 1, grant.hasBudget { cost = dearest(exchange, route, tokens, atLeast: cost) }
+        let input = gateway.estimates.inputTokens(
+            org: grant.record.org, model: target.model, bodyBytes: Int(exchange.head.bodyLength))
+        let one = gateway.estimates.outputTokens(
+            org: grant.record.org, model: target.model, feature: feature, limit: most)
+        exchange.reservedChoices = exchange.choices
+        let output = one * exchange.choices
+        watch(exchange, output: output)
         return ReserveCall(
             id: exchange.head.idempotencyKey, claim: UInt32(truncatingIfNeeded: gateway.chance.next()),
             tenant: grant.tenant(feature: feature),
-            estimate: QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount),
+            estimate: use(exchange, route, grant, input: input, output: output),
             holdMilliseconds: exchange.timeout.milliseconds + 60_000, limits: limits)
+    }
+
+    /// A stream is watched against what is reserved for all of its answers, and the most that they may have.
+    static func watch(_ exchange: Exchange, output: Int64) {
+        guard exchange.head.flags.contains(.stream) else { return }
+        exchange.watch = OutputWatch(reserved: output, most: exchange.mostOutput * exchange.choices)
+    }
+
+    /// Tokens, and what they cost at most at a target of the route.
+    static func use(
+        _ exchange: Exchange, _ route: ActiveRoute, _ grant: KeyGrant, input: Int64, output: Int64
+    ) -> QuotaUse {
+        let tokens = TokenCounts(input: input, output: output)
+        var cost = exchange.price?.cost(of: tokens) ?? .zero
+        if route.record.targets.count > 1, grant.hasBudget { cost = dearest(exchange, route, tokens, atLeast: cost) }
+        return QuotaUse(inputTokens: input, outputTokens: output, microUSD: cost.amount)
     }
 
     /// What the request costs at the dearest target that may come to serve it: the hold covers whichever does.

@@ -17,8 +17,9 @@ final class SafeMode {
     var onChange: ((Bool) -> Void)?
     /// Called with orgs whose limits the lane keeps alone from now on, or no longer.
     var onOrgsChange: ((Set<String>) -> Void)?
-    /// Orgs whose limits the lane keeps alone: with several servers, those of the others are kept exactly.
-    private var orgs: Set<String> = []
+    /// Orgs whose limits the lane keeps alone, and when it decided last about a request of theirs: with several servers, those of the others
+    /// are kept exactly.
+    private var orgs: [String: Instant] = [:]
     /// Those that `onOrgsChange` was not told of yet.
     private var changedOrgs: Set<String> = []
     /// Nodes that share the limits.
@@ -31,7 +32,9 @@ final class SafeMode {
     /// Running reservations that another Redis was told of.
     private(set) var asserted = Counter()
 
-    private static let watchInterval = Duration.milliseconds(250)
+    private static let watchInterval = Duration.milliseconds(50)
+    /// For so long no request of an org had to be decided about before its limits are shared again.
+    private static let quietTime = Duration.milliseconds(200)
     /// Orgs that change together are told together, so that a lane with many clients looks through them once.
     private static let tellInterval = Duration.milliseconds(10)
 
@@ -45,7 +48,7 @@ final class SafeMode {
     var isActive: Bool { quota.since != nil }
 
     /// True while the lane keeps the limits of this org alone.
-    func keepsAlone(_ org: String) -> Bool { orgs.contains(org) }
+    func keepsAlone(_ org: String) -> Bool { orgs[org] != nil }
 
     /// True when Redis is not worth asking about this org.
     func mustDecide(_ org: String) -> Bool { redis.isDegraded(org: org) }
@@ -59,7 +62,7 @@ final class SafeMode {
             onChange?(true)
             watch()
         }
-        if orgs.insert(call.tenant.org).inserted { tell([call.tenant.org]) }
+        if orgs.updateValue(lane.now, forKey: call.tenant.org) == nil { tell([call.tenant.org]) }
         let verdict: SafeQuota.Verdict =
             isForbidden
             ? .closed
@@ -106,13 +109,17 @@ final class SafeMode {
         }
     }
 
-    /// Leaves the mode for each org when its server is well again, and as a whole when all are.
+    /// Leaves the mode for each org when its server is well again, and as a whole when all are. A server that answers and refuses, such as one
+    /// that is busy with a script, is not well: as long as requests have to be decided about, the mode stays.
     private func watch() {
         lane.schedule(after: SafeMode.watchInterval) { [self] in
-            let back = orgs.filter { !redis.isDegraded(org: $0) }
-            orgs.subtract(back)
-            tell(back)
-            guard !redis.isImpaired else { return watch() }
+            let now = lane.now
+            let back = orgs.filter { org, decided in
+                now - decided >= SafeMode.quietTime && !redis.isDegraded(org: org)
+            }
+            for org in back.keys { orgs[org] = nil }
+            tell(Set(back.keys))
+            guard orgs.isEmpty, !redis.isImpaired else { return watch() }
             quota.end()
             onChange?(false)
         }

@@ -62,10 +62,12 @@ extension Pipeline {
     /// Hands the settlement to Redis' connection; stream credit returns to the client when it is done or kept for later.
     static func settle(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
         let gateway = exchange.gateway
-        if bill.provenance == .provider, let target = exchange.target {
+        if bill.provenance == .provider, let target = exchange.target, let grant = exchange.grant {
+            // Of several answers an average one.
+            let output = (bill.usage.outputTokens + exchange.choices - 1) / exchange.choices
             gateway.estimates.observe(
-                model: target.model, feature: exchange.head.feature, bodyBytes: Int(exchange.head.bodyLength),
-                inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
+                org: grant.record.org, model: target.model, feature: exchange.head.feature,
+                bodyBytes: Int(exchange.head.bodyLength), inputTokens: bill.usage.inputTokens, outputTokens: output)
         }
         if let lease = exchange.lease {
             exchange.lease = nil

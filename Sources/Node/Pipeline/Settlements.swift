@@ -25,6 +25,8 @@ final class Settlements {
     private var recent = BoundedQueue<(call: SettleCall, at: Instant)>(limit: Settlements.recentLimit)
     /// Repetitions under way.
     private var repeating = 0
+    /// First attempts under way.
+    private var sending = 0
     /// Settlements that were confirmed.
     private(set) var settled = Counter()
     /// Settlements that were given up: their holds expire by themselves.
@@ -37,6 +39,10 @@ final class Settlements {
     /// Settlements that are repeated when another Redis answers: of the last minute, at most so many (about 4 MiB).
     private static let recentLimit = 8_192
     private static let recentTime = Duration.seconds(60)
+    /// Settlements on their way to Redis; further ones wait in the spool, so that reservations do not stand behind all that ended in a burst.
+    private static let sendingLimit = 128
+    /// Those of the spool that go together.
+    private static let batch = 64
 
     init(lane: Lane, quota: QuotaStore, spool: Spool?) {
         self.lane = lane
@@ -50,9 +56,18 @@ final class Settlements {
             keepFresh(call, mayBeBooked: false)
             return done()
         }
+        guard sending < Settlements.sendingLimit else {
+            keepFresh(call, mayBeBooked: false)
+            return done()
+        }
+        sending += 1
         quota.settle(call) { [self] result in
+            sending -= 1
             switch result {
-            case .success: confirmed(call)
+            case .success:
+                confirmed(call)
+                // What waited only for room goes on without a pause.
+                if sending == 0, repeating == 0, !waiting.isEmpty { repeatSome() }
             case .failure(let error): keepFresh(call, mayBeBooked: !error.isCertainlyUndone)
             }
             done()
@@ -107,11 +122,11 @@ final class Settlements {
         }
     }
 
-    /// As fast as Redis takes them, 256 at a time; while it takes none, four times a second one looks.
+    /// As fast as Redis takes them, some at a time; while it takes none, four times a second one looks.
     private func repeatSome() {
         guard repeating == 0 else { return repeatLater() }
         var batch: [Kept] = []
-        for _ in 0..<min(256, waiting.count) {
+        for _ in 0..<min(Settlements.batch, waiting.count) {
             guard let kept = waiting.popFirst() else { break }
             if quota.isDegraded(org: kept.call.tenant.org) { keep(kept) } else { batch.append(kept) }
         }

@@ -58,9 +58,9 @@ final class Shadow: AnswerSink {
         exchange.shadow = shadow
         gateway.shadows += 1
         target.begin()
-        let call = UpstreamCall(upstream, isStream: shadow.isStream, times: exchange.times, sink: shadow) { outcome in
-            shadow.ended(outcome)
-        }
+        let call = UpstreamCall(
+            upstream, isStream: shadow.isStream, times: exchange.times, share: exchange.load.share, sink: shadow
+        ) { outcome in shadow.ended(outcome) }
         shadow.call = call
         shadow.timer = gateway.lane.schedule(at: exchange.receivedAt + exchange.timeout) { [weak shadow] in
             shadow?.call?.cancel()
@@ -124,9 +124,9 @@ struct MirrorMetrics: Sendable {
     private var output = MetricFamily<Counter>(
         "sluice_mirror_output_tokens_total", help: "Output tokens of compared answers.",
         labels: ["route", "target", "side"], blank: Counter())
-    private var cost = MetricFamily<Counter>(
-        "sluice_mirror_cost_micro_usd_total", help: "Cost of compared answers; nobody is charged for copies.",
-        labels: ["route", "target", "side"], blank: Counter())
+    private var cost = MetricFamily<MoneyCounter>(
+        "sluice_mirror_cost_usd_total", help: "Cost of compared answers; nobody is charged for copies.",
+        labels: ["route", "target", "side"], blank: MoneyCounter())
 
     mutating func skipped(_ route: String, _ target: LaneTarget) {
         let place = requests.series(route, "\(target.provider)/\(target.model)", "any", "skipped")
@@ -146,7 +146,7 @@ struct MirrorMetrics: Sendable {
             let tokens = output.series(route, name, word)
             output[tokens].add(UInt64(max(0, side.outputTokens)))
             let money = cost.series(route, name, word)
-            cost[money].add(UInt64(max(0, side.cost.amount)))
+            cost[money].add(microUSD: UInt64(max(0, side.cost.amount)))
             guard isStream, let first = side.firstToken else { continue }
             let time = firstToken.series(route, name, word)
             firstToken[time].record(first)

@@ -23,7 +23,7 @@ extension Pipeline {
     static func turnToOverload(_ exchange: Exchange, _ route: ActiveRoute) -> Bool? {
         let (gateway, targets) = (exchange.gateway, route.record.targets)
         guard sparesNode(exchange), targets.contains(where: \.isForOverload),
-            !targets[exchange.targetPlace].isForOverload, exchange.pass == .usual,
+            !targets[exchange.targetPlace].isForOverload,
             let place = pickTarget(exchange, route), targets[place].isForOverload,
             exchange.laneTargets[place].passage(of: gateway) == .free,
             let admission = exchange.laneTargets[place].admission(of: gateway)

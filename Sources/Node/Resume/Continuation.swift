@@ -27,9 +27,9 @@ final class Continuation: @unchecked Sendable {
     // MARK: - On the session's lane
 
     /// Asks for the answer in the name of a key.
-    func ask(key: String, behind received: UInt32) {
+    func ask(key: String, _ credentials: Credentials, behind received: UInt32) {
         home.lane.execute { [self] in
-            home.resumptions.resume(id, key: key, behind: received, on: self)
+            home.resumptions.resume(id, key: key, credentials, behind: received, on: self)
         }
     }
 

@@ -26,6 +26,8 @@ final class Resumption {
     let id: Identifier128
     /// The key whose connections may continue it, and no others.
     let key: String
+    /// What the client presented that has it, or had it last.
+    var credentials: Credentials
     unowned let registry: Resumptions
     /// The request, until it ended.
     private(set) var exchange: Exchange?
@@ -48,10 +50,11 @@ final class Resumption {
     /// So often may one answer be continued: each time costs the resending of a window.
     private static let mostContinuations = 16
 
-    init(_ exchange: Exchange, id: Identifier128, key: String, registry: Resumptions) {
+    init(_ exchange: Exchange, id: Identifier128, key: String, credentials: Credentials, registry: Resumptions) {
         self.exchange = exchange
         self.id = id
         self.key = key
+        self.credentials = credentials
         self.registry = registry
     }
 

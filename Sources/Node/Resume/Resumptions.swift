@@ -53,7 +53,9 @@ final class Resumptions {
         // The first byte names the lane; 120 bits are the kernel's secret.
         let high = Host.randomSeed() >> 8 | UInt64(lane.index) << 56
         let id = Identifier128(high: high, low: Host.randomSeed())
-        let resumption = Resumption(exchange, id: id, key: grant.record.id, registry: self)
+        guard let credentials = exchange.session.credentials else { return nil }
+        let resumption = Resumption(
+            exchange, id: id, key: grant.record.id, credentials: credentials, registry: self)
         guard exchange.session.promise(resumption.grant, for: exchange.stream) else { return nil }
         all[id] = resumption
         return resumption
@@ -63,11 +65,15 @@ final class Resumptions {
     static func lane(of id: Identifier128) -> Int { Int(id.high >> 56) }
 
     /// A connection of `key` wants to go on. Whatever the reason, who is refused learns only that.
-    func resume(_ id: Identifier128, key: String, behind received: UInt32, on continuation: Continuation) {
+    func resume(
+        _ id: Identifier128, key: String, _ credentials: Credentials, behind received: UInt32,
+        on continuation: Continuation
+    ) {
         guard let resumption = all[id], resumption.key == key, resumption.go(to: continuation, behind: received) else {
             refused.add()
             return continuation.refuse()
         }
+        resumption.credentials = credentials
         continued.add()
     }
 
@@ -131,18 +137,16 @@ final class Resumptions {
 
     // MARK: - The node
 
-    /// Rights changed: running requests without a connection of their own are looked at here.
+    /// Rights changed: running requests without a connection of their own are looked at here, by what the client presented that had them last.
     func review(_ snapshot: ActiveSnapshot, atSeconds now: Int64) {
-        for exchange in apart {
-            guard let before = exchange.grant else { continue }
-            guard let grant = snapshot.grants[before.record.id], grant.limits != nil else {
-                exchange.stop(.forbidden(.unknown))
-                continue
-            }
-            if let refusal = grant.record.refusal(atSeconds: now) {
-                exchange.stop(.forbidden(refusal))
-            } else if grant !== before {
-                exchange.review(grant)
+        for resumption in all.values where resumption.isApart {
+            guard let exchange = resumption.exchange, let before = exchange.grant else { continue }
+            do throws(KeyRefusal) {
+                let standing = resumption.credentials.standing(in: snapshot, wereAccepted: true)
+                let grant = try standing.rights(atSeconds: now)
+                if grant !== before { exchange.review(grant) }
+            } catch {
+                exchange.stop(.forbidden(error))
             }
         }
     }

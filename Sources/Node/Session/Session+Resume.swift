@@ -22,12 +22,12 @@ extension Session {
         let continuation = Continuation(
             self, stream: stream, id: message.id, home: place < neighbours.count ? neighbours[place] : gateway)
         continuations[stream] = continuation
-        guard let key, place < neighbours.count, !gateway.isDrained else {
+        guard let key, let credentials, place < neighbours.count, !gateway.isDrained else {
             // An id that names no lane was never given by this node.
             gateway.resumptions.refused.add()
             return continuation.refuse()
         }
-        continuation.ask(key: key, behind: message.received)
+        continuation.ask(key: key, credentials, behind: message.received)
     }
 
     /// A continued stream ends here; its request may run on elsewhere, and its settlement is its own lane's.

@@ -16,15 +16,17 @@ final class Session: @unchecked Sendable {
     private var exchanges: [UInt32: Exchange] = [:]
     /// Streams that continue answers of other connections.
     var continuations: [UInt32: Continuation] = [:]
+    /// What its key has on this lane.
+    private(set) var load: KeyLoad
     /// How the client proved who it is; nil before it did.
-    private var proof: Proof?
-    /// The snapshot that the next ones are from, by its number on the lane: held itself, each idle connection would keep all keys of its
+    private(set) var credentials: Credentials?
+    /// The snapshot that its standing is from, by its number on the lane: held itself, each idle connection would keep all keys of its
     /// time in memory.
     private var resolvedIn: UInt64?
-    /// What it says: the key's rights, which of its secrets was presented, and what refuses it whatever the time.
-    private var knownGrant: KeyGrant?
-    private var presented: KeySecret?
-    private var standingRefusal: KeyRefusal?
+    private var standing = Credentials.Standing()
+    private var knownGrant: KeyGrant? { standing.grant }
+    /// For whose key and org this connection counts; nil before it was accepted.
+    private var counted: KeyRecord?
     private var reviewTimer: LaneTimer?
     /// What the client knows of its budgets.
     private var toldStanding = BudgetStanding.within
@@ -37,18 +39,11 @@ final class Session: @unchecked Sendable {
     /// True when the node ends: the connection ends with its last terminal frame.
     private var isEnding = false
 
-    /// What a client presented.
-    private enum Proof {
-        /// A key's id, and the SHA-256 of the secret.
-        case secret(id: String, hash: [UInt8])
-        /// The URI of its certificate.
-        case certificate(String)
-    }
-
     init(_ gateway: Gateway, _ channel: Channel<ServerConnection>, number: UInt64) {
         self.gateway = gateway
         self.channel = channel
         self.number = number
+        load = gateway.strangers
         let node = gateway.settings.index
         logFields = LogRecord.prepared { line in
             line.field("node", node)
@@ -98,7 +93,7 @@ final class Session: @unchecked Sendable {
     /// The client learns nothing but that it was refused; the node's log has the reason when the proof itself was right.
     private func greet(_ hello: Hello) {
         let now = gateway.lane.now
-        proof = Session.proof(hello, channel.peer)
+        credentials = Credentials(hello, channel.peer)
         let aliases: [String]
         do throws(KeyRefusal) {
             aliases = gateway.snapshot.aliases(of: try grant().record)
@@ -109,32 +104,35 @@ final class Session: @unchecked Sendable {
             }
             return channel.machine.reject(.authFailed, at: now)
         }
+        guard let record = knownGrant?.record, gateway.connects(record, from: channel.peer.address) else {
+            return channel.machine.reject(.calm, .tenantConnections, at: now)
+        }
+        counted = record
+        channel.greeted()
         let models = zip(UInt16(1)..., aliases).map { HelloOK.Model(id: $0, name: $1) }
         channel.machine.accept(
             HelloOK(
                 session: number, node: UInt32(gateway.settings.index),
                 tableVersion: UInt32(truncatingIfNeeded: gateway.snapshot.sequence), models: models), at: now)
         table = aliases
+        takeLoad()
         // What is usual needs no word.
         if gateway.safeMode.keepsAlone(org ?? "") { tellMode() }
         scheduleReview()
         if gateway.isDraining { drain() }
     }
 
+    /// From here on what it brings is its key's.
+    private func takeLoad() {
+        guard let key = knownGrant?.record.id else { return }
+        load = gateway.load(of: key)
+        load.sessions += 1
+        channel.transport.share = load.share
+    }
+
     /// The models of HELLO_OK, by their number - 1: what the key might name then. A number means the same alias as long as the connection
     /// lives; whether it may be named, and what is behind it, is asked anew with each request. Nil before HELLO was answered.
     private var table: [String]?
-
-    private static func proof(_ hello: Hello, _ peer: PeerIdentity) -> Proof? {
-        guard hello.role != .node else { return nil }
-        switch hello.authentication {
-        case .apiKey:
-            return APIKeyText(hello.apiKey).map { .secret(id: $0.id, hash: Digest.sha256($0.secret)) }
-        case .certificate:
-            guard peer.isVerified, let uri = peer.uri else { return nil }
-            return .certificate(uri)
-        }
-    }
 
     // MARK: - Rights
 
@@ -144,35 +142,11 @@ final class Session: @unchecked Sendable {
     ///
     /// - Throws: why it has none.
     func grant() throws(KeyRefusal) -> KeyGrant {
-        if resolvedIn != gateway.snapshotNumber { resolve(in: gateway.snapshot) }
-        guard let grant = knownGrant else { throw .unknown }
-        if let standingRefusal { throw standingRefusal }
-        let now = seconds
-        if let refusal = grant.record.refusal(atSeconds: now) { throw refusal }
-        if let presented, !presented.isValid(atSeconds: now) { throw .secretRetired }
-        return grant
-    }
-
-    private func resolve(in snapshot: ActiveSnapshot) {
-        resolvedIn = gateway.snapshotNumber
-        presented = nil
-        standingRefusal = nil
-        switch proof {
-        case .secret(let id, let hash):
-            knownGrant = snapshot.grants[id]
-            guard let grant = knownGrant else { return }
-            guard let place = grant.place(ofHash: hash) else {
-                // Before it was shown that the secret is the key's own, nothing is told about the key.
-                standingRefusal = table == nil ? .unknown : grant.record.isRevoked ? .revoked : .secretRetired
-                return
-            }
-            presented = grant.record.secrets[place]
-        case .certificate(let uri): knownGrant = snapshot.identities[uri]
-        case nil: knownGrant = nil
+        if resolvedIn != gateway.snapshotNumber {
+            resolvedIn = gateway.snapshotNumber
+            standing = credentials?.standing(in: gateway.snapshot, wereAccepted: table != nil) ?? .init()
         }
-        guard let grant = knownGrant else { return }
-        standingRefusal =
-            grant.limits == nil ? .tenantGone : grant.record.refusal(from: channel.peer.address.number)
+        return try standing.rights(atSeconds: seconds)
     }
 
     /// The rights may have changed: requests that lost theirs end at once, and so does the connection when its key opens nothing.
@@ -222,7 +196,7 @@ final class Session: @unchecked Sendable {
         channel.withBytes(of: bytes) { body.append($0) }
         let exchange = Exchange(self, stream: stream, head: head, body: body, isBodyComplete: isComplete)
         exchanges[stream] = exchange
-        gateway.servers.serve(exchange)
+        gateway.starts.arrive(exchange)
     }
 
     // MARK: - What the client is told
@@ -376,21 +350,22 @@ final class Session: @unchecked Sendable {
     private func closed() {
         reviewTimer?.cancel()
         reviewTimer = nil
+        load.sessions -= 1
         // What can be continued waits for its client; everything else ends with its connection.
-        for exchange in exchanges.values where exchange.resumption?.detach() != true { exchange.stop(.connectionLost) }
+        stopInSlices(exchanges.values.filter { $0.resumption?.detach() != true })
         for continuation in continuations.values { continuation.lost() }
         continuations = [:]
+        if let counted { gateway.occupancy.disconnect(key: counted.id, org: counted.org) }
+        counted = nil
         gateway.remove(self)
     }
-}
 
-extension SocketAddress {
-    /// The address as a network's 128 bits; nil for a Unix path.
-    fileprivate var number: UInt128? {
-        switch self {
-        case .ipv4(let address, _): Network.mapped(address)
-        case .ipv6(let bytes, _): bytes.reduce(0) { $0 << 8 | UInt128($1) }
-        case .unix: nil
-        }
+    /// Ends requests whose connection is gone: some in each turn, for the end of each is as much work as its beginning.
+    private func stopInSlices(_ all: [Exchange]) {
+        for exchange in all.prefix(Session.endsPerTurn) { exchange.stop(.connectionLost) }
+        let left = Array(all.dropFirst(Session.endsPerTurn))
+        if !left.isEmpty { gateway.lane.inNextTurn { [self] in stopInSlices(left) } }
     }
+
+    private static let endsPerTurn = 32
 }

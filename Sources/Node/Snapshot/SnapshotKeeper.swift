@@ -1,12 +1,11 @@
 // Follows the coordinator: takes snapshots and updates, refuses what must not be, hands the result to all lanes.
 import Client
 import Core
-import Dispatch
 import Net
 import Policy
 import Wire
 
-/// Confined to the first lane. Every accepted state goes to `publish` and to disk.
+/// Confined to the first lane. Every accepted state goes to `publish`, and to `save` when it differs.
 ///
 /// A state that would take most routes away is taken without its routes: those in use stay, with a warning, until the operator confirms
 /// or a later state keeps enough of them. Keys and tenants are the new ones at once, so a revocation never waits for that.
@@ -14,7 +13,8 @@ final class SnapshotKeeper: @unchecked Sendable {
     private let store: SnapshotStore
     private let publish: (ActiveSnapshot) -> Void
     private let complain: (String) -> Void
-    private let disk = DispatchQueue(label: "sluice.snapshot")
+    private let save: (ActiveSnapshot) -> Void
+    private let clock: () -> Int64
     /// What requests use.
     private(set) var current: ActiveSnapshot?
     /// What the coordinator published last; changes are applied to it. Nil until it was heard.
@@ -26,8 +26,17 @@ final class SnapshotKeeper: @unchecked Sendable {
     /// True while routes are kept that the published state does not have.
     private(set) var holdsRoutes = false
 
-    init(store: SnapshotStore, publish: @escaping (ActiveSnapshot) -> Void, complain: @escaping (String) -> Void) {
+    /// The version that was offered last and could not be read: asking for it again is of no use.
+    private var refused: (epoch: UInt64, sequence: UInt64)?
+
+    /// `clock` gives microseconds since 1970.
+    init(
+        store: SnapshotStore, clock: @escaping () -> Int64, save: @escaping (ActiveSnapshot) -> Void,
+        publish: @escaping (ActiveSnapshot) -> Void, complain: @escaping (String) -> Void
+    ) {
         self.store = store
+        self.clock = clock
+        self.save = save
         self.publish = publish
         self.complain = complain
     }
@@ -44,30 +53,60 @@ final class SnapshotKeeper: @unchecked Sendable {
         }
     }
 
+    /// The version that a coordinator need not send again; 0.0 while there is none.
+    var offeredVersion: (epoch: UInt64, sequence: UInt64) { offered.map { ($0.epoch, $0.sequence) } ?? (0, 0) }
+
+    /// True when no clock allows the highest epoch: neither this node's, nor the one by which `epoch` was made.
+    private func isImpossible(beside epoch: UInt64) -> Bool {
+        highestEpoch > LeaseCall.latest(atMilliseconds: max(UInt64(max(0, clock())) / 1_000, epoch))
+    }
+
     /// A whole state from a coordinator.
     func take(_ snapshot: Snapshot) {
+        if snapshot.epoch < highestEpoch, isImpossible(beside: snapshot.epoch) {
+            complain(
+                "epoch \(highestEpoch) was seen, which is later than any clock: it is forgotten for \(snapshot.epoch)")
+            (highestEpoch, offered) = (0, nil)
+        }
         guard snapshot.epoch >= highestEpoch else {
             return refuse("epoch \(snapshot.epoch) is of the past: \(highestEpoch) was seen before")
         }
         if let offered, offered.epoch == snapshot.epoch, offered.sequence >= snapshot.sequence { return }
         let (cluster, problems) = ClusterSnapshot.decode(snapshot.records.map(ClusterSnapshot.Record.init))
+        refused = problems.isEmpty ? nil : (snapshot.epoch, snapshot.sequence)
         if let problem = problems.first { return refuse("the published state cannot be read: \(problem)") }
         install(snapshot.epoch, snapshot.sequence, cluster)
     }
 
-    /// A change; one that does not follow what we have waits for the next whole state.
-    func take(_ update: Update) {
+    /// A change, or a heartbeat, which changes nothing and says which version there is.
+    ///
+    /// - Returns: false when it does not follow what we have: then the whole state must be asked for.
+    func take(_ update: Update) -> Bool {
+        // A leader of the past has nothing to say, unless it is our memory that is wrong.
+        if update.epoch < highestEpoch { return !isImpossible(beside: update.epoch) }
+        if let refused, refused == (update.epoch, update.sequence) { return true }
+        if let offered, update.epoch == offered.epoch, update.sequence <= offered.sequence { return true }
+        guard !update.changed.isEmpty || !update.removed.isEmpty else { return false }
+        return apply(update)
+    }
+
+    private func apply(_ update: Update) -> Bool {
         // Written so that no sequence overflows, whatever a coordinator says.
         guard var (epoch, sequence, cluster) = offered, update.epoch == epoch, update.sequence > sequence,
             update.sequence - sequence == 1
-        else { return }
+        else { return false }
         // Given up before it is changed, so that it is changed in place.
         offered = nil
         let removed = update.removed.map { (kind: $0.kind, name: $0.name) }
         let problems = cluster.apply(changed: update.changed.map(ClusterSnapshot.Record.init), removed: removed)
-        if let problem = problems.first { return refuse("a published change cannot be read: \(problem)") }
+        if let problem = problems.first {
+            refused = (update.epoch, update.sequence)
+            refuse("a published change cannot be read: \(problem)")
+            return true
+        }
         (epoch, sequence) = (update.epoch, update.sequence)
         install(epoch, sequence, cluster)
+        return true
     }
 
     private func install(_ epoch: UInt64, _ sequence: UInt64, _ cluster: ClusterSnapshot) {
@@ -93,7 +132,7 @@ final class SnapshotKeeper: @unchecked Sendable {
         let active = ActiveSnapshot(used, epoch: epoch, sequence: sequence, previous: current)
         current = active
         publish(active)
-        if isChanged { disk.async { [store] in store.save(active) } }
+        if isChanged { save(active) }
     }
 
     /// The same reason is told once.

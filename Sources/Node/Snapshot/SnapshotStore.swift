@@ -3,16 +3,13 @@ import Core
 import Net
 import Policy
 
-/// One file in the state folder, replaced in one step.
+/// The form of a saved snapshot: its version, then its records. `StateFile` checks that all of it is as it was written.
 struct SnapshotStore: Sendable {
     let path: String
 
-    /// The file's first line: `# epoch SEQUENCE crc32c`.
-    func save(_ snapshot: ActiveSnapshot) {
-        let text = snapshot.cluster.text
-        let checksum = CRC32C.checksum(Array(text.utf8))
-        let head = "# epoch=\(snapshot.epoch) sequence=\(snapshot.sequence) crc32c=\(checksum)\n"
-        try? FileAccess.writeAtomically(path, Array((head + text).utf8))
+    /// What is written: `# epoch=E sequence=S`, and the snapshot's text.
+    static func content(_ snapshot: ActiveSnapshot) -> [UInt8] {
+        Array("# epoch=\(snapshot.epoch) sequence=\(snapshot.sequence)\n\(snapshot.cluster.text)".utf8)
     }
 
     /// Why the saved snapshot cannot be used.
@@ -20,17 +17,19 @@ struct SnapshotStore: Sendable {
 
     /// The saved snapshot; nil when there is none.
     func load() throws(Problem) -> ActiveSnapshot? {
-        guard FileAccess.exists(path) else { return nil }
-        guard let bytes = try? FileAccess.read(path, limit: ClusterSnapshot.sizeLimit + 256),
-            let end = bytes.firstIndex(of: 10)
-        else { throw Problem(text: "the saved snapshot at \(path) cannot be read") }
-        let head = String(decoding: bytes[..<end], as: UTF8.self).split(separator: " ")
-        let numbers = head.dropFirst().compactMap { $0.split(separator: "=").last.flatMap { UInt64($0) } }
-        let body = Array(bytes[(end + 1)...])
-        guard numbers.count == 3, UInt64(CRC32C.checksum(body)) == numbers[2] else {
-            throw Problem(text: "the saved snapshot at \(path) is damaged and was not used")
+        let content: [UInt8]
+        do throws(StateFile.Damage) {
+            guard let found = try StateFile.read(path, limit: ClusterSnapshot.sizeLimit + 256) else { return nil }
+            content = found
+        } catch {
+            throw Problem(text: "the saved snapshot at \(error)")
         }
-        let (cluster, problems) = ClusterSnapshot.read(String(decoding: body, as: UTF8.self), file: path)
+        let end = content.firstIndex(of: 10) ?? content.endIndex
+        let numbers = String(decoding: content[..<end], as: UTF8.self).split(separator: " ").dropFirst()
+            .compactMap { $0.split(separator: "=").last.flatMap { UInt64($0) } }
+        guard numbers.count == 2 else { throw Problem(text: "the saved snapshot at \(path) has no version") }
+        let text = String(decoding: content[end...], as: UTF8.self)
+        let (cluster, problems) = ClusterSnapshot.read(text, file: path)
         if let problem = problems.first { throw Problem(text: "the saved snapshot was not used: \(problem)") }
         return ActiveSnapshot(cluster, epoch: numbers[0], sequence: numbers[1])
     }

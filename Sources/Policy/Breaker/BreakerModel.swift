@@ -11,6 +11,10 @@ public enum BreakerCall: Hashable, Sendable {
     case admit
     /// The probe of `epoch` ended.
     case probed(epoch: Int64, isGood: Bool)
+    /// The probe of `epoch` is still under way: its lease begins anew.
+    case renew(epoch: Int64)
+    /// The probe of `epoch` says nothing about the target: nothing was sent, or the client went away. Another may probe immediately.
+    case release(epoch: Int64)
     /// An operator's order for the next `microseconds`; `auto` takes an order back.
     case order(BreakerRecord.Order, microseconds: Int64)
 }
@@ -35,6 +39,10 @@ public enum BreakerVerdict: Int64, Sendable, CaseIterable {
     case closed
     /// The order stands.
     case ordered
+    /// The probe has a lease from now on.
+    case renewed
+    /// The probe is free for another request.
+    case released
 }
 
 /// The answer: what became of the call and the record after it, at a moment of Redis' clock.
@@ -79,6 +87,8 @@ public struct BreakerModel: Sendable {
             verdict = report(epoch, node, good, bad, isTripped, jitter, now)
         case .admit: verdict = admit(now)
         case .probed(let epoch, let isGood): verdict = probed(epoch, isGood, jitter, now)
+        case .renew(let epoch): verdict = lease(of: epoch, until: now + times.lease, .renewed)
+        case .release(let epoch): verdict = lease(of: epoch, until: 0, .released)
         case .order(let order, let long):
             record.order = order
             record.orderUntil = order == .auto ? 0 : now + min(long, BreakerModel.orderLimit)
@@ -127,7 +137,7 @@ public struct BreakerModel: Sendable {
     }
 
     private mutating func probed(_ epoch: Int64, _ isGood: Bool, _ jitter: Int64, _ now: Int64) -> BreakerVerdict {
-        guard epoch == record.epoch, record.state == .halfOpen, record.leaseUntil > 0 else { return .stale }
+        guard isProbe(epoch) else { return .stale }
         guard isGood else {
             open(step: record.step + 1, jitter, now)
             return .opened
@@ -141,6 +151,16 @@ public struct BreakerModel: Sendable {
         record.tripNode = 0
         begin(now)
         return .closed
+    }
+
+    private mutating func lease(of epoch: Int64, until: Int64, _ verdict: BreakerVerdict) -> BreakerVerdict {
+        guard isProbe(epoch) else { return .stale }
+        record.leaseUntil = until
+        return verdict
+    }
+
+    private func isProbe(_ epoch: Int64) -> Bool {
+        epoch == record.epoch && record.state == .halfOpen && record.leaseUntil > 0
     }
 
     private mutating func open(step: Int64, _ jitter: Int64, _ now: Int64) {

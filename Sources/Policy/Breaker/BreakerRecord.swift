@@ -6,16 +6,16 @@ public struct BreakerTimes: Hashable, Sendable {
     public var open: Int64
     /// The longest wait.
     public var openLimit: Int64
-    /// A probe that says nothing for so long is given up.
+    /// A probe whose node says nothing for so long is given up; the node renews it each second.
     public var lease: Int64
     /// Failures of nodes are counted together, and trips of two nodes belong together, for so long.
     public var window: Int64
     /// A target that fails again so soon after its recovery waits longer than before instead of beginning anew.
     public var relapse: Int64
 
-    /// 5 s to 60 s; a probe has the 30 s of a first event and 5 s more; 10 s; one minute.
+    /// 5 s to 60 s; 3 s, so that the next probe follows that of a dead node within the shortest wait; 10 s; one minute.
     public static let standard = BreakerTimes(
-        open: 5_000_000, openLimit: 60_000_000, lease: 35_000_000, window: 10_000_000, relapse: 60_000_000)
+        open: 5_000_000, openLimit: 60_000_000, lease: 3_000_000, window: 10_000_000, relapse: 60_000_000)
 
     /// Times in microseconds.
     public init(open: Int64, openLimit: Int64, lease: Int64, window: Int64, relapse: Int64) {
@@ -55,7 +55,7 @@ public struct BreakerRecord: Hashable, Sendable {
     public var epoch: Int64 = 0
     /// When an open breaker lets a probe through.
     public var until: Int64 = 0
-    /// Until when the present probe may say how it went; zero without one.
+    /// Until when the present probe is its node's, unless renewed; zero without one.
     public var leaseUntil: Int64 = 0
     /// How often the wait was doubled.
     public var step: Int64 = 0

@@ -10,7 +10,7 @@ public struct TargetBreaker: Sendable {
         case free
         /// It may, but the target has recovered only now: this many of a hundred requests, where there are others.
         case sparing(Int)
-        /// It would be the one that finds out whether the target works again.
+        /// It may be the one that finds out whether the target works again: `enter` decides in the moment before it is sent.
         case probe
         /// It may not, until then at the earliest.
         case blocked(until: Instant)
@@ -22,8 +22,18 @@ public struct TargetBreaker: Sendable {
         case usual
         /// It probes for this lane alone.
         case ownProbe
-        /// It probes for the cluster: the only one of its epoch, and only until then.
-        case sharedProbe(epoch: Int64, until: Instant)
+        /// It probes for the cluster: the only one of its epoch.
+        case sharedProbe(epoch: Int64)
+    }
+
+    /// What a request hears in the moment before it is sent.
+    public enum Entry: Equatable, Sendable {
+        /// It is sent.
+        case go(Ticket)
+        /// The cluster is asked for its probe, for this request: `granted` or `denied` follows.
+        case ask
+        /// It is not sent there.
+        case blocked
     }
 
     /// What the cluster knows, as it was last read.
@@ -37,12 +47,13 @@ public struct TargetBreaker: Sendable {
     /// Trips in a row.
     private var trips = 0
     private var isProbingAlone = false
-    private var right: (epoch: Int64, until: Instant)?
+    /// The cluster's probe that this lane has under way, and when its lease was last heard of.
+    private var probe: (epoch: Int64, renewedAt: Instant)?
+    /// True while a request of this lane asks the cluster for its probe.
+    private var isAsking = false
     /// Attempts that the cluster was not told of.
     private var news = (successes: Int64(0), failures: Int64(0), isTripped: false)
     private var newsSince = Instant(nanoseconds: 0)
-    /// True when a request would have gone there since the last probe was asked for.
-    private var isWanted = false
     /// How often the lane's own window tripped.
     public private(set) var ownTrips: Int64 = 0
 
@@ -50,6 +61,10 @@ public struct TargetBreaker: Sendable {
     public static let firstWait = Duration.seconds(1)
     /// The longest wait.
     public static let longestWait = Duration.seconds(60)
+    /// How often the lease of a probe is renewed: a third of it.
+    public static let renewal = Duration.seconds(1)
+    /// When to come again while another request probes: most probes take less.
+    public static let probeWait = Duration.seconds(1)
 
     /// A target that nothing is known of.
     public init() {}
@@ -74,35 +89,55 @@ public struct TargetBreaker: Sendable {
 
     private func sharedPassage(at now: Instant, isAlone: Bool) -> Passage {
         if isAlone { return ownPassage(at: now, after: instant(record.until)) }
-        if let right, now < right.until { return .probe }
-        return .blocked(until: max(instant(record.until), now + .seconds(1)))
+        if record.state == .open, now < instant(record.until) { return .blocked(until: instant(record.until)) }
+        if isAsking || now < instant(record.leaseUntil) { return .blocked(until: now + TargetBreaker.probeWait) }
+        return .probe
     }
 
     private func ownPassage(at now: Instant, after wait: Instant) -> Passage {
         if now < wait { return .blocked(until: wait) }
-        return isProbingAlone ? .blocked(until: now + .seconds(1)) : .probe
+        return isProbingAlone ? .blocked(until: now + TargetBreaker.probeWait) : .probe
     }
 
-    /// Somebody would have gone there.
-    public mutating func want() { isWanted = true }
-
-    /// A request goes there. Whoever gets a ticket gives it back by `ended` or `giveBack`.
-    public mutating func enter(at now: Instant, isAlone: Bool) -> Ticket {
-        guard passage(at: now, isAlone: isAlone) == .probe else { return .usual }
-        if record.state != .closed, !isAlone, let right {
-            self.right = nil
-            return .sharedProbe(epoch: right.epoch, until: right.until)
+    /// A request is about to be sent. Whoever gets a ticket gives it back by `ended` or `giveBack`.
+    ///
+    /// So late, because a probe is nobody's before there is a request that uses it: one that waits for quota, for its turn or for the rest
+    /// of its body would keep a healthy target shut for all others.
+    public mutating func enter(at now: Instant, isAlone: Bool) -> Entry {
+        switch passage(at: now, isAlone: isAlone) {
+        case .free, .sparing: return .go(.usual)
+        case .blocked: return .blocked
+        case .probe: break
+        }
+        guard record.state == .closed || isAlone else {
+            isAsking = true
+            return .ask
         }
         isProbingAlone = true
-        return .ownProbe
+        return .go(.ownProbe)
     }
 
-    /// A request never went out, or its end says nothing about the target: another may probe.
-    public mutating func giveBack(_ ticket: Ticket) {
+    /// The cluster lets the request that asked probe, under the record that was just learned.
+    public mutating func granted(at now: Instant) -> Ticket {
+        isAsking = false
+        probe = (record.epoch, now)
+        return .sharedProbe(epoch: record.epoch)
+    }
+
+    /// The cluster does not let the request that asked probe, or could not be asked.
+    public mutating func denied() { isAsking = false }
+
+    /// A request never went out, or its end says nothing about the target: another may probe. Returns what the cluster must hear.
+    public mutating func giveBack(_ ticket: Ticket) -> BreakerCall? {
         switch ticket {
-        case .usual: break
-        case .ownProbe: isProbingAlone = false
-        case .sharedProbe(let epoch, let until): if epoch == record.epoch { right = (epoch, until) }
+        case .usual: return nil
+        case .ownProbe:
+            isProbingAlone = false
+            return nil
+        case .sharedProbe(let epoch):
+            guard probe?.epoch == epoch else { return nil }
+            probe = nil
+            return .release(epoch: epoch)
         }
     }
 
@@ -124,7 +159,9 @@ public struct TargetBreaker: Sendable {
             }
             (shutUntil, trips) = (nil, 0)
             window = FailureWindow()
-        case .sharedProbe: return true
+        case .sharedProbe(let epoch):
+            if probe?.epoch == epoch { probe = nil }
+            return true
         }
         return false
     }
@@ -158,13 +195,11 @@ public struct TargetBreaker: Sendable {
             isTripped: news.isTripped)
     }
 
-    /// True when a request waits for the target and the time has come to ask whether one may probe.
-    public mutating func asksForProbe(at now: Instant) -> Bool {
-        guard isWanted, record.state != .closed, record.order(at: clock(now)) == .auto else { return false }
-        if let right, now < right.until { return false }
-        guard now >= instant(record.state == .open ? record.until : record.leaseUntil) else { return false }
-        isWanted = false
-        return true
+    /// The renewal of this lane's probe, when it is time for one.
+    public mutating func renewal(at now: Instant) -> BreakerCall? {
+        guard let probe, now - probe.renewedAt >= TargetBreaker.renewal else { return nil }
+        self.probe?.renewedAt = now
+        return .renew(epoch: probe.epoch)
     }
 
     /// Takes over what the cluster knows; `shared`: Redis' clock, µs since 1970.
@@ -172,7 +207,7 @@ public struct TargetBreaker: Sendable {
         let isNew = fresh.epoch != record.epoch
         (record, sharedAt, learnedAt) = (fresh, shared, now)
         guard isNew else { return }
-        right = nil
+        probe = nil
         // What the lane decided alone is decided by all now.
         (shutUntil, trips, isProbingAlone) = (nil, 0, false)
         window = FailureWindow()
@@ -183,9 +218,6 @@ public struct TargetBreaker: Sendable {
     public func standing(at now: Instant) -> BreakerRecord.State {
         record.state == .open && now >= instant(record.until) ? .halfOpen : record.state
     }
-
-    /// The cluster lets this lane probe, under the record that was just learned.
-    public mutating func grantProbe() { right = (record.epoch, instant(record.leaseUntil)) }
 
     /// Redis' clock at a moment of the lane's.
     private func clock(_ now: Instant) -> Int64 { sharedAt + (now - learnedAt).nanoseconds / 1_000 }

@@ -25,10 +25,14 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var sentinelUser: String?
         /// Where the sentinels' password is kept.
         public var sentinelPassword: SecretReference?
-        /// The ACL user.
+        /// The ACL user: of nodes, and of coordinators too where they have none of their own.
         public var user: String?
         /// Where the password is kept.
         public var password: SecretReference?
+        /// The ACL user of coordinators and of the tool, who may change keys, lease and configuration.
+        public var coordinatorUser: String?
+        /// Where their password is kept.
+        public var coordinatorPassword: SecretReference?
         /// A CA file; when set, the connection is TLS.
         public var ca: String?
         /// The deadline of a command.
@@ -59,10 +63,29 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var admin = "127.0.0.1:7401"
         /// Where the secret of the admin interface is kept.
         public var adminSecret = SecretReference.file("state/admin.secret")
-        /// Its certificate.
+        /// Whether that speaks plain HTTP; nil: on a loopback address only.
+        public var adminPlainHTTP: Bool?
+        /// Its certificate, for nodes and on the admin port.
         public var certificate = ""
         /// Its key.
         public var key = ""
+
+        /// True when the admin port speaks plain HTTP: by word, or because nobody but this machine reaches it.
+        public var adminIsPlain: Bool {
+            adminPlainHTTP ?? (admin.hasPrefix("127.") || admin.hasPrefix("[::1]") || admin.hasPrefix("unix:"))
+        }
+        /// Where tools reach it.
+        public var adminURL: String { "\(adminIsPlain ? "http" : "https")://\(admin)" }
+
+        /// The least bytes of the admin secret: who can try it must not find it.
+        public static let leastSecretBytes = 32
+
+        /// Why a secret of so many bytes is none; nil when it is long enough.
+        public func problem(ofSecretWith count: Int) -> String? {
+            guard count < Coordinator.leastSecretBytes else { return nil }
+            return "[coordinator \(name)] admin-secret: \(adminSecret) has \(count) bytes, "
+                + "at least \(Coordinator.leastSecretBytes) are needed; make one with: openssl rand -hex 32"
+        }
     }
 
     /// What nodes have in common.
@@ -77,10 +100,20 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var adminBasePort = 7600
         /// Where the secret is kept that `/config` of an admin port asks for; nil: it is not served.
         public var adminSecret: SecretReference?
+        /// Whose connections begin with a PROXY header that names the real client.
+        public var balancerAddresses: [Network] = []
         /// Event loops of a node; 0 for one a processor.
         public var lanes = 0
         /// Client connections of a lane.
         public var maximumConnections = 10_000
+        /// The part of them, in per cent, that one key may have.
+        public var keyConnectionsPercent = 25
+        /// The part of them, in per cent, that one org may have.
+        public var orgConnectionsPercent = 50
+        /// Body bytes of requests that one key may hold on a lane.
+        public var keyBodyBytes = 64 << 20
+        /// Body bytes of requests that one org may hold on a lane.
+        public var orgBodyBytes = 128 << 20
         /// How long a draining node still accepts, so that the balancer notices first.
         public var drainNotice = Duration.seconds(10)
         /// The longest that a drain waits for running requests.
@@ -103,7 +136,7 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var resumeBuffer = 128 << 10
         /// Memory for all such answers of a lane.
         public var resumeMemory = 64 << 20
-        /// Resident memory of a node at which it serves nobody any more; nil: none.
+        /// Resident memory of a node at which it serves nobody any more; nil: four fifths of what there is.
         public var memoryLimit: Int?
         /// How late a lane may be before it serves interactive requests only.
         public var lagLimit = Duration.milliseconds(100)

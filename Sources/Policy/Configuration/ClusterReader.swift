@@ -52,11 +52,16 @@ struct ClusterReader {
         redisPlace(&redis, &reader)
         redis.user = reader.optional("user", PlainText.any)
         redis.password = reader.optional("password", ConfigurationValue.secret)
+        redis.coordinatorUser = reader.optional("coordinator-user", PlainText.any)
+        redis.coordinatorPassword = reader.optional("coordinator-password", ConfigurationValue.secret)
         redis.ca = reader.optional("tls-ca", PlainText.any)
         redis.commandTimeout =
             reader.time("command-timeout", in: .milliseconds(1) ... .seconds(10)) ?? redis.commandTimeout
         if redis.user != nil, redis.password == nil {
             reader.report("a user without a 'password'", at: reader.position(of: "user"))
+        }
+        if redis.coordinatorUser != nil, redis.coordinatorPassword == nil {
+            reader.report("a user without a 'coordinator-password'", at: reader.position(of: "coordinator-user"))
         }
         if redis.ca != nil, redis.address.hasPrefix("unix:") {
             reader.report("TLS is not spoken over a Unix socket", at: reader.position(of: "tls-ca"))
@@ -125,6 +130,7 @@ struct ClusterReader {
         if let listen = listen("listen", &reader) { coordinator.listen = listen }
         if let admin = listen("admin", &reader) { coordinator.admin = admin }
         if let secret = reader.required("admin-secret", ConfigurationValue.secret) { coordinator.adminSecret = secret }
+        coordinator.adminPlainHTTP = reader.optional("admin-plain-http", ConfigurationValue.flag)
         coordinator.certificate = reader.required("certificate", PlainText.any) ?? ""
         coordinator.key = reader.required("key", PlainText.any) ?? ""
         configuration.coordinators.append(coordinator)
@@ -138,7 +144,7 @@ struct ClusterReader {
         nodes.adminBasePort = reader.number("admin-base-port", in: 1...61_000) ?? nodes.adminBasePort
         nodes.adminSecret = reader.optional("admin-secret", ConfigurationValue.secret)
         nodes.lanes = reader.number("lanes", in: 0...64) ?? nodes.lanes
-        nodes.maximumConnections = reader.number("max-connections", in: 1...10_000) ?? nodes.maximumConnections
+        nodes.readDoors(&reader)
         nodes.drainNotice = reader.time("drain-notice", in: .zero ... .seconds(600)) ?? nodes.drainNotice
         nodes.drainLimit = reader.time("drain-limit", in: .zero ... .seconds(3_600)) ?? nodes.drainLimit
         nodes.maximumAge = reader.time("max-age", in: .seconds(1) ... .seconds(86_400)) ?? nodes.maximumAge

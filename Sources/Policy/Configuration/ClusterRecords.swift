@@ -27,6 +27,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var streamOptions = StreamOptions.full
     /// The member in which the end user's id travels.
     public var userField = UserField.safetyIdentifier
+    /// Members that clients with that right may add to their requests.
+    public var passthrough = PassthroughMembers.none
     /// Connections of one lane at once.
     public var maximumConnections = 1_024
     /// Calls of one lane at once: the least and the most that the limit may become; alike when it is fixed. Further requests wait in the queue.

@@ -171,8 +171,10 @@ extension ProviderRecord {
         if let apiKey { lines.append("api-key = \(apiKey)") }
         if let ca { lines.append("ca = \(ca)") }
         if usesLegacyLimitField { lines.append("limit-field = max_tokens") }
+        // What is usual is left out: nodes that do not know the line refuse the whole state for it.
         if streamOptions != .full { lines.append("stream-options = \(streamOptions.rawValue)") }
         if userField != .safetyIdentifier { lines.append("user-field = \(userField.rawValue)") }
+        if !passthrough.names.isEmpty { lines.append("passthrough = \(passthrough.text)") }
         if !hasBreaker { lines.append("breaker = no") }
         if let capacity { lines.append("capacity = \(capacity)") }
         lines.append("max-connections = \(maximumConnections)")

@@ -22,14 +22,28 @@ public struct LeaseCall: Sendable, Hashable {
     public var length: Int64
     /// The highest epoch that the coordinator or one of its nodes has seen; at most `latestEpoch`.
     public var seen: UInt64
+    /// The latest epoch that the caller's clock allows: a later one, told or kept, is a mistake and not believed.
+    public var latest: UInt64
     /// What is wished for.
     public var wish: Wish
 
     /// Epochs begin as milliseconds since 1970 and are whole numbers in Lua: this is in the year 144,000.
     public static let latestEpoch: UInt64 = 1 << 52
 
+    /// Epochs are milliseconds of Redis' clock. So much later than the clock one may be, in milliseconds: clocks are set, and terms that
+    /// follow closely count up by one. A day.
+    public static let tolerance: UInt64 = 86_400_000
+
+    /// The latest epoch that can be true when a clock shows so many milliseconds since 1970.
+    public static func latest(atMilliseconds now: UInt64) -> UInt64 {
+        min(latestEpoch, min(latestEpoch, now) + tolerance)
+    }
+
     /// A call of its parts.
-    public init(name: String, incarnation: UInt64, place: String, length: Int64, seen: UInt64, wish: Wish) {
+    public init(
+        name: String, incarnation: UInt64, place: String, length: Int64, seen: UInt64, wish: Wish,
+        latest: UInt64 = LeaseCall.latestEpoch
+    ) {
         precondition(seen <= LeaseCall.latestEpoch, "an epoch is a whole number in Lua")
         self.name = name
         self.incarnation = incarnation
@@ -37,6 +51,7 @@ public struct LeaseCall: Sendable, Hashable {
         self.length = length
         self.seen = seen
         self.wish = wish
+        self.latest = min(latest, LeaseCall.latestEpoch)
     }
 }
 
@@ -44,7 +59,8 @@ public struct LeaseCall: Sendable, Hashable {
 public struct LeaseReply: Sendable, Hashable {
     /// True when the caller has it now.
     public var isMine: Bool
-    /// The term: of the caller when it has the lease, of the last leader otherwise. It never falls while Redis keeps its memory.
+    /// The term: of the caller when it has the lease, of the last leader otherwise. It never falls while Redis keeps its memory, unless it
+    /// was later than any clock allows.
     public var epoch: UInt64
     /// How long the lease lasts from `at` on, in microseconds; 0 when nobody has it.
     public var left: Int64
@@ -86,12 +102,18 @@ public struct LeaseModel: Sendable {
         }
         let isFree = until <= now || call.wish == .succeed && name == call.name
         guard isSame || isFree else { return reply(false, now) }
-        if !isSame {
+        let clock = UInt64(max(0, now) / 1_000)
+        let latest = max(call.latest, LeaseCall.latest(atMilliseconds: clock))
+        let seen = call.seen > latest ? 0 : call.seen
+        // One that no clock allows was written by mistake: the next term begins by the clock again.
+        let isWrong = epoch > latest
+        if isWrong { epoch = 0 }
+        if !isSame || isWrong {
             // A new leader is above whoever led before, above what any of its nodes has seen, and, should Redis have lost its memory,
             // above terms of the past by the clock.
-            epoch = max(epoch + 1, UInt64(max(0, now) / 1_000), call.seen + 1)
-        } else if call.seen > epoch {
-            epoch = call.seen + 1
+            epoch = max(epoch + 1, clock, seen + 1)
+        } else if seen > epoch {
+            epoch = seen + 1
         }
         (name, incarnation, place, until) = (call.name, call.incarnation, call.place, now + call.length)
         return reply(true, now)

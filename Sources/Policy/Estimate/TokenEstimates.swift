@@ -1,76 +1,71 @@
 // What a request will probably use: the reservation is learned from real answers, never a constant.
 import Core
 
-/// Learns, for one lane, how many body bytes make an input token of each model, and how long answers are for each model and feature.
+/// Learns, for one lane and each org apart, how many body bytes make an input token of each model, and how long answers are for each model and
+/// feature: what one org's clients do says nothing about another's reservations.
 ///
-/// A class, because every request asks it twice, and what it knows is in five collections.
+/// A class, because every request asks it twice, and what it knows is in several collections.
 public final class TokenEstimates {
+    private struct TenantModel: Hashable {
+        let org: String
+        let model: String
+    }
+
     private struct Place: Hashable {
+        let org: String
         let model: String
         let feature: String
     }
 
-    /// Places in `learned` and `outputs`.
-    private var models: [String: Int] = [:]
-    private var features: [Place: Int] = [:]
-    private var learned: [(ratio: BytesPerToken, output: HighOutput)] = []
-    private var outputs: [HighOutput] = []
-    /// Where the last answer was noted: mostly also the next request's places.
-    private var latest: (place: Place, model: Int, feature: Int)?
+    private struct Learned {
+        var ratio = BytesPerToken()
+        var output = HighOutput()
+    }
 
-    /// Models and features that are told apart, since clients name features: at about 100 B each. Beyond, a feature is taken
-    /// for its model's average, and a model for an average model.
+    /// Where an org that is new to a model begins; a feature that is new begins with its org's answers of the model.
+    private var models = RecentlyUsed<String, Learned>(limit: TokenEstimates.placeLimit)
+    private var tenants = RecentlyUsed<TenantModel, Learned>(limit: TokenEstimates.placeLimit)
+    private var features = RecentlyUsed<Place, HighOutput>(limit: TokenEstimates.placeLimit)
+
+    /// Models, orgs' models and their features that are known at once, each: at about 200 B. Clients name features, so the one that was not used for
+    /// the longest time is forgotten first.
     public static let placeLimit = 4_096
 
     /// Nothing learned yet.
     public init() {}
 
     /// Input tokens of a body of this many bytes; at least one.
-    public func inputTokens(model: String, bodyBytes: Int) -> Int64 {
-        (index(of: model).map { learned[$0].ratio } ?? BytesPerToken()).tokens(bodyBytes)
+    public func inputTokens(org: String, model: String, bodyBytes: Int) -> Int64 {
+        learned(org, model).ratio.tokens(bodyBytes)
     }
 
-    /// Output tokens to reserve, clamped by what the request may use.
-    public func outputTokens(model: String, feature: String, limit: Int64) -> Int64 {
-        let high =
-            index(of: Place(model: model, feature: feature)).map { outputs[$0] }
-            ?? index(of: model).map { learned[$0].output } ?? HighOutput()
+    /// Output tokens to reserve for one answer, clamped by what the request may use.
+    public func outputTokens(org: String, model: String, feature: String, limit: Int64) -> Int64 {
+        let high = features.use(Place(org: org, model: model, feature: feature)) ?? learned(org, model).output
         return high.tokens(limit: limit)
     }
 
-    /// Learns from a real answer: its body's bytes and the tokens that the provider counted.
+    /// Learns from a real answer: its body's bytes and the tokens that the provider counted, the output of one answer.
     public func observe(
-        model: String, feature: String, bodyBytes: Int, inputTokens: Int64, outputTokens: Int64
+        org: String, model: String, feature: String, bodyBytes: Int, inputTokens: Int64, outputTokens: Int64
     ) {
-        let place = Place(model: model, feature: feature)
-        var (ofModel, ofFeature) = (index(of: model), index(of: place))
-        if ofModel == nil, learned.count < TokenEstimates.placeLimit {
-            ofModel = learned.count
-            models[model] = learned.count
-            learned.append((BytesPerToken(), HighOutput()))
-        }
-        if let ofModel {
-            learned[ofModel].ratio.observe(bodyBytes, inputTokens)
-            learned[ofModel].output.observe(outputTokens)
-            if ofFeature == nil, outputs.count < TokenEstimates.placeLimit {
-                // A new feature begins with what is known of its model.
-                ofFeature = outputs.count
-                features[place] = outputs.count
-                outputs.append(learned[ofModel].output)
-            }
-        }
-        if let ofFeature { outputs[ofFeature].observe(outputTokens) }
-        if let ofModel, let ofFeature { latest = (place, ofModel, ofFeature) }
+        let tenant = TenantModel(org: org, model: model)
+        var own = learned(org, model)
+        own.ratio.observe(bodyBytes, inputTokens)
+        let place = Place(org: org, model: model, feature: feature)
+        var high = features.use(place) ?? own.output
+        own.output.observe(outputTokens)
+        high.observe(outputTokens)
+        var all = models.use(model) ?? Learned()
+        all.ratio.observe(bodyBytes, inputTokens)
+        all.output.observe(outputTokens)
+        tenants.set(own, for: tenant)
+        features.set(high, for: place)
+        models.set(all, for: model)
     }
 
-    private func index(of model: String) -> Int? {
-        if let latest, latest.place.model == model { return latest.model }
-        return models[model]
-    }
-
-    private func index(of place: Place) -> Int? {
-        if let latest, latest.place == place { return latest.feature }
-        return features[place]
+    private func learned(_ org: String, _ model: String) -> Learned {
+        tenants.use(TenantModel(org: org, model: model)) ?? models.use(model) ?? Learned()
     }
 }
 

@@ -151,7 +151,7 @@ public struct Explanation: Sendable {
         let limit = question.outputLimit
         mostOutput = limit == 0 ? route.maximumOutputTokens : min(limit, route.maximumOutputTokens)
         reservedOutput = TokenEstimates().outputTokens(
-            model: "", feature: question.wish.feature, limit: mostOutput)
+            org: "", model: "", feature: question.wish.feature, limit: mostOutput)
         // Later groups are asked when the first cannot serve.
         let group = route.targets.filter { $0.weight > 0 }.map(\.group).min() ?? 1
         let total = route.targets.reduce(0) { $0 + ($1.group == group ? $1.weight : 0) }

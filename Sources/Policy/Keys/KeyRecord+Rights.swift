@@ -4,12 +4,12 @@ import Core
 extension KeyRecord {
     /// A right that people set: the key of its line in a `[key …]` section.
     public enum Right: String, CaseIterable, Sendable {
-        case org, team, label, identity, model, operation, feature, priority, limit, network
+        case org, team, label, identity, model, operation, feature, priority, passthrough, limit, network
 
         /// True when it is a list.
         public var isList: Bool {
             switch self {
-            case .org, .team, .label, .identity, .priority: false
+            case .org, .team, .label, .identity, .priority, .passthrough: false
             case .model, .operation, .feature, .limit, .network: true
             }
         }
@@ -25,6 +25,7 @@ extension KeyRecord {
         case .label: label = try KeyRecord.one(values, PlainText.label) ?? ""
         case .identity: identity = try KeyRecord.one(values, PlainText.identity)
         case .priority: highestPriority = try KeyRecord.one(values, KeyRecord.priority) ?? .interactive
+        case .passthrough: mayPassThrough = try KeyRecord.one(values, ConfigurationValue.flag) ?? false
         case .model: models = try KeyRecord.all(values, PlainText.aliasOrAll)
         case .operation:
             let named = try KeyRecord.all(values, KeyRecord.operations).flatMap(\.self)
@@ -49,6 +50,7 @@ extension KeyRecord {
         case .label: label.isEmpty ? [] : [label]
         case .identity: identity.map { [$0] } ?? []
         case .priority: [highestPriority.description]
+        case .passthrough: mayPassThrough ? ["yes"] : []
         case .model: models
         case .operation: Set(operations) == Set(KeyOperation.allCases) ? ["*"] : operations.map(\.description)
         case .feature: features

@@ -43,6 +43,8 @@ public struct KeyRecord: Sendable, Equatable {
     public var features: [String] = []
     /// The most urgent class it may use.
     public var highestPriority = PriorityClass.interactive
+    /// True when it may add members to a provider's request, within what that provider's section lists.
+    public var mayPassThrough = false
     /// Limits of its own, beside those of its team and org.
     public var limits: [Limit] = []
     /// Where it may come from; none: from anywhere.
@@ -102,6 +104,7 @@ extension KeyRecord {
         if !allows(model: question.model) { return .model(question.model) }
         if !operations.contains(question.operation) { return .operation(question.operation) }
         if !features.isEmpty, !features.contains(question.feature) { return .feature(question.feature) }
+        if question.usesPassthrough, !mayPassThrough { return .passthrough }
         if question.priority < highestPriority { return .priority(question.priority, highest: highestPriority) }
         return nil
     }

@@ -48,9 +48,14 @@ public struct KeyQuestion: Hashable, Sendable {
     public let feature: String
     /// How urgent it is.
     public let priority: PriorityClass
+    /// True when it adds members for a provider. Known when the body was looked through.
+    public let usesPassthrough: Bool
 
     /// A question of its parts.
-    public init(model: String, operation: KeyOperation, feature: String, priority: PriorityClass) {
+    public init(
+        model: String, operation: KeyOperation, feature: String, priority: PriorityClass, usesPassthrough: Bool = false
+    ) {
+        self.usesPassthrough = usesPassthrough
         self.model = model
         self.operation = operation
         self.feature = feature
@@ -80,6 +85,8 @@ public enum KeyRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     case feature(String)
     /// It may not be so urgent.
     case priority(PriorityClass, highest: PriorityClass)
+    /// It may not add members for a provider.
+    case passthrough
 
     /// The request's field that is refused; `key` for the key itself.
     public var field: String {
@@ -90,6 +97,7 @@ public enum KeyRefusal: Error, Hashable, Sendable, CustomStringConvertible {
         case .operation: "operation"
         case .feature: "feature"
         case .priority: "priority"
+        case .passthrough: "passthrough"
         }
     }
 
@@ -108,6 +116,7 @@ public enum KeyRefusal: Error, Hashable, Sendable, CustomStringConvertible {
         case .feature(let tag): "this API key may not name the feature '\(tag)'"
         case .priority(let asked, let highest):
             "this API key may use the priority \(highest) or lower, not \(asked)"
+        case .passthrough: "this API key may not pass members through to a provider"
         }
     }
 }

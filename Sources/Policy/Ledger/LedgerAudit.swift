@@ -30,16 +30,30 @@ public struct LedgerAudit: Sendable {
     private let isTrimmed: Bool
     private var hours: [Int64: [UsagePlace: UsageSums]] = [:]
     private var recorded: [Int64: [UsagePlace: UsageSums]] = [:]
-    private var settled: [Identifier128: (use: QuotaUse, reservedAt: Int64)] = [:]
-    private var recent: [Identifier128: (use: QuotaUse, at: Int64)] = [:]
+    private var settled: [Request: (use: QuotaUse, reservedAt: Int64)] = [:]
+    private var recent: [Request: (use: QuotaUse, at: Int64)] = [:]
     private var attempts: Set<Attempt> = []
     private var doubled: [String] = []
     private var firstAt: Int64?
     /// Records that were read.
     public private(set) var recordCount = 0
 
+    /// One request: ids are chosen by clients, each API key for itself.
+    public struct Request: Hashable, Sendable, CustomStringConvertible {
+        /// The id of the API key.
+        public let key: String
+        /// The request's idempotency key.
+        public let id: Identifier128
+
+        /// A request of an API key.
+        public init(key: String, id: Identifier128) { (self.key, self.id) = (key, id) }
+
+        /// As findings name it.
+        public var description: String { "\(id) of the key \(key)" }
+    }
+
     private struct Attempt: Hashable {
-        let id: Identifier128
+        let request: Request
         let number: UInt8
     }
 
@@ -60,8 +74,8 @@ public struct LedgerAudit: Sendable {
     public mutating func take(hour: Int64, _ sums: [UsagePlace: UsageSums]) { hours[hour] = sums }
 
     /// A settlement that is remembered.
-    public mutating func take(settled id: Identifier128, use: QuotaUse, reservedAt: Int64) {
-        if use != .none { settled[id] = (use, reservedAt) }
+    public mutating func take(settled request: Request, use: QuotaUse, reservedAt: Int64) {
+        if use != .none { settled[request] = (use, reservedAt) }
     }
 
     /// A record of the ledger.
@@ -74,12 +88,13 @@ public struct LedgerAudit: Sendable {
         }
         // Every settlement that the search can have found, the oldest among them.
         guard record.atMicroseconds >= searchedFrom - Self.memory - Self.margin else { return }
-        if !attempts.insert(Attempt(id: record.id, number: record.entry.attempt)).inserted {
-            doubled.append("\(record.id), attempt \(record.entry.attempt)")
+        let request = Request(key: record.tenant.key, id: record.id)
+        if !attempts.insert(Attempt(request: request, number: record.entry.attempt)).inserted {
+            doubled.append("\(request), attempt \(record.entry.attempt)")
         }
-        let old = recent[record.id]?.use ?? .none
+        let old = recent[request]?.use ?? .none
         let entry = record.entry
-        recent[record.id] = (
+        recent[request] = (
             QuotaUse(
                 inputTokens: old.inputTokens + entry.tokens.input, outputTokens: old.outputTokens + entry.tokens.output,
                 microUSD: old.microUSD + entry.microUSD), record.atMicroseconds

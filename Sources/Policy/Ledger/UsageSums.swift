@@ -36,15 +36,17 @@ public struct UsageSums: Hashable, Sendable {
 public struct UsagePlace: Hashable, Sendable, Comparable {
     /// The team.
     public let team: String
-    /// The feature; empty when clients named none, `*` for those beyond `placeLimit`.
+    /// The feature; empty when clients named none, `*` for those beyond `placeLimit` and `teamLimit`.
     public let feature: String
     /// The model, as the provider names it.
     public let model: String
     /// The provider.
     public let provider: String
 
-    /// The most places of one org and hour: clients name features. Those that come after share the feature `*` of their team.
+    /// The most places of one org and hour that all teams share: clients name features.
     public static let placeLimit = 1_000
+    /// The most places that each team has beyond these, whatever the others do. Those that come after share the feature `*` of their team.
+    public static let teamLimit = 100
     /// The feature of places beyond the limit.
     public static let otherFeature = "*"
 

@@ -5,9 +5,13 @@ import Core
 extension QuotaModel {
     struct RecordKey: Hashable, Sendable {
         let org: String
+        /// Clients choose ids, so each API key has its own.
+        let key: String
         let id: Identifier128
         /// Of a try that ran beside another of its id.
         var claim: UInt32?
+
+        init(_ tenant: Tenant, _ id: Identifier128) { (org, key, self.id) = (tenant.org, tenant.key, id) }
     }
 
     struct Record: Sendable {

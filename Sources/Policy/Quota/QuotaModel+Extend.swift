@@ -5,7 +5,7 @@ import Core
 extension QuotaModel {
     /// May this request use more? See `Sources/Store/Scripts/reserve.lua`.
     public mutating func extend(_ call: ExtendCall, at now: Int64) -> ExtendReply {
-        let key = RecordKey(org: call.tenant.org, id: call.id)
+        let key = RecordKey(call.tenant, call.id)
         guard let record = record(key, at: now), record.state != .released else {
             return .unknown(atMicroseconds: now)
         }

@@ -6,6 +6,8 @@ extension QuotaModel {
     struct Ledger: Sendable {
         var records: [LedgerRecord] = []
         var rollups: [Int64: [UsagePlace: UsageSums]] = [:]
+        /// Places of an hour's teams beyond those that all share.
+        var extra: [Int64: [String: Int]] = [:]
     }
 
     /// Writes the attempts of a request.
@@ -16,7 +18,14 @@ extension QuotaModel {
             let hour = now / 3_600_000_000
             var sums = ledgers[tenant.org]?.rollups[hour] ?? [:]
             var place = UsagePlace(entry, of: tenant)
-            if sums[place] == nil, sums.count >= UsagePlace.placeLimit { place = place.shared }
+            if sums[place] == nil, sums.count >= UsagePlace.placeLimit {
+                let own = ledgers[tenant.org]?.extra[hour]?[place.team] ?? 0
+                if own < UsagePlace.teamLimit {
+                    ledgers[tenant.org]?.extra[hour, default: [:]][place.team] = own + 1
+                } else {
+                    place = place.shared
+                }
+            }
             sums[place, default: UsageSums()].add(entry)
             ledgers[tenant.org]?.rollups[hour] = sums
         }

@@ -4,7 +4,7 @@ import Core
 extension QuotaModel {
     /// Ends a part of a block. See `Sources/Store/Scripts/settle.lua`.
     public mutating func settle(_ call: PartCall, at now: Int64) -> SettleReply {
-        let key = RecordKey(org: call.tenant.org, id: call.id)
+        let key = RecordKey(call.tenant, call.id)
         let found = record(key, at: now)
         let left = found?.block ?? (0, 0)
         if let found, found.state != .reserved || call.number <= left.part { return .repeated(found.shown(at: now)) }
@@ -27,7 +27,7 @@ extension QuotaModel {
             ? kept(call.use, .settled, block: nil)
             : kept(rest - covers, .reserved, block: (left.requests - requests, call.number))
         for use in call.uses {
-            records[RecordKey(org: call.tenant.org, id: use.id)] = Record(
+            records[RecordKey(call.tenant, use.id)] = Record(
                 state: .settled, claim: 0, reservedAt: reservedAt, use: use.use, bucket: 0, holders: [],
                 expires: now / 1000 + times.recordMilliseconds)
             let tenant = Tenant(

@@ -20,7 +20,7 @@ public struct QuotaModel: Sendable {
 
     /// May this request run? See `Sources/Store/Scripts/reserve.lua`.
     public mutating func reserve(_ call: ReserveCall, at now: Int64) -> ReserveReply {
-        let key = RecordKey(org: call.tenant.org, id: call.id)
+        let key = RecordKey(call.tenant, call.id)
         if let record = record(key, at: now), record.state != .released || record.claim == call.claim {
             return record.state == .reserved ? .repeated(record.shown(at: now)) : .duplicate(record.shown(at: now))
         }
@@ -65,7 +65,7 @@ public struct QuotaModel: Sendable {
 
     /// Ends a reservation with what was really used. See `Sources/Store/Scripts/settle.lua`.
     public mutating func settle(_ call: SettleCall, at now: Int64) -> SettleReply {
-        var key = RecordKey(org: call.tenant.org, id: call.id)
+        var key = RecordKey(call.tenant, call.id)
         var found = record(key, at: now)
         if let other = found, other.claim != call.claim {
             switch (other.state, call.ending) {

@@ -79,7 +79,7 @@ public struct SafeQuota: Sendable {
             id: call.id, claim: call.claim, tenant: call.tenant, use: call.use, ending: call.ending,
             limits: share.limits)
         _ = model.settle(local, at: now)
-        model.forget(call.id, of: call.tenant.org)
+        model.forget(call.id, of: call.tenant)
     }
 
     /// Nil when one of the limits is closed without shared state.
@@ -119,7 +119,7 @@ public struct SafeQuota: Sendable {
 
 extension QuotaModel {
     /// Forgets a settled id: who keeps limits for a while without bounds on the number of requests must not remember each.
-    mutating func forget(_ id: Identifier128, of org: String) { records[RecordKey(org: org, id: id)] = nil }
+    mutating func forget(_ id: Identifier128, of tenant: Tenant) { records[RecordKey(tenant, id)] = nil }
 }
 
 /// What a lane spent on each set of limits with a soft budget in the last minute.

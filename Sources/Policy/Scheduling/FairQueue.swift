@@ -54,6 +54,11 @@ public struct FairQueue<Item> {
     /// Waiting requests of a class.
     public func waiting(_ priority: PriorityClass) -> Int { classes[Int(priority.rawValue)].waiting }
 
+    /// Waiting requests of all teams but one.
+    public func waiting(besides team: String) -> Int {
+        classes.reduce(waiting) { $0 - $1.waiting(of: team) }
+    }
+
     /// Running requests of a class.
     public func running(_ priority: PriorityClass) -> Int { classes[Int(priority.rawValue)].running }
 

@@ -70,6 +70,8 @@ public struct ProviderFailure: Error, Sendable, Equatable {
     public var type: String?
     /// The provider's error code.
     public var code: String?
+    /// The host that a redirect leads to, without path and query; never for clients.
+    public var location: String?
     /// When to come again, if the provider said so believably.
     public var retryAfter: Duration?
     /// True when a later byte of the answer, not the first, did not come in time.

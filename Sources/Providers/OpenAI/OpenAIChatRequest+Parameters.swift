@@ -4,10 +4,12 @@ import Policy
 import Wire
 
 extension OpenAIChatRequest {
-    func parameters(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
+    func parameters(
+        _ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
+    ) throws(BodyError) {
         guard !items.isEmpty else { return }
         // Only what passes through can clash with the rest.
-        let passes = items.contains { if case .passthrough = $0 { true } else { false } }
+        let passes = items.contains(where: OpenAIChatRequest.isPassthrough)
         tools(items, body, &json, &output)
         list("stop", items, body, &json, &output)
         metadata(items, body, &json, &output)
@@ -33,7 +35,7 @@ extension OpenAIChatRequest {
             default: break
             }
         }
-        if passes { passthrough(items, body, &json, &output) }
+        if passes { try passthrough(items, body, &json, &output) }
     }
 
     private func tools(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {

@@ -1,28 +1,73 @@
-// Members that a client adds for one provider: never over what the gateway or the request itself says.
+// Members that a client adds for one provider: what its section lists, and never over what the request itself says.
 import Core
+import Policy
 import Wire
 
 extension OpenAIChatRequest {
-    /// What the gateway sets, or counts on: what passes through may not change what was asked, counted or reserved.
-    private static let ours: Set<String> = [
-        "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n",
-    ]
+    /// Looks through the members that a body adds for the providers that `members` knows, before anything is reserved or sent.
+    ///
+    /// - Throws: `BodyError` for a body that breaks the protocol, a member that the provider's section does not list, one that stands twice, or one
+    ///   that the request has an item of its own for.
+    public static func checkPassthrough(
+        _ body: RawSpan, members: (_ provider: String) -> PassthroughMembers?
+    ) throws(BodyError) {
+        var reader = ChatBodyReader(body)
+        var items: [ChatItem] = []
+        while let item = try reader.next() { if member(of: item) != nil || isPassthrough(item) { items.append(item) } }
+        var names: Set<String> = []
+        for case .passthrough(let provider, _) in items { names.insert(body.string(provider.range)) }
+        for name in names {
+            guard let members = members(name) else { continue }
+            _ = try passed(items, for: name, members, body)
+        }
+    }
 
-    /// Adds the members that are meant for this provider, each name once: the first one counts, for servers differ in what a second one means.
-    func passthrough(_ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer) {
-        var taken = OpenAIChatRequest.ours
-        for item in items { if let name = OpenAIChatRequest.member(of: item) { taken.insert(name.description) } }
+    static func isPassthrough(_ item: ChatItem) -> Bool { if case .passthrough = item { true } else { false } }
+
+    /// Adds the members that are meant for this provider.
+    func passthrough(
+        _ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
+    ) throws(BodyError) {
+        for member in try OpenAIChatRequest.passed(items, for: provider, members, body) {
+            json.key(member.name, &output)
+            json.raw(body.extracting(member.object.range).extracting(member.value), &output)
+        }
+    }
+
+    /// A member that passes: in the operator's spelling, with the place of its value in the object that has it.
+    private struct Passed {
+        let name: String
+        let object: ByteSlice
+        let value: Range<Int>
+    }
+
+    private static func passed(
+        _ items: [ChatItem], for provider: String, _ members: PassthroughMembers, _ body: RawSpan
+    ) throws(BodyError) -> [Passed] {
+        // Servers differ in what a second member of a name means, so there is none.
+        var taken: Set<String> = []
+        for item in items { if let name = member(of: item) { taken.insert(name.description) } }
+        // Both names of the end user's id are the request's own.
         if taken.contains("safety_identifier") { taken.insert("user") }
+        var passed: [Passed] = []
         for case .passthrough(let wanted, let object) in items where body.string(wanted.range) == provider {
             var reader = JSONReader(body.extracting(object.range))
             guard (try? reader.next()) == .objectStart else { continue }
             while case .key(let key) = try? reader.next(), let value = try? reader.rawValue() {
-                let name = reader.string(key)
-                guard taken.insert(name).inserted else { continue }
-                json.key(name, &output)
-                json.raw(reader.bytes.extracting(value), &output)
+                guard let name = members.name(matching: reader.string(key)) else {
+                    throw problem(object, "only members that the provider's section in cluster.conf lists")
+                }
+                guard taken.insert(PassthroughMembers.folded(name)).inserted else {
+                    throw problem(object, "each member once, and none that the request has an item for")
+                }
+                passed.append(Passed(name: name, object: object, value: value))
             }
         }
+        return passed
+    }
+
+    private static func problem(_ item: ByteSlice, _ expected: String) -> BodyError {
+        BodyError(.invalidRequest, at: item.start, "passthrough", expected)
     }
 
     /// The member of the request that an item becomes.

@@ -19,11 +19,14 @@ public struct OpenAIChatRequest {
     public let userField: UserField
     /// The provider's name, for passthrough members that are meant for it.
     public let provider: String
+    /// Which of them pass.
+    public let members: PassthroughMembers
 
     /// A request's fixed part.
     public init(
         model: String, isStream: Bool, maximumOutputTokens: UInt32, usesLegacyLimitField: Bool,
-        streamOptions: StreamOptions = .full, userField: UserField = .safetyIdentifier, provider: String
+        streamOptions: StreamOptions = .full, userField: UserField = .safetyIdentifier, provider: String,
+        members: PassthroughMembers = .none
     ) {
         self.model = model
         self.isStream = isStream
@@ -32,6 +35,7 @@ public struct OpenAIChatRequest {
         self.streamOptions = streamOptions
         self.userField = userField
         self.provider = provider
+        self.members = members
     }
 
     /// Appends the JSON of `body` to `output`, and returns what the request can use at most.
@@ -62,7 +66,7 @@ public struct OpenAIChatRequest {
             json.key(usesLegacyLimitField ? "max_tokens" : "max_completion_tokens", &output)
             json.integer(maximumOutputTokens, &output)
         }
-        parameters(rest, body, &json, &output)
+        try parameters(rest, body, &json, &output)
         json.endObject(&output)
         let choices = rest.lazy.compactMap { if case .choices(let count) = $0 { Int(count) } else { nil } }.last
         return AnswerBounds(

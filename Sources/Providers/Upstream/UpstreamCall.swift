@@ -37,6 +37,7 @@ public struct UpstreamTimes: Sendable {
 public final class UpstreamCall {
     private let target: UpstreamTarget
     private let sink: any AnswerSink
+    private let share: LaneShare?
     private var onEnd: ((consuming UpstreamOutcome) -> Void)?
     private var decoder: OpenAIAnswerDecoder
     private let isStream: Bool
@@ -58,17 +59,16 @@ public final class UpstreamCall {
     /// True when more than blanks came of a whole answer.
     private var hasBegun = false
     private var errorBody: [UInt8] = []
-    /// Where a redirect leads, without its query.
-    private var redirect: String?
     private var retryAfter: Duration?
     private var shouldRetry: Bool?
+    /// The host that a redirect names.
+    private var location: String?
     private var outcome = UpstreamOutcome()
     private var isDecoding = false
     private var isPaused = false
     private var isCancelled = false
     private var isReused = false
     private var hasRepeated = false
-    private var sentAt = Instant.distantFuture
     private var grace = AnswerGrace()
     /// When the answer last went on.
     private var progressAt = Instant.distantFuture
@@ -79,15 +79,14 @@ public final class UpstreamCall {
     static let errorBodyTime = Duration.seconds(5)
     /// So many idle times are keep-alives believed without a word of the answer.
     static let keepAliveTimes = 6
-    /// A server that had closed an idle connection says so within this time. One that is slower may have begun to work.
-    static let idleCloseTime = Duration.seconds(1)
 
-    /// A call that `start` sends. `onEnd` is called exactly once, on the lane.
+    /// A call that `start` sends. `onEnd` is called exactly once, on the lane. `share`: whose turn its connection's work takes.
     public init(
-        _ target: UpstreamTarget, isStream: Bool, times: UpstreamTimes = UpstreamTimes(), sink: any AnswerSink,
-        onEnd: @escaping (consuming UpstreamOutcome) -> Void
+        _ target: UpstreamTarget, isStream: Bool, times: UpstreamTimes = UpstreamTimes(), share: LaneShare? = nil,
+        sink: any AnswerSink, onEnd: @escaping (consuming UpstreamOutcome) -> Void
     ) {
         self.target = target
+        self.share = share
         self.isStream = isStream
         self.times = UpstreamTimes(
             firstEvent: min(target.record.firstEventTimeout, times.firstEvent),
@@ -127,6 +126,9 @@ public final class UpstreamCall {
     private func send(on channel: Channel<HTTPClientConnection>) {
         guard onEnd != nil, !isCancelled else { return target.pool.giveBack(channel) }
         self.channel = channel
+        channel.transport.requestStart = isReused ? channel.transport.bytesSent : nil
+        let share = share ?? target.lane.commonShare
+        if channel.transport.share !== share { channel.transport.share = share }
         channel.onEvent = { [self] channel, event in received(event, channel) }
         channel.onClose = { [self] channel, reason in closed(channel, reason) }
         channel.machine.send(
@@ -135,7 +137,6 @@ public final class UpstreamCall {
             body: { output in request.withBytes(of: request.slice) { output.append($0) } })
         channel.wake()
         outcome.wasSent = true
-        sentAt = target.lane.now
         // A whole answer comes when it is done: only the request's own deadline bounds it.
         if isStream { arm(target.lane.now + times.firstEvent) }
     }
@@ -196,8 +197,10 @@ public final class UpstreamCall {
         let clock = target.lane.wallClockMicroseconds
         channel.withBytes(of: head.slice) { bytes in
             outcome.requestID = UpstreamCall.requestID(head, bytes)
-            if (300..<400).contains(status) { redirect = UpstreamCall.place(head.value(of: "location", in: bytes)) }
             guard !isAnswer else { return }
+            if (300..<400).contains(status), let place = head.value(of: "location", in: bytes) {
+                location = UpstreamCall.host(of: place)
+            }
             switch head.value(of: "x-should-retry", in: bytes) {
             case "true": shouldRetry = true
             case "false": shouldRetry = false
@@ -226,16 +229,6 @@ public final class UpstreamCall {
 
     /// True when the status promises an answer: any success with a body.
     private var isAnswer: Bool { (200..<300).contains(status) && status != 204 }
-
-    /// A redirect's target as the operator may read it: neither userinfo nor query.
-    private static func place(_ location: String?) -> String? {
-        guard let location else { return nil }
-        guard let scheme = ["https://", "http://", "//"].first(where: { location.hasPrefix($0) }) else {
-            return "the same host"
-        }
-        let authority = location.dropFirst(scheme.count).prefix { !"/?#".contains($0) }
-        return String(authority.split(separator: "@").last ?? "").cut(to: 128)
-    }
 
     /// OpenAI's name for it, Azure's two, OpenRouter's.
     private static func requestID(_ head: HTTPResponseHead, _ bytes: RawSpan) -> String? {
@@ -310,8 +303,20 @@ public final class UpstreamCall {
         var failure = OpenAIErrorReader.classify(status: status, body: errorBody)
         failure.retryAfter = retryAfter
         failure.shouldRetry = shouldRetry
-        if let redirect { failure.detail = "status \(status) redirects to \(redirect); redirects are not followed" }
+        failure.location = location
         fail(failure)
+    }
+
+    /// The host and port of an address, at most 255 bytes: paths and queries may hold a key or a prompt.
+    static func host(of address: String) -> String? {
+        let scheme = address.prefix { !":/?#".contains($0) }
+        var rest = address.dropFirst(scheme.count)
+        // A scheme may be missing, a path has no host.
+        if !scheme.isEmpty, rest.popFirst() != ":" { return nil }
+        guard rest.hasPrefix("//") else { return nil }
+        var host = rest.dropFirst(2).prefix { !"/?#\\".contains($0) }
+        if let at = host.lastIndex(of: "@") { host = host[host.index(after: at)...] }
+        return host.isEmpty ? nil : String(host).cut(to: 255)
     }
 
     /// The body is over, or nothing that matters is missing: the decoder judges the answer.
@@ -328,9 +333,9 @@ public final class UpstreamCall {
         guard onEnd != nil else { return }
         switch status {
         case 0:
-            // An idle connection that its server had closed already: nothing was processed, and the request may go out once more.
-            let isStale = isReused && !channel.machine.hasAnswer
-            if isStale, !hasRepeated, target.lane.now - sentAt < UpstreamCall.idleCloseTime {
+            // An idle connection that its server had closed already: it read nothing, and the request may go out once more.
+            let isStale = isReused && !channel.machine.hasAnswer && channel.transport.provesSilence
+            if isStale, !hasRepeated {
                 hasRepeated = true
                 return lease()
             }

@@ -108,6 +108,8 @@ public final class BreakerStore {
             case .admit: [2, 0, 0, 0, 0, 0]
             case .probed(let epoch, let isGood): [3, epoch, isGood ? 1 : 0, 0, 0, 0]
             case .order(let order, let microseconds): [4, order.rawValue, microseconds, 0, 0, 0]
+            case .renew(let epoch): [5, epoch, 0, 0, 0, 0]
+            case .release(let epoch): [6, epoch, 0, 0, 0, 0]
             }
         let numbers = asked + [jitter, times.open, times.openLimit, times.lease, times.window, times.relapse]
         RedisWriter.begin(5 + numbers.count, in: &output)

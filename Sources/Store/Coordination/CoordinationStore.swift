@@ -75,7 +75,7 @@ public final class CoordinationStore {
     }
 
     static func write(_ call: LeaseCall, _ name: ScriptName, into output: inout ByteBuffer) {
-        RedisWriter.begin(10, in: &output)
+        RedisWriter.begin(11, in: &output)
         name.write(into: &output)
         RedisWriter.part(decimal: 1, in: &output)
         RedisWriter.part(KeySchema.lease, in: &output)
@@ -85,6 +85,7 @@ public final class CoordinationStore {
         RedisWriter.part(Array(call.place.utf8), in: &output)
         RedisWriter.part(decimal: Int(call.length), in: &output)
         RedisWriter.part(Array("\(call.seen)".utf8), in: &output)
+        RedisWriter.part(Array("\(call.latest)".utf8), in: &output)
     }
 
     static func read(_ reply: RedisReply) throws(StoreError) -> LeaseReply {

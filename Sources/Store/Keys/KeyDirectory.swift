@@ -21,6 +21,9 @@ public final class KeyDirectory {
         case conflict
     }
 
+    /// Called with the version of all records before and after a change of this process, as Redis has them.
+    public var onVersion: (_ before: String, _ after: String) -> Void = { _, _ in }
+
     /// The longest record, in bytes: names and models of one key, generously.
     public static let recordLimit = 16 << 10
     /// The most records that a listing gives: 100,000 × 300 B = 30 MB in the coordinator.
@@ -40,8 +43,7 @@ public final class KeyDirectory {
         id: String, record: [UInt8], then: @escaping (Result<Outcome, StoreError>) -> Void
     ) {
         guard fits(id, record) else { return then(.failure(Self.tooLarge)) }
-        let command = RedisCommand(parts: [Array("HSETNX".utf8), KeySchema.apiKeys, Array(id.utf8), record])
-        redis.send(command, timeout: timeout) { then(Self.outcome($0)) }
+        change([Array(id.utf8), [], record], then)
     }
 
     /// Reads one record; nil when there is none.
@@ -76,15 +78,38 @@ public final class KeyDirectory {
 
     private func change(_ arguments: [[UInt8]], _ then: @escaping (Result<Outcome, StoreError>) -> Void) {
         let call = WrittenCall(.replace, slot: RedisSlot(key: KeySchema.apiKeys)) { name, output in
-            RedisWriter.begin(4 + arguments.count, in: &output)
+            RedisWriter.begin(5 + arguments.count, in: &output)
             name.write(into: &output)
-            RedisWriter.part(decimal: 1, in: &output)
+            RedisWriter.part(decimal: 2, in: &output)
             RedisWriter.part(KeySchema.apiKeys, in: &output)
+            RedisWriter.part(KeySchema.apiKeysVersion, in: &output)
             for argument in arguments { RedisWriter.part(argument, in: &output) }
-        } then: {
-            then(Self.outcome($0))
+        } then: { [self] result in
+            then(
+                result.flatMap { reply in
+                    guard case .array(let parts) = reply, parts.count == 3, case .integer(let done) = parts[0],
+                        let before = parts[1].text, let after = parts[2].text
+                    else { return .failure(.unexpectedReply("replace.lua replied \(reply.shape)")) }
+                    if done == 1 { onVersion(before, after) }
+                    return .success(done == 1 ? .written : .conflict)
+                })
         }
         redis.send(call)
+    }
+
+    /// The version of all records: another after each change; empty when nobody ever wrote one, or Redis lost it.
+    public func version(then: @escaping (Result<String, StoreError>) -> Void) {
+        let command = RedisCommand(parts: [Array("GET".utf8), KeySchema.apiKeysVersion])
+        redis.send(command, timeout: timeout) { result in
+            then(
+                result.flatMap { reply in
+                    switch reply {
+                    case .null: .success("")
+                    case .bytes: .success(reply.text ?? "")
+                    default: .failure(.unexpectedReply("GET replied \(reply.shape)"))
+                    }
+                })
+        }
     }
 
     /// The clock of the server that keeps the records, in seconds since 1970.
@@ -137,15 +162,5 @@ public final class KeyDirectory {
 
     private func fits(_ id: String, _ record: [UInt8]) -> Bool {
         record.count <= Self.recordLimit && (1...128).contains(id.utf8.count)
-    }
-
-    private static func outcome(_ result: Result<RedisReply, StoreError>) -> Result<Outcome, StoreError> {
-        result.flatMap { reply in
-            switch reply {
-            case .integer(1): .success(.written)
-            case .integer(0): .success(.conflict)
-            default: .failure(.unexpectedReply("a key record's change replied \(reply.shape)"))
-            }
-        }
     }
 }

@@ -130,10 +130,10 @@ public final class LedgerReader: @unchecked Sendable {
     }
 
     /// The settlements that are remembered: a search through all keys of the server that keeps the org.
-    private func settlements(of org: String) async throws(StoreError) -> [(Identifier128, QuotaRecord)] {
-        let prefix = Self.key { KeySchema.appendRecordPrefix(of: Tenant(org: org, team: "", key: ""), to: &$0) }
+    private func settlements(of org: String) async throws(StoreError) -> [(LedgerAudit.Request, QuotaRecord)] {
+        let prefix = Self.key { KeySchema.appendRecords(of: org, to: &$0) }
         let pattern = Self.literally(prefix) + Array("*".utf8)
-        var found: [(Identifier128, QuotaRecord)] = []
+        var found: [(LedgerAudit.Request, QuotaRecord)] = []
         var cursor = Array("0".utf8)
         repeat {
             let words = [
@@ -147,9 +147,10 @@ public final class LedgerReader: @unchecked Sendable {
             let values = try await replies(to: keys.map { RedisCommand(parts: [Array("GET".utf8), $0]) }, of: org)
             for (key, value) in zip(keys, values) {
                 guard case .bytes(let bytes) = value, let id = KeySchema.id(ofRecord: key),
+                    let owner = KeySchema.apiKey(ofRecord: key, from: prefix.count),
                     let record = QuotaReplyReader.settlement(bytes)
                 else { continue }
-                found.append((id, record))
+                found.append((LedgerAudit.Request(key: owner, id: id), record))
             }
             cursor = next
         } while cursor != Array("0".utf8)

@@ -29,6 +29,8 @@ enum LedgerReplies {
         guard case .array(let parts) = reply, parts.count % 2 == 0 else { throw misfit(reply) }
         var sums: [UsagePlace: UsageSums] = [:]
         for index in stride(from: 0, to: parts.count, by: 2) {
+            // `#team` counts rows.
+            if case .bytes(let field) = parts[index], field.first == UInt8(ascii: "#") { continue }
             guard case .bytes(let field) = parts[index], let place = place(field),
                 case .bytes(let value) = parts[index + 1], value.count == 56
             else { throw .unexpectedReply("sums of an hour that cannot be read") }

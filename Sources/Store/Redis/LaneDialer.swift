@@ -25,7 +25,7 @@ public final class LaneDialer: RedisDialer {
     public func dial(_ connection: RedisConnection, timeout: Duration) {
         let limits = connection.limits
         Connector.connect(
-            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: timeout,
+            on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: timeout, afresh: true,
             machine: { _ in RedisMachine(limits: limits) },
             then: { [weak connection] (result: Result<Channel<RedisMachine>, ConnectFailure>) in
                 switch result {

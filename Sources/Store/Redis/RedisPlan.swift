@@ -12,12 +12,22 @@ public struct RedisPlan: Sendable {
         public let description: String
     }
 
+    /// Who connects: each is an ACL user of its own, where the configuration has two.
+    public enum Program: Sendable {
+        /// Counts, reserves and settles; trips breakers.
+        case node
+        /// Keeps keys, lease and configuration; reads accounts. The tool counts as one.
+        case coordinator
+    }
+
     private let place: RedisPlace
     private let tls: TLSContext?
     private let configuration: RedisConfiguration
 
     /// Reads what the section refers to; relative paths begin at `folder`.
-    public init(_ redis: ClusterConfiguration.Redis, in folder: String) throws(Problem) {
+    public init(
+        _ redis: ClusterConfiguration.Redis, in folder: String, as program: Program
+    ) throws(Problem) {
         func path(_ text: String) -> String { FileAccess.path(text, in: folder) }
         func password(_ reference: SecretReference?) throws(Problem) -> Secret? {
             guard let reference else { return nil }
@@ -36,7 +46,10 @@ public struct RedisPlan: Sendable {
             endpoints.append(endpoint)
         }
         guard let first = endpoints.first else { throw Problem(description: "Redis has no address") }
-        var configuration = RedisConfiguration(user: redis.user, password: try password(redis.password))
+        let isApart = program == .coordinator && redis.coordinatorPassword != nil
+        var configuration = RedisConfiguration(
+            user: isApart ? redis.coordinatorUser : redis.user,
+            password: try password(isApart ? redis.coordinatorPassword : redis.password))
         configuration.commandTimeout = redis.commandTimeout
         self.configuration = configuration
         switch redis.shape {

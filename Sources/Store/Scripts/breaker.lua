@@ -2,9 +2,9 @@
 -- The circuit breaker of a target, shared by all nodes. Policy/Breaker/BreakerModel.swift takes the same steps in Swift; keep the two side by side.
 --
 -- KEYS[1]     the record: 14 little-endian doubles, all integers below 2^53; absent: all zero
--- KEYS[2]     counts the changes of all records but those that only count attempts
--- ARGV[1]     what is asked: 0 read, 1 report, 2 admit a probe, 3 a probe ended, 4 an operator's order
--- ARGV[2..6]  1: epoch, node, successes, failures, 1 when the node's window tripped; 3: epoch, 1 when it went well; 4: order, µs
+-- KEYS[2]     counts the changes of all records but those that only count attempts or renew a lease
+-- ARGV[1]     what is asked: 0 read, 1 report, 2 admit a probe, 3 a probe ended, 4 an operator's order, 5 renew a probe's lease, 6 release it
+-- ARGV[2..6]  1: epoch, node, successes, failures, 1 when the node's window tripped; 3: epoch, 1 when it went well; 4: order, µs; 5, 6: epoch
 -- ARGV[7]     jitter in thousandths      ARGV[8..12]  open, openLimit, lease, window, relapse in µs
 --
 -- Reply: verdict (1 byte), now and the record (15 doubles). 0 read, 3 stale and 5 no probe have written nothing.
@@ -61,8 +61,11 @@ local function admit()
   return 4
 end
 
+-- Is it about the probe that is under way?
+local function probing() return a[2] == epoch and state == 2 and lease > 0 end
+
 local function probed()
-  if a[2] ~= epoch or state ~= 2 or lease == 0 then return 3 end
+  if not probing() then return 3 end
   if a[3] == 0 then return open(step + 1) end
   good, lease = good + 1, 0
   if good < 3 then return 6 end
@@ -76,17 +79,32 @@ local function force()
   return 8
 end
 
+local function renew()
+  if not probing() then return 3 end
+  lease = now + LEASE
+  return 9
+end
+
+local function release()
+  if not probing() then return 3 end
+  lease = 0
+  return 10
+end
+
 local verdict = 0
 if a[1] == 1 then verdict = report()
 elseif a[1] == 2 then verdict = admit()
 elseif a[1] == 3 then verdict = probed()
-elseif a[1] == 4 then verdict = force() end
+elseif a[1] == 4 then verdict = force()
+elseif a[1] == 5 then verdict = renew()
+elseif a[1] == 6 then verdict = release() end
 
 local record = struct.pack(FORMAT, state, epoch, until_, lease, step, good, recovered, order, orderUntil, start, passed, failed,
   node, tripped)
 if verdict ~= 0 and verdict ~= 3 and verdict ~= 5 then
   -- Two hours without news make a target healthy; an order is kept to its end, and two hours more.
   redis.call('SET', KEYS[1], record, 'PX', 7200000 + floor(max(0, orderUntil - now) / 1000))
-  if verdict ~= 1 then redis.call('INCR', KEYS[2]) end
+  -- Who believes that a renewed lease is over asks, and learns that it is not.
+  if verdict ~= 1 and verdict ~= 9 then redis.call('INCR', KEYS[2]) end
 end
 return struct.pack('<Bd', verdict, now) .. record

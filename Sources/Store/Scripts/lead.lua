@@ -4,6 +4,7 @@
 -- KEYS[1]   hash: n name, i incarnation, p place, u end of the lease (µs since 1970), e epoch; absent: nobody ever led
 -- ARGV[1]   the wish: 0 give back, 1 hold, 2 hold, also from an earlier process of the same name
 -- ARGV[2]   name     ARGV[3]  incarnation     ARGV[4]  place     ARGV[5]  length in µs     ARGV[6]  highest epoch seen
+-- ARGV[7]   the latest epoch that the caller's clock allows: a later one, told or kept, is a mistake; so is one a day after Redis' clock
 --
 -- Reply: 1 when the lease is the caller's now, else 0; epoch, time left, now (µs) as decimal text; name and place of the holder.
 local key, wish, seen = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[6])
@@ -29,8 +30,13 @@ if wish == 0 then
   return reply(0)
 end
 if not (same or ends <= now or wish == 2 and name == ARGV[2]) then return reply(0) end
-if not same then
-  epoch = math.max(epoch + 1, math.floor(now / 1000), seen + 1)
+local clock = math.floor(now / 1000)
+local latest = math.max(tonumber(ARGV[7]), clock + 86400000)
+if seen > latest then seen = 0 end
+local wrong = epoch > latest
+if wrong then epoch = 0 end
+if not same or wrong then
+  epoch = math.max(epoch + 1, clock, seen + 1)
 elseif seen > epoch then
   epoch = seen + 1
 end

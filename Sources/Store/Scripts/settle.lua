@@ -24,6 +24,7 @@
 --                    is booked as unknown, once: it is recorded beside it, under the claim and the id.
 -- Ledger:            stream entries with one field, d: settled at(7) and the record; trimmed by age or by number in turn, to a node
 --                    Sums of a field: seven doubles: attempts, input, cached, cache-write, output, reasoning tokens, micro-USD
+--                    Beside them `#team`: how many rows the team has beyond the 1,000 that all teams share
 -- Corrections: a token bucket moves by the difference, never below now; a fixed window and a sliding counter are corrected in the
 -- window of the reservation, and an overrun of an older one is charged to the present one; a log entry takes the real weight.
 
@@ -216,9 +217,16 @@ if ARGV[field] then
       n, p, q, r, s, t, u = 0, 0, 0, 0, 0, 0, 0
       opens = opens or not state
       if not state and call('HLEN', sums) >= 1000 then
-        -- Clients name features, so there is a bound; beyond it they share one.
-        row = string.gsub(name, '/[^/]*/', '/*/', 1)
-        state = call('HGET', sums, row)
+        -- Clients name features, so there is a bound. Beyond it each team still has 100 rows, so that the features of one team do not
+        -- hide those of the others; beyond these its features share a row.
+        local extra = '#' .. string.match(name, '^[^/]*')
+        local own = tonumber(call('HGET', sums, extra) or 0)
+        if own < 100 then
+          call('HSET', sums, extra, own + 1)
+        else
+          row = string.gsub(name, '/[^/]*/', '/*/', 1)
+          state = call('HGET', sums, row)
+        end
       end
       if state then n, p, q, r, s, t, u = read('<ddddddd', state) end
     end

@@ -198,7 +198,7 @@ public struct ChatBodyReader: ~Escapable {
             let seed: Int64 = span.integer(at: cursor)
             cursor = end
             return .seed(seed)
-        case ChatTag.choices: return .choices(try small("n", end, 1...16))
+        case ChatTag.choices: return .choices(try small("n", end, 1...ChatBodyOutline.mostChoices))
         case ChatTag.parallelToolCalls: return .parallelToolCalls(try small("parallel_tool_calls", end, 0...1) == 1)
         case ChatTag.logProbabilities: return .logProbabilities(try small("logprobs", end, 0...1) == 1)
         case ChatTag.topLogProbabilities: return .topLogProbabilities(try small("top_logprobs", end, 0...20))

@@ -160,7 +160,8 @@ public struct BodyError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What was expected.
     public let expected: String
 
-    init(_ code: ErrorCode, at offset: Int, _ field: StaticString, _ expected: String) {
+    /// An error in the item at `offset` of the body.
+    public init(_ code: ErrorCode, at offset: Int, _ field: StaticString, _ expected: String) {
         self.code = code
         self.offset = offset
         self.field = field

@@ -90,6 +90,8 @@ public enum Violation: UInt16, Sendable, CaseIterable {
     case streamsUsedUp = 42
     /// Too many RESUMEs that were refused.
     case resumes = 43
+    /// The key, or its org, has as many connections to this node as one may have.
+    case tenantConnections = 44
 }
 
 extension Violation {
@@ -99,7 +101,8 @@ extension Violation {
         case .frameTooLong, .wrongFixedLength, .innerLength, .trailingBytes, .messageTooLong: .frameSize
         case .unknownType, .capability: .unknownFrame
         case .streamCredit, .bodyCredit, .responseCredit, .streamsUsedUp: .creditViolation
-        case .glitches, .pings, .creditFrames, .inboundRate, .streamRate, .outboundQueue, .resumes: .calm
+        case .glitches, .pings, .creditFrames, .inboundRate, .streamRate, .outboundQueue, .resumes, .tenantConnections:
+            .calm
         case .helloTimeout: .handshakeTimeout
         case .partialFrame, .pingTimeout, .writeStall: .peerSilent
         case .transportEnded: .connectionLost

@@ -29,14 +29,15 @@ extension ServerConnection {
     static var largestFrame: Int { 16_376 }
 
     /// Answers HELLO with CONN_ERROR, or ends an open connection whose client lost its rights, behind what is ready.
-    public mutating func reject(_ code: ErrorCode, at now: Instant) {
+    /// `violation` tells more than the code where a client may know it.
+    public mutating func reject(_ code: ErrorCode, _ violation: Violation? = nil, at now: Instant) {
         switch phase {
         case .deciding, .open: break
         case .awaitingHello: preconditionFailure("a client is rejected for what it said")
         case .failed, .finished: return
         }
         clock = now
-        _ = end(code, detail: code == .authFailed ? Violation.credentials.rawValue : 0)
+        _ = end(code, detail: (violation ?? (code == .authFailed ? .credentials : .none)).rawValue)
     }
 
     /// Lets the client send the rest of the stream's body: after admission. Nothing happens when the body is complete.

@@ -34,7 +34,7 @@ public struct Snapshot: Sendable, Equatable {
     }
 }
 
-/// What changed since the sequence before. PROTOCOL.md, section 5.10.
+/// What changed since the sequence before; without records a heartbeat, which says the present version. PROTOCOL.md, section 5.10.
 public struct Update: Sendable, Equatable {
     /// A record that is gone.
     public struct Removal: Sendable, Equatable {
@@ -50,7 +50,7 @@ public struct Update: Sendable, Equatable {
     }
     /// The coordinator's term.
     public var epoch: UInt64
-    /// Position within the epoch: one more than what it applies to.
+    /// Position within the epoch: one more than what it applies to; of a heartbeat the present one.
     public var sequence: UInt64
     /// New and changed records.
     public var changed: [SnapshotRecord]

@@ -23,10 +23,14 @@ public struct Subscribe: Sendable, Equatable {
     /// The program's version, at most 64 bytes.
     public var programVersion: String
 
+    /// The level of published records that the node obeys; 0: it does not know heartbeats either.
+    public var level: UInt16
+
     /// A node's introduction.
     public init(
         node: UInt32, incarnation: UInt64, lastEpoch: UInt64 = 0, lastSequence: UInt64 = 0, highestEpoch: UInt64 = 0,
-        name: String = "", address: String = "", adminAddress: String = "", programVersion: String = ""
+        name: String = "", address: String = "", adminAddress: String = "", programVersion: String = "",
+        level: UInt16 = 0
     ) {
         self.node = node
         self.incarnation = incarnation
@@ -37,10 +41,12 @@ public struct Subscribe: Sendable, Equatable {
         self.address = address
         self.adminAddress = adminAddress
         self.programVersion = programVersion
+        self.level = level
     }
 
     func encode(into buffer: inout ByteBuffer, stream: UInt32) {
-        let hasFields = !(name.isEmpty && address.isEmpty && adminAddress.isEmpty && programVersion.isEmpty)
+        let texts = [name, address, adminAddress, programVersion]
+        let hasFields = level > 0 || texts.contains { !$0.isEmpty }
         let mark = buffer.beginFrame(.subscribe, stream: stream, flags: hasFields ? .fields : [])
         buffer.append(integer: node)
         buffer.append(integer: UInt32(0))
@@ -49,6 +55,7 @@ public struct Subscribe: Sendable, Equatable {
         buffer.append(field: 2, text: address, limit: 128)
         buffer.append(field: 3, text: adminAddress, limit: 128)
         buffer.append(field: 4, text: programVersion, limit: 64)
+        if level > 0 { buffer.append(field: 5, integer: level) }
         buffer.endFrame(mark)
     }
 
@@ -68,6 +75,9 @@ public struct Subscribe: Sendable, Equatable {
             case 2: address = try reader.name(length)
             case 3: adminAddress = try reader.name(length)
             case 4: programVersion = try reader.name(length)
+            case 5:
+                guard length == 2 else { throw WireFault(.fieldValue) }
+                level = try reader.integer()
             default: _ = try reader.run(length)
             }
         }

@@ -1,0 +1,40 @@
+// Why a target did not answer, as the log tells it: no words of the provider but its bounded type or code.
+import Core
+import Providers
+import Telemetry
+
+/// One attempt that failed, also when a later one answered.
+struct AttemptFailure {
+    let number: Int
+    /// Provider and model.
+    let target: String
+    let kind: FailureClass
+    let status: Int
+    let code: String?
+    let location: String?
+
+    /// More of a request are not told: it has at most five attempts.
+    static let limit = 5
+
+    init(_ failure: ProviderFailure, number: Int, target: String) {
+        (self.number, self.target, kind, status) = (number, target, failure.kind, failure.status)
+        code = failure.code ?? failure.type
+        location = failure.location
+    }
+
+    /// Appends its fields, OpenTelemetry's names where there are some.
+    func write(_ record: inout LogRecord) {
+        record.field("error.type", kind.rawValue)
+        if status != 0 { record.field("upstream_status", status) }
+        if let code { record.field("upstream_code", code) }
+        if let location { record.field("upstream_location", location) }
+    }
+}
+
+extension Exchange {
+    /// Notes why an attempt failed; one that was given up is no failure.
+    func note(_ failure: ProviderFailure?, of number: Int, at place: Int) {
+        guard let failure, failure.kind != .cancelled, failedAttempts.count < AttemptFailure.limit else { return }
+        failedAttempts.append(AttemptFailure(failure, number: number, target: laneTargets[place].name))
+    }
+}

@@ -1,0 +1,19 @@
+// Which refusals of a key are logged, and that none is lost from the count.
+import Testing
+
+@testable import Node
+
+@Suite struct RefusalLogTests {
+    @Test func `all at first, then one in a hundred, and the rest is counted`() {
+        var log = RefusalLog()
+        var logged = 0
+        for _ in 0..<1_050 where log.logs("INVALID_REQUEST") { logged += 1 }
+        #expect(logged == 100 + 9)
+        for _ in 0..<3 { #expect(log.logs("FORBIDDEN")) }
+        var told: [String] = []
+        log.end { told.append("\($0) \($1) \($2)") }
+        #expect(told == ["INVALID_REQUEST 1050 109"], "outcomes of which each refusal has its line are not told again")
+        #expect(log.isEmpty)
+        #expect(log.logs("INVALID_REQUEST"), "a new minute begins with full lines")
+    }
+}
