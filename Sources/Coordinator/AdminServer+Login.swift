@@ -3,6 +3,7 @@ import Core
 import HTTP
 import Net
 import Policy
+import Telemetry
 
 extension AdminServer {
     /// Rules for the connections of the admin port; nil where it speaks plain HTTP.

@@ -1,4 +1,5 @@
 // `sluice check`: everything that is wrong in a cluster.conf.
+import Core
 import Net
 import Policy
 

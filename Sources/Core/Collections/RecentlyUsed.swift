@@ -2,7 +2,7 @@
 
 /// Values by key, at most so many: the one that was neither set nor found for the longest time makes room for a new one.
 public struct RecentlyUsed<Key: Hashable, Value> {
-    private struct Slot {
+    fileprivate struct Slot {
         let key: Key
         var value: Value
         /// The slots used just after and just before this one; its own index at the ends of the chain.

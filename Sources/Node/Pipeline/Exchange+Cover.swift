@@ -1,5 +1,6 @@
 // A reservation that must come to cover more before the next thing is sent: a failed attempt that may be billed, or several answers.
 import Core
+import Net
 import Policy
 
 extension Exchange {
