@@ -75,16 +75,16 @@ final class Subscriber {
     func send(_ state: StateBytes) {
         guard let stream, channel.isOpen, channel.machine.isOpen(stream: stream) else { return }
         let waiting = channel.machine.bufferedBytes(stream: stream)
-        isBehind = waiting > 0 && waiting + state.count > Subscriber.backlogLimit
-        guard !isBehind else { return }
+        guard waiting == 0 || waiting + state.count <= Subscriber.backlogLimit else { return isBehind = true }
         channel.machine.send(stream: stream, state)
         channel.wake()
     }
 
     /// Says which version there is: a heartbeat to a node that understands and misses nothing, the whole state to others.
     func beat(_ heartbeat: StateBytes, _ whole: () -> StateBytes) {
-        let isEnough = (level ?? 0) >= 1 && !isBehind
-        send(isEnough ? heartbeat : whole())
+        if (level ?? 0) >= 1, !isBehind { return send(heartbeat) }
+        isBehind = false
+        send(whole())
     }
 
     private static let backlogLimit = 4 << 20
