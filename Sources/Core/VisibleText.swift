@@ -4,9 +4,11 @@ extension Unicode.Scalar {
     /// True for a control or formatting character: C0, C1, the line and paragraph separators, and Unicode's format characters, among
     /// which are those that set the direction of text, those without width, and the byte order mark.
     ///
-    /// One of them in a name breaks lines of a table or a log, moves a terminal's cursor, or makes two different names look alike.
+    /// One of them in a name breaks lines of a table or a log, moves a terminal's cursor, or makes two different names look alike. The two
+    /// joiners are none: words of several languages and many emoji are written with them.
     public var isControl: Bool {
         if value < 0x7F { return value < 0x20 }
+        if value == 0x200C || value == 0x200D { return false }
         switch properties.generalCategory {
         case .control, .format, .lineSeparator, .paragraphSeparator: return true
         default: return false

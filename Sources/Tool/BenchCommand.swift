@@ -14,7 +14,7 @@ enum BenchCommand {
           --connections N      connections over the wire protocol (default: 4); over HTTP one for each request under way
           --requests N         requests to measure (default: 10000)
           --rate N             ask N requests a second, however many are under way, instead of a closed loop
-          --fresh              make a connection for each request; its making is measured, and a try that failed is an error
+          --fresh              make a connection for each request and measure that too; a failed try is an error
           --warmup N           requests before measuring (default: a tenth of --requests)
           --stream             stream the answers
           --tokens N           output tokens to ask the provider simulator for (default: 16)

@@ -12,12 +12,16 @@ import Testing
                 """
                 set -e
                 cd "$1"
-                openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=node -keyout fresh.key -out fresh.csr
-                printf 'subjectAltName=DNS:localhost,IP:127.0.0.1,URI:spiffe://sluice/node\\nextendedKeyUsage=serverAuth,clientAuth\\n' >fresh.ext
-                printf '[ca]\\ndefault_ca=it\\n[it]\\ndatabase=fresh.txt\\nnew_certs_dir=.\\nrand_serial=yes\\ndefault_md=sha256\\npolicy=any\\nunique_subject=no\\n[any]\\ncommonName=supplied\\n' >fresh.conf
+                openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=node \\
+                    -keyout fresh.key -out fresh.csr
+                printf '%s\\n' 'subjectAltName=DNS:localhost,IP:127.0.0.1,URI:spiffe://sluice/node' \\
+                    'extendedKeyUsage=serverAuth,clientAuth' >fresh.ext
+                printf '%s\\n' '[ca]' default_ca=it '[it]' database=fresh.txt new_certs_dir=. rand_serial=yes \\
+                    default_md=sha256 policy=any unique_subject=no '[any]' commonName=supplied >fresh.conf
                 : >fresh.txt
-                openssl ca -config fresh.conf -batch -notext -cert ca.pem -keyfile ca.key -in fresh.csr -extfile fresh.ext \\
-                    -startdate "$(date -u -d '1 minute ago' +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d "$2 seconds" +%Y%m%d%H%M%SZ)" -out fresh.pem
+                openssl ca -config fresh.conf -batch -notext -cert ca.pem -keyfile ca.key -in fresh.csr \\
+                    -extfile fresh.ext -startdate "$(date -u -d '1 minute ago' +%Y%m%d%H%M%SZ)" \\
+                    -enddate "$(date -u -d "$2 seconds" +%Y%m%d%H%M%SZ)" -out fresh.pem
                 mv fresh.key node.key
                 mv fresh.pem node.pem
                 """, "issue", cluster.path("state/pki"), "\(seconds)",
