@@ -30,11 +30,9 @@ import Wire
             nodes.allSatisfy { $0.news.contains { $0.removed.contains(where: Self.isLevels) } }
         }
         // A third of the fleet that drains is no reason to move anybody.
-        let before = nodes[0].news.count
+        let (before, beats) = (nodes[0].news.count, nodes[0].heartbeats.count)
         report([20, 20, 0], draining: 3)
-        try coordinator.wait("two whole states more", seconds: 15) {
-            nodes[0].news.dropFirst(before).count { $0.isWhole } >= 2
-        }
+        try coordinator.wait("two heartbeats more", seconds: 15) { nodes[0].heartbeats.count >= beats + 2 }
         #expect(!nodes[0].news.dropFirst(before).contains { $0.names.contains(where: Self.isLevels) })
     }
 }
