@@ -30,20 +30,19 @@ import Testing
 
     @Test("c6: what was reserved a second before midnight is settled in the window of its reservation")
     func lateSettlement() throws {
-        let limits = try LimitSet(version: 1, limits: [Limit.parse("$1 / day", scope: .team)])
+        let limits = try LimitSet(version: 1, limits: [Limit.parse("1000 tokens / day fixed-window", scope: .team)])
         // 2026-11-30 23:59:59 UTC.
         let late: Int64 = 1_796_083_199_000_000
         var model = QuotaModel()
-        let first = call(1, tokens: 1, money: 900_000, limits)
+        let first = call(1, tokens: 900, limits)
         #expect(model.reserve(first, at: late).isGranted)
-        let use = QuotaUse(inputTokens: 0, outputTokens: 1, microUSD: 800_000)
+        let use = QuotaUse(inputTokens: 0, outputTokens: 800, microUSD: 0)
         _ = model.settle(SettleCall(of: first, use: use), at: late + 2_000_000)
-        guard case .granted(let grant) = model.reserve(call(2, tokens: 1, money: 1, limits), at: late + 3_000_000)
-        else {
-            Issue.record("the new day has its own dollar")
+        guard case .granted(let grant) = model.reserve(call(2, tokens: 1, limits), at: late + 3_000_000) else {
+            Issue.record("the new day has its own tokens")
             return
         }
-        #expect(grant.remaining == [999_999])
+        #expect(grant.remaining == [999])
     }
 
     @Test("c8: cached tokens are a part of the prompt, and no token has two prices")
