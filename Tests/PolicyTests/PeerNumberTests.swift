@@ -73,8 +73,14 @@ import Testing
             ClusterSnapshot.Record(kind: kind, name: "x", body: Array(body.utf8))
         }
         #expect(RecordLevel.needed(by: [record(0, "kind = openai"), record(5, "passthrough = yes")]) == nil)
-        let needed = RecordLevel.needed(by: [record(0, "kind = openai\npassthrough = top_k")])
-        #expect(needed?.level == 1 && needed?.reason == "'passthrough' of provider x")
+        for line in ["passthrough = top_k", "stream-options = usage", "user-field = none"] {
+            let needed = RecordLevel.needed(by: [record(0, "kind = openai\n\(line)")])
+            let key = line.prefix { $0 != " " }
+            #expect(needed?.level == 1 && needed?.reason == "'\(key)' of provider x")
+            let (cluster, problems) = ClusterSnapshot.read(
+                "[provider x]\nkind = openai\nbase-url = https://a.example/v1\n\(line)\n", file: "test")
+            #expect(problems.isEmpty && RecordLevel.needed(by: cluster)?.reason == "'\(key)' of provider x")
+        }
         #expect(RecordLevel.needed(by: ClusterSnapshot()) == nil)
     }
 }
