@@ -61,6 +61,8 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
     public private(set) var waiters = 0
     private var sweep: LaneTimer?
     private var isClosed = false
+    /// Connections that are being made.
+    private var opening = 0
     /// Connections that exist, leased, idle and being made.
     public private(set) var size = 0
     /// Connections made since the start.
@@ -119,7 +121,7 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         waiters += 1
         // An idle connection that may not be used makes room for a new one.
         if size >= limits.connections, let (channel, _) = idle.popLast() { discard(channel) }
-        if size < limits.connections, wait.then != nil { open() }
+        openForWaiting()
         return wait
     }
 
@@ -176,9 +178,11 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
 
     private func open() {
         size += 1
+        opening += 1
         Connector.connect(
             on: lane, to: endpoint, tls: tls, serverName: serverName, timeout: limits.connectTime, machine: machine
         ) { [self] result in
+            opening -= 1
             switch result {
             case .failure(let failure):
                 size -= 1
@@ -219,8 +223,9 @@ public final class ConnectionPool<M: Machine & ~Copyable> {
         if waiting.count > 2 * waiters + 16 { waiting.removeAll { $0.then == nil } }
     }
 
+    /// Makes a connection if one waits that none is being made for: a lease may begin within the end of a connection, and both ask.
     private func openForWaiting() {
-        if !isClosed, waiters > 0, size < limits.connections { open() }
+        if !isClosed, waiters > opening, size < limits.connections { open() }
     }
 
     private func armSweep() {

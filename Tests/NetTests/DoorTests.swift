@@ -21,7 +21,7 @@ import Testing
         let authority = try TestAuthority()
         var limits = ListenerLimits()
         (limits.newcomers, limits.newcomersPerSource) = (12, 8)
-        limits.firstByteTime = .seconds(300)
+        (limits.firstByteTime, limits.handshakeTime) = (.seconds(300), .seconds(300))
         let rig = try Rig(limits, tls: try authority.server())
         var strangers: [Stranger] = []
         for round in 0..<10 {

@@ -30,19 +30,16 @@ import Testing
 
     @Test("c6: what was reserved a second before midnight is settled in the window of its reservation")
     func lateSettlement() throws {
-        let limits = try LimitSet(
-            version: 1,
-            limits: [Limit(scope: .team, unit: .totalTokens, amount: 1_000, period: .day, algorithm: .fixedWindow)])
+        let limits = try LimitSet(version: 1, limits: [Limit.parse("1000 tokens / day fixed-window", scope: .team)])
         // 2026-11-30 23:59:59 UTC.
         let late: Int64 = 1_796_083_199_000_000
         var model = QuotaModel()
-        let first = call(1, tokens: 900, money: 0, limits)
+        let first = call(1, tokens: 900, limits)
         #expect(model.reserve(first, at: late).isGranted)
         let use = QuotaUse(inputTokens: 0, outputTokens: 800, microUSD: 0)
         _ = model.settle(SettleCall(of: first, use: use), at: late + 2_000_000)
-        guard case .granted(let grant) = model.reserve(call(2, tokens: 1, money: 0, limits), at: late + 3_000_000)
-        else {
-            Issue.record("the new day has tokens of its own")
+        guard case .granted(let grant) = model.reserve(call(2, tokens: 1, limits), at: late + 3_000_000) else {
+            Issue.record("the new day has its own tokens")
             return
         }
         #expect(grant.remaining == [999])

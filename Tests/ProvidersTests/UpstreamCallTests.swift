@@ -238,22 +238,6 @@ import Testing
         #expect(ended.outcome.hasContent == (cut == .afterContent))
     }
 
-    @Test func `a kept connection that its server had closed is tried once more on a fresh one`() async throws {
-        let server = try ScriptedServer { peer in
-            peer.request()
-            peer.respond(200, Self.answer)
-            if peer.number == 0 {
-                // Closes upon the second request, as a server does whose keep-alive ran out in that moment.
-                peer.request()
-            }
-        }
-        let harness = try harness(server)
-        #expect(await harness.call(isStream: false).failure == nil)
-        let second = await harness.call(isStream: false)
-        #expect(second.failure == nil && second.text == "hello" && second.ends == 1)
-        #expect(server.connections == 2)
-    }
-
     @Test func `a fresh connection that dies is not tried again`() async throws {
         let server = try ScriptedServer { peer in peer.request() }
         let ended = await (try harness(server)).call(isStream: false)
