@@ -20,7 +20,8 @@ import Testing
             var callers: [Caller] = []
             for _ in 0..<connections {
                 let caller = try Caller(cluster, node: 1)
-                try await caller.connected()
+                // A debug build takes seconds for a change among so many keys, and handshakes wait for it.
+                try await cluster.wait("a connection", seconds: 60) { await caller.readyConnections() > 0 }
                 callers.append(caller)
                 _ = try await cluster.createKey(team: "search")
             }
