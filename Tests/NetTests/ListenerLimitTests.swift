@@ -85,8 +85,10 @@ import Testing
         let first = try await rig.call()
         let second = try await rig.call()
         try await eventually("both are in") { await rig.counts().open == 2 }
-        let third = try await rig.call()
-        try await eventually("the third is closed") { await third.stands() == false }
+        // It may be closed so soon that it never sees itself connected.
+        if let third = try? await rig.call() {
+            try await eventually("the third is closed") { await third.stands() == false }
+        }
         #expect(await rig.counts().refused == 1)
         #expect(await second.stands())
         await on(rig.caller) { done in
@@ -116,7 +118,9 @@ import Testing
     @Test func `a stranger who begins a handshake and does not go on has the handshake's time`() async throws {
         let authority = try TestAuthority()
         var limits = ListenerLimits()
-        limits.handshakeTime = .milliseconds(300)
+        // Enough for its first byte on a machine that is busy.
+        limits.handshakeTime = .seconds(4)
+        limits.firstByteTime = .seconds(60)
         let rig = try Rig(limits, tls: try authority.server())
         let stranger = try await rig.call()
         await on(rig.caller) { done in
