@@ -33,7 +33,7 @@ import Testing
         coordinator.adminScheme = "https"
 
         #expect(try sluice(coordinator, "status").status == 0)
-        let made = try sluice(coordinator, "keys", "create", "--org", "acme", "--team", "search", "--model", "*")
+        let made = try sluice(coordinator, "keys", "create", "--org", "acme", "--team", "search", "--model", "'*'")
         #expect(made.status == 0, "\(made.text)")
         let url = try sluice(coordinator, "config", "get", "coordinator.a.admin-url").text
         #expect(url == "https://127.0.0.1:\(coordinator.admin)\n")
