@@ -37,7 +37,9 @@ import Wire
             #expect(Set(records[2...].map(\.outcome)).isDisjoint(with: ["OK"]), "\(records)")
             #expect(records[0].output == 24 && records[0].cached == 3 && records[0].reasoning == 4)
             #expect(records[0].money == Int(exact.costMicroUSD) && records[0].output == Int(exact.outputTokens))
-            #expect(records[1].output == 20 && records[2].output == 7)
+            // By bytes and pieces: about what the simulator sent.
+            #expect((14...40).contains(records[1].output), "\(records[1])")
+            #expect((4...14).contains(records[2].output), "\(records[2])")
             #expect(records[3].output == 0 && records[3].input > 0)
             #expect(records[4].output > 0, "a whole answer may have been made")
             #expect(Set(records.map(\.version)).count == 1 && records[0].version.count == 16)

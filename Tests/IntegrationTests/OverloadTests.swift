@@ -166,8 +166,10 @@ import Wire
             try await cluster.waitReady(1)
             try await cluster.waitForLine(with: "few_descriptors", of: "node-1")
             let many = try Caller(cluster, connections: 140, node: 1)
-            try await cluster.wait("accepting to rest") {
-                (await self.metric(cluster, "sluice_accept_pauses_total") ?? 0) > 0
+            // Newcomers that are not established yet go first; when there is none, accepting rests.
+            try await cluster.wait("descriptors to be short") {
+                let refused = await self.metric(cluster, #"sluice_connections_refused_total{reason="descriptors"}"#)
+                return (refused ?? 0) > 0
             }
             let open = await metric(cluster, "process_open_fds") ?? 0
             #expect((90...110).contains(open), "\(open) of 128")
