@@ -75,13 +75,15 @@ final class Door: Pollable {
     }
 
     /// False when descriptors are so short that accepting must rest.
-    private func admit(_ accepted: Int32, from peer: SocketAddress) -> Bool {
+    private func admit(_ arrived: Int32, from peer: SocketAddress) -> Bool {
+        var accepted = arrived
         if Int(accepted) >= limits.descriptors {
             guard let other = newcomers.first else {
                 turnAway(accepted, peer, .descriptors)
                 return false
             }
             other.refuse(.descriptors)
+            accepted = Door.lowered(accepted)
         }
         if counts.open >= limits.connections {
             guard let other = newcomers.first else {
@@ -120,6 +122,14 @@ final class Door: Pollable {
         if newcomers.count >= limits.newcomers { newcomers.first?.refuse(.crowded) }
         newcomer.place = newcomers.add(newcomer, from: source)
         counts.pending = newcomers.count + awaitingHeader
+    }
+
+    /// The same socket under the lowest free number. Numbers tell how many descriptors are open only as long as the lowest are in use.
+    private static func lowered(_ descriptor: Int32) -> Int32 {
+        let lowest = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+        guard lowest >= 0 else { return descriptor }
+        Glibc.close(descriptor)
+        return lowest
     }
 
     private func turnAway(_ accepted: Int32, _ peer: SocketAddress, _ reason: ConnectionRefusal) {
