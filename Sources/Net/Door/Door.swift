@@ -36,7 +36,8 @@ final class Door: Pollable {
         self.limits = limits
         self.isPaced = isPaced
         self.begin = begin
-        pace = HandshakePace(perSecond: limits.handshakesPerSecond, at: lane.now)
+        // The lane's own clock is read on the lane alone, and a listener may be made before that runs.
+        pace = HandshakePace(perSecond: limits.handshakesPerSecond, at: Host.monotonicNow())
         super.init(lane: lane)
         self.descriptor = descriptor
     }
