@@ -3,7 +3,6 @@ import Core
 import Net
 import Policy
 import Providers
-import Store
 import Wire
 
 /// The attempt that does not lead: the later one of two, then the one that lost.
@@ -39,20 +38,17 @@ extension Pipeline {
     /// The first token is late: another target is asked as well, where one can be, quota covers both and the retry budget has one left.
     static func hedge(_ exchange: Exchange) {
         guard exchange.mayHedge, let route = exchange.route, pickTarget(exchange, route) != nil,
-            let answer = exchange.estimate, let reservation = exchange.reservation, exchange.gateway.mayTryAgain()
+            let answer = exchange.estimate, exchange.gateway.mayTryAgain()
         else { return }
         let both = QuotaUse(
             inputTokens: 2 * answer.inputTokens, outputTokens: 2 * answer.outputTokens, microUSD: 2 * answer.microUSD)
-        if var lease = exchange.lease {
-            exchange.lease = nil
-            let hasRoom = exchange.gateway.leases.grow(&lease, to: both)
-            exchange.lease = lease
-            // A block without room is not left for the sake of speed.
-            if hasRoom { begin(exchange, route) }
-            return
-        }
-        exchange.gateway.quota.extend(ExtendCall(of: reservation, to: both)) { result in
-            if case .success(.granted) = result, exchange.mayHedge { begin(exchange, route) }
+        let growth = exchange.grow(to: both)
+        switch growth {
+        case .done: begin(exchange, route)
+        // A block without room is not left for the sake of speed.
+        case .leave, .nothing: break
+        case .extend:
+            exchange.ask(growth) { grown in if case .granted = grown, exchange.mayHedge { begin(exchange, route) } }
         }
     }
 

@@ -16,7 +16,7 @@ extension Pipeline {
     /// Not inlined, for the sake of the waiting frame.
     @inline(never)
     private static func enqueue(_ exchange: Exchange) throws(Refusal) {
-        guard let target = exchange.target, let grant = exchange.grant, let reservation = exchange.reservation else {
+        guard let target = exchange.target, let grant = exchange.grant, let use = exchange.estimate else {
             preconditionFailure("a request has its reservation before it is admitted")
         }
         let gateway = exchange.gateway
@@ -24,7 +24,6 @@ extension Pipeline {
             throw .noRoute("the provider '\(target.provider)' cannot be used by this node")
         }
         let priority = exchange.priorityClass
-        let use = reservation.estimate
         let request = QueueRequest(
             priority: priority, team: grant.teamName, weight: grant.weight,
             cost: QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens),

@@ -147,7 +147,7 @@ extension Pipeline {
         // The place at the provider that failed is for others now.
         giveBack(exchange, isBilled ? bill : Bill())
         if isBilled {
-            cover(exchange, whole(exchange, with: bill))
+            exchange.startCover(whole(exchange, with: bill))
             return .againIfCovered(next.place)
         }
         exchange.turn(to: next.place, after: next.pause)

@@ -59,7 +59,7 @@ extension Pipeline {
         return bill
     }
 
-    /// Hands the settlement to Redis' connection; stream credit returns to the client when it is done or kept for later.
+    /// What the answer teaches about others, and the settlement.
     static func settle(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
         let gateway = exchange.gateway
         if bill.provenance == .provider, let target = exchange.target, let grant = exchange.grant {
@@ -69,44 +69,9 @@ extension Pipeline {
                 org: grant.record.org, model: target.model, feature: exchange.head.feature,
                 bodyBytes: Int(exchange.head.bodyLength), inputTokens: bill.usage.inputTokens, outputTokens: output)
         }
-        if let lease = exchange.lease {
-            exchange.lease = nil
-            end(lease, exchange, refusal, bill)
-            return exchange.session.release(exchange.stream)
-        }
-        guard exchange.isReserved, let reservation = exchange.reservation else {
-            return exchange.session.release(exchange.stream)
-        }
-        let call: SettleCall
-        if exchange.wasSent {
-            let attempts = attempts(exchange, refusal, bill)
-            call =
-                isRepeatable(exchange, refusal, attempts)
-                ? .failure(of: reservation) : SettleCall(of: reservation, attempts: attempts)
-        } else {
-            call = .release(of: reservation)
-        }
-        gateway.safeMode.noteSettled(call)
-        let (session, stream) = (exchange.session, exchange.stream)
-        gateway.settlements.settle(call) { session.release(stream) }
-    }
-
-    /// The settlement of a request that ran on a block waits in the spool for its part.
-    private static func end(_ lease: Lease, _ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
-        let leases = exchange.gateway.leases
-        guard exchange.wasSent else { return leases.giveBack(lease) }
-        let all = total(exchange, bill)
-        let use = QuotaUse(
-            inputTokens: all.usage.inputTokens, outputTokens: all.usage.outputTokens, microUSD: all.cost.amount)
-        if let limits = exchange.grant?.limits { exchange.gateway.safeMode.noteSpent(use.microUSD, on: limits) }
-        let attempts = attempts(exchange, refusal, bill)
-        var id = exchange.head.idempotencyKey
-        if isRepeatable(exchange, refusal, attempts) {
-            // It counts under an id that nobody asks for; its own is free.
-            id = exchange.gateway.chance.identifier()
-            leases.forget(lease)
-        }
-        leases.end(lease, BlockUse(id: id, feature: exchange.head.feature, use: use, attempts: attempts))
+        let attempts = exchange.wasSent ? attempts(exchange, refusal, bill) : []
+        exchange.settle(
+            total(exchange, bill), attempts, isRepeatable: isRepeatable(exchange, refusal, attempts))
     }
 
     /// True when the client is told that it may ask again for what was sent: nothing came of it, and nobody bills it.

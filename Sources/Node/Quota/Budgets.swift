@@ -7,7 +7,7 @@ import Wire
 extension Pipeline {
     /// Looks at what a reservation left of the budgets.
     static func watchBudgets(_ exchange: Exchange, _ grant: QuotaGrant) {
-        guard let call = exchange.reservation, exchange.grant?.hasBudget == true else { return }
+        guard let call = exchange.hold.call, exchange.grant?.hasBudget == true else { return }
         let (standing, warnings) = exchange.gateway.budgets.look(at: grant, of: call.limits, for: call.tenant)
         exchange.session.tell(standing)
         for warning in warnings { warn(exchange, call.tenant, warning) }
@@ -15,7 +15,7 @@ extension Pipeline {
 
     /// A budget refused a request: nothing of it is left.
     static func watchBudgets(_ exchange: Exchange, _ denial: QuotaDenial) {
-        guard let call = exchange.reservation, denial.limit.unit == .microUSD else { return }
+        guard let call = exchange.hold.call, denial.limit.unit == .microUSD else { return }
         let (_, warning) = exchange.gateway.budgets.look(
             at: denial.limit, remaining: 0, for: call.tenant, at: denial.atMicroseconds)
         exchange.session.tell(.over)

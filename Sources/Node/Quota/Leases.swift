@@ -13,6 +13,13 @@ struct Lease {
     let tenant: Tenant
     /// Its request's id, when Redis remembers it for this place.
     var remembered: Identifier128?
+
+    /// More for a running request; false when its block has no room.
+    mutating func grow(to use: QuotaUse, at now: Instant) -> Bool {
+        guard block.book.grow(by: use - estimate, at: now) else { return false }
+        estimate = estimate.raised(to: use)
+        return true
+    }
 }
 
 /// One lane's blocks. While one is asked for, requests that fit in none wait for the answer; when there is none for them, each is reserved by
@@ -33,7 +40,7 @@ final class Leases {
         fileprivate var ticket: UInt64?
         fileprivate var tickets: [(part: Int64, entry: UInt64)] = []
 
-        fileprivate init(_ book: LeaseBlock, grant: QuotaGrant?, at now: Instant, ticket: UInt64?) {
+        init(_ book: LeaseBlock, grant: QuotaGrant?, at now: Instant, ticket: UInt64?) {
             self.book = book
             self.grant = grant
             self.ticket = ticket
@@ -194,13 +201,6 @@ final class Leases {
         return Lease(block: block, estimate: call.estimate, tenant: call.tenant)
     }
 
-    /// More for a running request; false when its block has no room.
-    func grow(_ lease: inout Lease, to estimate: QuotaUse) -> Bool {
-        guard lease.block.book.grow(by: estimate - lease.estimate, at: lane.now) else { return false }
-        lease.estimate = lease.estimate.raised(to: estimate)
-        return true
-    }
-
     /// A request never went out, or is reserved by itself now.
     func giveBack(_ lease: Lease) {
         lease.block.book.giveBack(lease.estimate)
@@ -208,9 +208,8 @@ final class Leases {
     }
 
     /// A running request is to be reserved by itself: its id is free for that. `left` follows when that is decided.
-    func leave(_ lease: inout Lease) {
+    func leave(_ lease: Lease) {
         forget(lease)
-        lease.remembered = nil
         lease.block.leaving += 1
     }
 

@@ -52,15 +52,12 @@ final class Exchange: @unchecked Sendable {
     private(set) var isPausing = false
     /// What its target charges, as of its admission: a new price list changes nothing for a running request.
     var price: ModelPrice?
-    private(set) var reservation: ReserveCall?
+    /// What it holds of quota.
+    var hold = Hold.none
+    /// Whether that covers what is sent next.
+    var cover = Cover.held
     /// What one answer will probably use; the reservation may come to cover more.
     var estimate: QuotaUse?
-    /// Its place on a block, instead of a reservation of its own.
-    var lease: Lease?
-    /// True when the reservation may exist in Redis and must be settled or released.
-    private(set) var isReserved = false
-    /// What Redis must know of while it runs.
-    var runningReservation: ReserveCall? { isReserved ? reservation : nil }
     /// Output tokens that each of its answers may have, as of its reservation.
     var mostOutput: Int64 = 0
     /// Answers that it asks for at once; more than one are known when the body is whole.
@@ -72,8 +69,7 @@ final class Exchange: @unchecked Sendable {
     /// True when its body was looked through.
     var isOutlined = false
     /// When quota answered.
-    private(set) var reservedAt: Instant?
-    private var quotaRefusal: Refusal?
+    var reservedAt: Instant?
     /// Compares a stream with what is reserved for it; nil for answers that come whole.
     var watch: OutputWatch?
     var firstDeltaAt: Instant?
@@ -84,10 +80,6 @@ final class Exchange: @unchecked Sendable {
     var failedAttempts: [AttemptFailure] = []
     /// Earlier attempts that a provider may bill, for the ledger.
     private(set) var earlier: [LedgerEntry] = []
-    /// True while more quota is asked for, so that the reservation covers an earlier attempt and the next one.
-    var isCovering = false
-    var isCovered = false
-    var coverDenial: QuotaDenial?
     private(set) var call: UpstreamCall?
     let latch = Latch()
     /// Where it has, or waits for, a place.
@@ -343,99 +335,6 @@ final class Exchange: @unchecked Sendable {
 
     /// Waits for the end of the call that `startCall` began.
     func callEnded() async { while outcome == nil { await latch.wait() } }
-
-    /// Asks for quota; the answer is there when `reservedAt` is set.
-    func startReservation(_ call: ReserveCall) {
-        reservation = call
-        estimate = call.estimate
-        gateway.starts.reservationBegins(load)
-        switch gateway.leases.spend(call, timeout: timeout) {
-        case .taken(let lease): runOnBlock(call, lease)
-        case .coming:
-            gateway.leases.waitForBlock(call) { [self] lease in
-                if let lease { runOnBlock(call, lease) } else { reserveByItself(call) }
-            }
-        case .none: reserveByItself(call)
-        }
-    }
-
-    /// Redis, a block or the lane itself has decided.
-    private func decided() {
-        reservedAt = gateway.lane.now
-        gateway.starts.reservationDecided(load)
-        latch.open()
-    }
-
-    /// A place on a block is enough for the limits; one plain command more makes sure that an id runs once, on whichever lane.
-    private func runOnBlock(_ call: ReserveCall, _ lease: Lease) {
-        guard let grant = lease.block.grant else { preconditionFailure("requests run on blocks that were granted") }
-        gateway.quota.remember(call, grantedAt: grant.atMicroseconds) { [self] result in
-            var lease = lease
-            switch result {
-            case .success(true): lease.remembered = call.id
-            case .success(false):
-                // Known: the script that reserves tells what became of it.
-                gateway.leases.giveBack(lease)
-                return reserveByItself(call)
-            case .failure: break  // Redis is away: what the block granted is good for the 1.8 s of its life.
-            }
-            self.lease = lease
-            if lease.block.isNew {
-                lease.block.isNew = false
-                Pipeline.watchBudgets(self, grant)
-            }
-            decided()
-        }
-    }
-
-    private func reserveByItself(_ call: ReserveCall) {
-        if gateway.safeMode.mustDecide(call.tenant.org) {
-            decideAlone(call, isUndone: true)
-            return decided()
-        }
-        gateway.quota.reserve(call) { [self] result in
-            switch result {
-            case .success(.granted(let grant)):
-                isReserved = true
-                Pipeline.watchBudgets(self, grant)
-            case .success(.denied(let denial)):
-                quotaRefusal = .overLimit(denial)
-                Pipeline.watchBudgets(self, denial)
-            case .success(.repeated(let record)), .success(.duplicate(let record)): quotaRefusal = .duplicate(record)
-            // The lane has sent more than it may: that says nothing about Redis.
-            case .failure(.overloaded): quotaRefusal = .crowded
-            case .failure(let error): decideAlone(call, isUndone: error.isCertainlyUndone)
-            }
-            decided()
-        }
-    }
-
-    /// Redis does not say: the lane decides by its share of the limits.
-    private func decideAlone(_ call: ReserveCall, isUndone: Bool) {
-        // Lost replies may hide a reservation that exists: it is settled or given back.
-        isReserved = !isUndone
-        let isClosed = grant?.isClosedWithoutState ?? true
-        switch gateway.safeMode.reserve(call, isForbidden: isClosed || gateway.spoolShare > 0.9) {
-        case .granted: isReserved = true
-        case .denied(let denial): quotaRefusal = .overShare(denial)
-        case .closed: quotaRefusal = .stateUnavailable
-        }
-    }
-
-    /// It is reserved by itself now, and no longer on a block.
-    func leaveBlock(_ call: ReserveCall) {
-        if let lease { gateway.leases.giveBack(lease) }
-        lease = nil
-        reservation = call
-        isReserved = true
-    }
-
-    /// Waits for what `startReservation` asked for.
-    func reservationDecided() async throws(Refusal) {
-        while reservedAt == nil { await latch.wait() }
-        if let quotaRefusal { throw quotaRefusal }
-        try checkGoesOn()
-    }
 
     /// The client may take more, or more is reserved: the provider is read on, unless the other still has to come.
     func resume() {

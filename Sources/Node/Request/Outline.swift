@@ -34,11 +34,11 @@ extension Pipeline {
     /// The whole of a large body asks for more answers than were reserved for: before it is sent quota must cover all of them.
     static func reserveChoices(_ exchange: Exchange) async throws(Refusal) {
         let whole = wholeUse(exchange)
-        cover(exchange, whole)
+        exchange.startCover(whole)
         let isCovered = await exchange.covered()
         try exchange.checkGoesOn()
         guard isCovered else {
-            if let denial = exchange.coverDenial { throw .overLimit(denial) }
+            if case .missing(let denial?) = exchange.cover { throw .overLimit(denial) }
             throw .stateUnavailable
         }
         exchange.coversAll(whole)

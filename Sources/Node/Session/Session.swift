@@ -57,7 +57,7 @@ final class Session: @unchecked Sendable {
     var openRequests: Int { exchanges.count }
 
     /// What is reserved for those that run.
-    var reservations: [ReserveCall] { exchanges.values.compactMap(\.runningReservation) }
+    var reservations: [ReserveCall] { exchanges.values.compactMap(\.hold.running) }
 
     // MARK: - What the client sends
 

@@ -1,0 +1,200 @@
+// What a request asks of quota: its reservation, more of it while it runs, the settlement. `Hold` keeps what came of it.
+import Core
+import Net
+import Policy
+import Providers
+import Store
+import Wire
+
+extension Exchange {
+    // MARK: - The reservation
+
+    /// Asks for quota; `reservationDecided` waits for the answer.
+    func startReservation(_ call: ReserveCall) {
+        hold = .asked(call)
+        estimate = call.estimate
+        gateway.starts.reservationBegins(load)
+        switch gateway.leases.spend(call, timeout: timeout) {
+        case .taken(let lease): runOnBlock(call, lease)
+        case .coming:
+            gateway.leases.waitForBlock(call) { [self] lease in
+                if let lease { runOnBlock(call, lease) } else { reserveByItself(call) }
+            }
+        case .none: reserveByItself(call)
+        }
+    }
+
+    /// Waits for what `startReservation` asked for.
+    func reservationDecided() async throws(Refusal) {
+        while hold.isAsked { await latch.wait() }
+        if let refusal = hold.refusal { throw refusal }
+        try checkGoesOn()
+    }
+
+    /// Redis, a block or the lane itself has decided.
+    private func decided(_ decision: Hold) {
+        hold = decision
+        reservedAt = gateway.lane.now
+        gateway.starts.reservationDecided(load)
+        latch.open()
+    }
+
+    /// A place on a block is enough for the limits; one plain command more makes sure that an id runs once, on whichever lane.
+    private func runOnBlock(_ call: ReserveCall, _ lease: Lease) {
+        guard let grant = lease.block.grant else { preconditionFailure("requests run on blocks that were granted") }
+        gateway.quota.remember(call, grantedAt: grant.atMicroseconds) { [self] result in
+            var lease = lease
+            switch result {
+            case .success(true): lease.remembered = call.id
+            case .success(false):
+                // Known: the script that reserves tells what became of it.
+                gateway.leases.giveBack(lease)
+                return reserveByItself(call)
+            case .failure: break  // Redis is away: what the block granted is good for the 1.8 s of its life.
+            }
+            if lease.block.isNew {
+                lease.block.isNew = false
+                Pipeline.watchBudgets(self, grant)
+            }
+            decided(.onBlock(call, lease))
+        }
+    }
+
+    private func reserveByItself(_ call: ReserveCall) {
+        if gateway.safeMode.mustDecide(call.tenant.org) { return decided(decideAlone(call, isUndone: true)) }
+        gateway.quota.reserve(call) { [self] result in
+            switch result {
+            case .success(.granted(let grant)):
+                Pipeline.watchBudgets(self, grant)
+                decided(.reserved(call))
+            case .success(.denied(let denial)):
+                Pipeline.watchBudgets(self, denial)
+                decided(.refused(call, .overLimit(denial), mayExist: false))
+            case .success(.repeated(let record)), .success(.duplicate(let record)):
+                decided(.refused(call, .duplicate(record), mayExist: false))
+            // The lane has sent more than it may: that says nothing about Redis.
+            case .failure(.overloaded): decided(.refused(call, .crowded, mayExist: false))
+            case .failure(let error): decided(decideAlone(call, isUndone: error.isCertainlyUndone))
+            }
+        }
+    }
+
+    /// Redis does not say: the lane decides by its share of the limits. A reply that was lost may hide a reservation that exists: it is
+    /// settled or given back.
+    private func decideAlone(_ call: ReserveCall, isUndone: Bool) -> Hold {
+        let isClosed = grant?.isClosedWithoutState ?? true
+        switch gateway.safeMode.reserve(call, isForbidden: isClosed || gateway.spoolShare > 0.9) {
+        case .granted: return .alone(call)
+        case .denied(let denial): return .refused(call, .overShare(denial), mayExist: !isUndone)
+        case .closed: return .refused(call, .stateUnavailable, mayExist: !isUndone)
+        }
+    }
+
+    // MARK: - More of it
+
+    /// What became of a wish for more.
+    enum Grown {
+        case granted
+        case denied(QuotaDenial)
+        /// Redis is away, or knows another story.
+        case unknown
+    }
+
+    /// Takes more from its block where that has room, or says what to ask for.
+    func grow(to use: QuotaUse) -> Hold.Growth { hold.grow(to: use, at: gateway.lane.now) }
+
+    /// Asks for what `grow` could not take from a block. `then` is called once, on the lane.
+    func ask(_ growth: Hold.Growth, then: @escaping (Grown) -> Void) {
+        switch growth {
+        case .done: then(.granted)
+        case .nothing: then(.unknown)
+        case .leave(let call): leaveBlock(call, then)
+        case .extend(let call):
+            gateway.quota.extend(call) { result in
+                switch result {
+                case .success(.granted): then(.granted)
+                case .success(.denied(let denial)): then(.denied(denial))
+                case .success(.settled), .success(.unknown), .failure: then(.unknown)
+                }
+            }
+        }
+    }
+
+    /// Its block has no room: the whole of it is reserved by itself, and the block has back what it gave.
+    private func leaveBlock(_ call: ReserveCall, _ then: @escaping (Grown) -> Void) {
+        guard let lease = hold.freeID() else { return then(.unknown) }
+        gateway.leases.leave(lease)
+        gateway.quota.reserve(call) { [self] result in
+            defer { gateway.leases.left(lease.block) }
+            switch result {
+            case .success(.granted), .success(.repeated):
+                // It may have ended meanwhile, on its block: then this reservation is given back.
+                guard let left = hold.leftBlock(call) else { return gateway.settlements.settle(.leftOnBlock(call)) {} }
+                gateway.leases.giveBack(left)
+                if case .success(.granted) = result { then(.granted) } else { then(.unknown) }
+            case .success(.denied(let denial)): then(.denied(denial))
+            case .success(.duplicate), .failure: then(.unknown)
+            }
+        }
+    }
+
+    /// Reserves `whole` before the next thing is sent; `covered` waits for the answer.
+    func startCover(_ whole: QuotaUse) {
+        cover = .asked
+        ask(grow(to: whole)) { [self] grown in
+            switch grown {
+            case .granted: cover = .held
+            case .denied(let denial): cover = .missing(denial)
+            case .unknown: cover = .missing(nil)
+            }
+            latch.open()
+        }
+    }
+
+    /// Waits for `startCover`; false when there is no room, or nobody knows.
+    func covered() async -> Bool {
+        while case .asked = cover, stopReason == nil { await latch.wait() }
+        if case .held = cover { return stopReason == nil }
+        return false
+    }
+
+    /// It is reserved for all of its answers.
+    func coversAll(_ whole: QuotaUse) { (estimate, reservedChoices) = (whole, choices) }
+
+    // MARK: - The settlement
+
+    /// Hands the settlement to Redis' connection; stream credit returns to the client when it is done or kept for later. `attempts`: what a
+    /// provider may bill, `all` together.
+    func settle(_ all: Bill, _ attempts: [LedgerEntry], isRepeatable: Bool) {
+        switch hold.end() {
+        case .nothing: session.release(stream)
+        case .onBlock(let lease):
+            endOnBlock(lease, all, attempts, isRepeatable: isRepeatable)
+            session.release(stream)
+        case .inRedis(let reservation):
+            let call: SettleCall =
+                !wasSent
+                ? .release(of: reservation)
+                : isRepeatable ? .failure(of: reservation) : SettleCall(of: reservation, attempts: attempts)
+            gateway.safeMode.noteSettled(call)
+            // Not the request itself, which has more to let go of.
+            let (session, stream) = (session, stream)
+            gateway.settlements.settle(call) { session.release(stream) }
+        }
+    }
+
+    /// The settlement of a request that ran on a block waits in the spool for its part.
+    private func endOnBlock(_ lease: Lease, _ all: Bill, _ attempts: [LedgerEntry], isRepeatable: Bool) {
+        guard wasSent else { return gateway.leases.giveBack(lease) }
+        let use = QuotaUse(
+            inputTokens: all.usage.inputTokens, outputTokens: all.usage.outputTokens, microUSD: all.cost.amount)
+        if let limits = grant?.limits { gateway.safeMode.noteSpent(use.microUSD, on: limits) }
+        var id = head.idempotencyKey
+        if isRepeatable {
+            // It counts under an id that nobody asks for; its own is free.
+            id = gateway.chance.identifier()
+            gateway.leases.forget(lease)
+        }
+        gateway.leases.end(lease, BlockUse(id: id, feature: head.feature, use: use, attempts: attempts))
+    }
+}
