@@ -33,8 +33,10 @@ struct AttemptFailure {
 
 extension Exchange {
     /// Notes why an attempt failed; one that was given up is no failure.
-    func note(_ failure: ProviderFailure?, of number: Int, at place: Int) {
-        guard let failure, failure.kind != .cancelled, failedAttempts.count < AttemptFailure.limit else { return }
-        failedAttempts.append(AttemptFailure(failure, number: number, target: laneTargets[place].name))
+    func note(_ attempt: Attempt) {
+        guard let failure = attempt.outcome?.failure, failure.kind != .cancelled,
+            failedAttempts.count < AttemptFailure.limit
+        else { return }
+        failedAttempts.append(AttemptFailure(failure, number: attempt.number, target: attempt.target.name))
     }
 }

@@ -99,14 +99,13 @@ struct CanaryCounter: Sendable {
 
 extension Pipeline {
     /// A request's first attempt has ended: it counts for its side of the route's canary, if there is one.
-    static func countFirst(
-        _ exchange: Exchange, at place: Int, _ outcome: UpstreamOutcome, price: ModelPrice?, firstToken: Duration?
-    ) {
-        guard let route = exchange.route, route.canary != nil else { return }
-        let sample = LaneTarget.sample(outcome.failure)
+    static func countFirst(_ exchange: Exchange, _ attempt: Attempt, firstToken: Duration?) {
+        guard let route = exchange.route, route.canary != nil, let index = attempt.index else { return }
+        let failure = attempt.outcome?.failure
+        let sample = LaneTarget.sample(failure)
         // Without a failure the answer is whole.
-        let cost = outcome.failure == nil && price != nil ? bill(of: outcome, exchange, price: price).cost : nil
-        exchange.gateway.canaries.count(route, at: place) { counts in
+        let cost = failure == nil && attempt.price != nil ? bill(of: attempt, exchange).cost : nil
+        exchange.gateway.canaries.count(route, at: index) { counts in
             if let sample {
                 counts.attempts += 1
                 if sample == .failure { counts.failures += 1 }

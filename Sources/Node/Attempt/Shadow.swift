@@ -14,17 +14,12 @@ struct ShadowSide {
     var cost = MicroUSD.zero
 }
 
-/// A copy under way. Confined to its lane; lives until its call has ended and its request is known.
-final class Shadow: AnswerSink {
+/// A copy under way. Confined to its lane; lives until its attempt has ended and its request is known.
+final class Shadow {
     private let gateway: Gateway
     private let route: String
-    private let target: LaneTarget
-    private let price: ModelPrice?
-    private let isStream: Bool
-    private let sentAt: Instant
-    private var call: UpstreamCall?
+    private let attempt: Attempt
     private var timer: LaneTimer?
-    private var firstAt: Instant?
     private var served: ShadowSide?
     private var copied: ShadowSide?
     private var isAbandoned = false
@@ -34,13 +29,10 @@ final class Shadow: AnswerSink {
     /// Copies of larger requests are not made: they would hold memory beside what serves.
     static let bodyLimit = 256 * 1024
 
-    private init(_ exchange: Exchange, _ target: LaneTarget) {
+    private init(_ exchange: Exchange, _ attempt: Attempt) {
         gateway = exchange.gateway
         route = exchange.alias
-        self.target = target
-        price = target.price(in: exchange.tariff)
-        isStream = exchange.head.flags.contains(.stream)
-        sentAt = gateway.lane.now
+        self.attempt = attempt
     }
 
     /// Copies a request that was just sent, by chance and where there is room for it; the request itself has its way already.
@@ -54,51 +46,45 @@ final class Shadow: AnswerSink {
             let admission = target.admission(of: gateway), upstream.inFlight < max(1, admission.capacity / 2)
         else { return gateway.metrics.mirror.skipped(exchange.alias, target) }
         guard var request = Pipeline.render(exchange, for: target, upstream) else { return }
-        let shadow = Shadow(exchange, target)
+        let attempt = Attempt(
+            0, at: nil, target, price: target.price(in: exchange.tariff), admission: nil,
+            isStream: exchange.head.flags.contains(.stream), on: gateway)
+        let shadow = Shadow(exchange, attempt)
         exchange.shadow = shadow
         gateway.shadows += 1
-        target.begin()
-        let call = UpstreamCall(
-            upstream, isStream: shadow.isStream, times: exchange.times, share: exchange.load.share, sink: shadow
-        ) { outcome in shadow.ended(outcome) }
-        shadow.call = call
-        shadow.timer = gateway.lane.schedule(at: exchange.receivedAt + exchange.timeout) { [weak shadow] in
-            shadow?.call?.cancel()
+        shadow.timer = gateway.lane.schedule(at: exchange.receivedAt + exchange.timeout) { [weak attempt] in
+            attempt?.call?.cancel()
         }
-        call.start(&request)
+        attempt.start(
+            &request, to: upstream, times: exchange.times, share: exchange.load.share, for: .mirror(shadow))
     }
-
-    func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
-        if firstAt == nil { firstAt = gateway.lane.now }
-    }
-    func answerEvent(_ event: StreamEvent) { if firstAt == nil { firstAt = gateway.lane.now } }
 
     /// The request itself has ended; `isAbandoned` when its client left, so that there is nothing to compare.
     func requestEnded(_ side: ShadowSide, isAbandoned: Bool) {
         served = side
         self.isAbandoned = isAbandoned
-        if isAbandoned { call?.cancel() }
+        if isAbandoned { attempt.call?.cancel() }
         compare()
     }
 
-    private func ended(_ outcome: UpstreamOutcome) {
-        call = nil
+    /// Its attempt has ended.
+    func ended() {
         timer?.cancel()
         gateway.shadows -= 1
-        let first = firstAt.map { $0 - sentAt }
-        target.end(outcome, .usual, firstToken: isStream ? first : nil, gateway)
-        var side = ShadowSide(isWhole: outcome.failure == nil, firstToken: first)
+        let first = attempt.firstAt.map { $0 - attempt.sentAt }
+        var side = ShadowSide(isWhole: attempt.outcome?.failure == nil, firstToken: first)
         var bill = Bill()
-        bill.usage = outcome.end.used(estimatedInput: 0).usage
+        bill.usage = attempt.outcome?.end.used(estimatedInput: 0).usage ?? Usage()
         side.outputTokens = bill.usage.outputTokens
-        side.cost = price?.cost(of: bill.tokens) ?? .zero
+        side.cost = attempt.price?.cost(of: bill.tokens) ?? .zero
         copied = side
         compare()
     }
 
     private func compare() {
         guard let served, let copied, !isAbandoned else { return }
-        gateway.metrics.mirror.compare(route, target, served: served, copied: copied, isStream: isStream)
+        gateway.metrics.mirror.compare(
+            route, attempt.target, served: served, copied: copied, isStream: attempt.isStream)
     }
 }
 
@@ -108,7 +94,7 @@ extension Pipeline {
     static func tell(_ shadow: Shadow, _ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
         exchange.shadow = nil
         var side = ShadowSide(isWhole: refusal == nil, outputTokens: bill.usage.outputTokens, cost: bill.cost)
-        if let first = exchange.firstDeltaAt, let sent = exchange.sentAt { side.firstToken = first - sent }
+        if let attempt = exchange.leading { side.firstToken = attempt.firstAt.map { $0 - attempt.sentAt } }
         shadow.requestEnded(side, isAbandoned: exchange.stopReason != nil)
     }
 }

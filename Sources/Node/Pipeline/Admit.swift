@@ -16,7 +16,7 @@ extension Pipeline {
     /// Not inlined, for the sake of the waiting frame.
     @inline(never)
     private static func enqueue(_ exchange: Exchange) throws(Refusal) {
-        guard let target = exchange.target, let grant = exchange.grant, let use = exchange.estimate else {
+        guard let target = exchange.chosen, let grant = exchange.grant, let use = exchange.estimate else {
             preconditionFailure("a request has its reservation before it is admitted")
         }
         let gateway = exchange.gateway
@@ -59,20 +59,23 @@ extension Pipeline {
         throw stopReason
     }
 
-    /// Gives the place back; runs on every exit, once.
+    /// Gives back the slots that the request still has; runs on every exit, and when it goes elsewhere.
     static func giveBack(_ exchange: Exchange, _ bill: Bill) {
-        guard let admission = exchange.admission, let grant = exchange.grant else { return }
-        exchange.admission = nil
-        if let failure = exchange.outcome?.failure, failure.kind == .rateLimited { admission.throttled() }
-        if let first = exchange.firstDeltaAt, let sent = exchange.sentAt, exchange.head.flags.contains(.stream) {
-            admission.observe(timeToFirstToken: first - sent)
+        guard let grant = exchange.grant else { return }
+        let priority = exchange.priorityClass
+        // A slot on which nothing was sent.
+        if let admission = exchange.admission {
+            exchange.admission = nil
+            admission.finished(priority, team: grant.teamName, surplus: surplus(exchange, Bill()))
         }
-        var surplus: Int64 = 0
-        if exchange.queueWait != nil, let use = exchange.estimate {
-            surplus =
-                QueueRequest.cost(inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
-                - QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens)
-        }
-        admission.finished(exchange.priorityClass, team: grant.teamName, surplus: surplus)
+        guard let attempt = exchange.leading, attempt.admission != nil else { return }
+        attempt.giveBack(priority, team: grant.teamName, surplus: surplus(exchange, bill))
+    }
+
+    /// What the request cost beyond its estimate; where nobody waits that counts for nothing.
+    private static func surplus(_ exchange: Exchange, _ bill: Bill) -> Int64 {
+        guard exchange.queueWait != nil, let use = exchange.estimate else { return 0 }
+        return QueueRequest.cost(inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
+            - QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens)
     }
 }

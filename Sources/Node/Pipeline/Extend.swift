@@ -5,17 +5,17 @@ import Telemetry
 
 extension Pipeline {
     /// Follows what the watch of a stream wants.
-    static func extend(_ exchange: Exchange, _ step: OutputWatch.Step) {
+    static func extend(_ exchange: Exchange, _ attempt: Attempt, _ step: OutputWatch.Step) {
         switch step {
         case .goOn: break
         case .wait: exchange.pause()
-        case .ask(let outputTokens): ask(exchange, outputTokens)
+        case .ask(let outputTokens): ask(exchange, attempt, outputTokens)
         }
     }
 
-    private static func ask(_ exchange: Exchange, _ outputTokens: Int64) {
+    private static func ask(_ exchange: Exchange, _ attempt: Attempt, _ outputTokens: Int64) {
         let input = exchange.estimate?.inputTokens ?? 0
-        let cost = exchange.price?.cost(of: TokenCounts(input: input, output: outputTokens))
+        let cost = attempt.price?.cost(of: TokenCounts(input: input, output: outputTokens))
         var estimate = QuotaUse(inputTokens: input, outputTokens: outputTokens, microUSD: cost?.amount ?? 0)
         for entry in exchange.earlier {
             estimate = QuotaUse(

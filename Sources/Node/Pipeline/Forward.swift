@@ -16,7 +16,7 @@ extension Pipeline {
                 continue
             }
             try send(exchange)
-            await exchange.callEnded()
+            await exchange.attemptEnded()
             switch try nextStep(exchange) {
             case .done: return
             case .again: break
@@ -66,7 +66,7 @@ extension Pipeline {
     private static func detour(_ exchange: Exchange, mayProbe: Bool) throws(Refusal) -> Way {
         try exchange.checkGoesOn()
         guard !mayProbe, let route = exchange.route else { return .open }
-        switch exchange.target?.passage(of: exchange.gateway) {
+        switch exchange.chosen?.passage(of: exchange.gateway) {
         // Others closed the breaker meanwhile.
         case .free, .sparing: return .open
         case .probe, .blocked, nil: break
@@ -98,14 +98,14 @@ extension Pipeline {
     /// Renders and sends. Not inlined, for the sake of the waiting frame.
     @inline(never)
     private static func send(_ exchange: Exchange) throws(Refusal) {
-        guard let choice = exchange.target, let route = exchange.route else {
+        guard let choice = exchange.chosen, let route = exchange.route else {
             preconditionFailure("a request has its target before it is forwarded")
         }
         guard let target = choice.upstream(of: exchange.gateway) else {
             throw .noRoute("the provider '\(choice.provider)' cannot be used by this node")
         }
         var request = try rendered(exchange, for: choice, target)
-        exchange.startCall(target, &request)
+        exchange.send(&request, to: target, choice)
         if let mirror = route.record.mirror, exchange.attemptCount == 1 { Shadow.begin(mirror, of: exchange) }
         if exchange.attemptCount >= route.record.attempts { exchange.releaseBody() }
     }
@@ -140,7 +140,7 @@ extension Pipeline {
     @inline(never)
     private static func nextStep(_ exchange: Exchange) throws(Refusal) -> NextStep {
         try exchange.checkGoesOn()
-        guard let failure = exchange.outcome?.failure else { return .done }
+        guard let failure = exchange.leading?.outcome?.failure else { return .done }
         let bill = bill(exchange)
         let isBilled = bill.provenance != nil
         guard let next = nextTarget(exchange, failure, isBilled: isBilled) else { throw .upstream(failure) }
@@ -159,10 +159,14 @@ extension Pipeline {
     private static func moveOn(_ exchange: Exchange, to place: Int, isCovered: Bool) throws(Refusal) {
         try exchange.checkGoesOn()
         guard isCovered else {
-            guard let failure = exchange.outcome?.failure else { preconditionFailure("only failures are followed") }
+            guard let failure = exchange.leading?.outcome?.failure else {
+                preconditionFailure("only failures are followed")
+            }
             throw .upstream(failure)
         }
-        guard let entry = entry(exchange, nil, bill(exchange)) else { preconditionFailure("it has a bill") }
+        guard let attempt = exchange.leading, let entry = entry(of: attempt, exchange, nil, bill(exchange)) else {
+            preconditionFailure("it has a bill")
+        }
         exchange.keep(entry)
         exchange.turn(to: place, after: .zero)
     }
@@ -175,15 +179,16 @@ extension Pipeline {
         _ exchange: Exchange, _ failure: ProviderFailure, isBilled: Bool
     ) -> (place: Int, pause: Duration)? {
         let gateway = exchange.gateway
-        guard let route = exchange.route, exchange.attemptCount < route.record.attempts, exchange.firstDeltaAt == nil,
-            exchange.outcome?.hasContent == false, !gateway.isDrained
+        guard let route = exchange.route, exchange.attemptCount < route.record.attempts,
+            let last = exchange.leading, let index = last.index, last.firstAt == nil,
+            last.outcome?.hasContent == false, !gateway.isDrained
         else { return nil }
         var choice: (place: Int, pause: Duration)?
         if failure.kind.allowsFallback, let place = pickTarget(exchange, route) { choice = (place, .zero) }
-        if choice == nil, !isBilled, failure.isRetryable, exchange.target?.isShut(gateway) == false,
+        if choice == nil, !isBilled, failure.isRetryable, !last.target.isShut(gateway),
             let pause = pause(exchange, failure)
         {
-            choice = (exchange.targetPlace, pause)
+            choice = (index, pause)
         }
         guard let choice, gateway.mayTryAgain() else { return nil }
         return choice

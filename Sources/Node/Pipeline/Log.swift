@@ -32,7 +32,9 @@ extension Pipeline {
         } else {
             record.field("gen_ai.request.model", exchange.head.model)
         }
-        if let target = exchange.target { record.fields(target.logFields(answeredBy: exchange.outcome?.end.model)) }
+        if let target = exchange.target {
+            record.fields(target.logFields(answeredBy: exchange.leading?.outcome?.end.model))
+        }
         if let resumption = exchange.resumption { record.field("resumes", resumption.continuations) }
         if exchange.attemptCount > 1 { record.field("attempts", exchange.attemptCount) }
         record.field("outcome", outcome)
@@ -45,8 +47,8 @@ extension Pipeline {
         if let waited = exchange.queueWait { record.field("queue_us", duration: waited) }
         if let first = exchange.firstDeltaAt { record.field("first_delta_us", from: exchange.receivedAt, to: first) }
         record.field("duration_us", from: exchange.receivedAt, to: now)
-        if let id = exchange.outcome?.requestID { record.field("upstream_request_id", id) }
-        if let detail = exchange.outcome?.failure?.detail { record.field("upstream_failure", detail) }
+        if let id = exchange.leading?.outcome?.requestID { record.field("upstream_request_id", id) }
+        if let detail = exchange.leading?.outcome?.failure?.detail { record.field("upstream_failure", detail) }
         record.end(returning: &gateway.lines)
         gateway.linesWritten()
     }

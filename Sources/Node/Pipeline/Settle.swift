@@ -33,11 +33,16 @@ struct Bill {
 extension Pipeline {
     /// The provider's figures where it gave them; else what was counted on the way, or what was reserved.
     static func bill(_ exchange: Exchange) -> Bill {
-        exchange.outcome.map { bill(of: $0, exchange, price: exchange.price) } ?? Bill()
+        guard let attempt = exchange.leading else { return Bill() }
+        return bill(of: attempt, exchange)
     }
 
     /// The same for one of its attempts.
-    static func bill(of outcome: UpstreamOutcome, _ exchange: Exchange, price: ModelPrice?) -> Bill {
+    static func bill(of attempt: Attempt, _ exchange: Exchange) -> Bill {
+        attempt.outcome.map { bill(of: $0, exchange, price: attempt.price) } ?? Bill()
+    }
+
+    private static func bill(of outcome: UpstreamOutcome, _ exchange: Exchange, price: ModelPrice?) -> Bill {
         var bill = Bill()
         guard outcome.wasSent else { return bill }
         let reserved = exchange.estimate
@@ -78,7 +83,8 @@ extension Pipeline {
     private static func isRepeatable(
         _ exchange: Exchange, _ refusal: Refusal?, _ attempts: [LedgerEntry]
     ) -> Bool {
-        guard attempts.isEmpty, exchange.outcome?.hasContent != true, case .upstream(let failure)? = refusal else {
+        guard attempts.isEmpty, exchange.leading?.outcome?.hasContent != true, case .upstream(let failure)? = refusal
+        else {
             return false
         }
         return failure.wireRetry == .safeHere || failure.wireRetry == .safeElsewhere
@@ -86,19 +92,21 @@ extension Pipeline {
 
     /// The attempts that a provider may bill.
     private static func attempts(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) -> [LedgerEntry] {
-        let last = entry(exchange, refusal, bill)
+        let last = exchange.leading.flatMap { entry(of: $0, exchange, refusal, bill) }
         guard !exchange.earlier.isEmpty else { return last.map { [$0] } ?? [] }
         return exchange.earlier + (last.map { [$0] } ?? [])
     }
 
-    /// The last attempt as the ledger keeps it; nil when no provider can bill it.
-    static func entry(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) -> LedgerEntry? {
-        guard let provenance = bill.provenance, let target = exchange.target else { return nil }
+    /// An attempt as the ledger keeps it; nil when no provider can bill it.
+    static func entry(
+        of attempt: Attempt, _ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill
+    ) -> LedgerEntry? {
+        guard let provenance = bill.provenance else { return nil }
         let arrival = exchange.receivedAt
-        let first = exchange.firstDeltaAt.map { UInt32(clamping: ($0 - arrival).milliseconds) } ?? 0
-        let failure = exchange.outcome?.failure
+        let first = attempt.firstAt.map { UInt32(clamping: ($0 - arrival).milliseconds) } ?? 0
+        let failure = attempt.outcome?.failure
         return LedgerEntry(
-            attempt: UInt8(clamping: exchange.leading), provider: target.provider, model: target.model,
+            attempt: UInt8(clamping: attempt.number), provider: attempt.target.provider, model: attempt.target.model,
             tokens: bill.tokens, microUSD: bill.cost.amount, priceVersion: exchange.tariff.version,
             provenance: provenance, firstTokenMilliseconds: first,
             durationMilliseconds: UInt32(clamping: (exchange.gateway.lane.now - arrival).milliseconds),

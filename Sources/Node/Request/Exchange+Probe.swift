@@ -6,7 +6,7 @@ import Policy
 extension Exchange {
     /// It is about to be sent: what its target's circuit breaker says to that.
     func enterTarget() -> TargetBreaker.Entry {
-        guard let target else { return .blocked }
+        guard let target = chosen else { return .blocked }
         let entry = target.enter(gateway)
         switch entry {
         case .blocked: break
@@ -34,7 +34,7 @@ extension Exchange {
 
     /// The request did not go where it was let: another may probe in its place.
     func returnPass() {
-        guard pass != .usual, let target else { return }
+        guard pass != .usual, let target = chosen else { return }
         gateway.breakers.giveBack(pass, on: target)
         pass = .usual
     }

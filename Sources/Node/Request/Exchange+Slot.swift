@@ -40,12 +40,12 @@ extension Exchange {
         guard stall == nil else { return }
         stall = Stall(since: gateway.lane.now, waiting: waitingBytes)
         wasStalled = true
-        admission?.stalled(self)
+        leading?.admission?.stalled(self)
     }
 
     /// True when its reader has taken next to nothing for `patience`. One that reads slowly counts anew.
     func isStalled(for patience: Duration) -> Bool {
-        guard let stall, stopReason == nil, call != nil else { return false }
+        guard let stall, stopReason == nil, leading?.call != nil else { return false }
         let time = gateway.lane.now - stall.since
         guard time >= patience else { return false }
         let left = waitingBytes

@@ -201,8 +201,8 @@ final class Session: @unchecked Sendable {
 
     // MARK: - What the client is told
 
-    func sendAccepted(_ exchange: Exchange) {
-        let provider = exchange.target.flatMap { exchange.tariff.providerNumbers[$0.provider] } ?? 0
+    func sendAccepted(_ exchange: Exchange, _ attempt: Attempt) {
+        let provider = exchange.tariff.providerNumbers[attempt.target.provider] ?? 0
         channel.machine.sendAccepted(
             stream: exchange.stream,
             Accepted(
@@ -270,7 +270,7 @@ final class Session: @unchecked Sendable {
         let provider = exchange.target.flatMap { exchange.tariff.providerNumbers[$0.provider] } ?? 0
         if let refusal { return .error(error(exchange, refusal.streamError, bill, provider)) }
         // By its parts: whole, it would be copied.
-        return (exchange.outcome?.end.finish).map { finish in
+        return (exchange.leading?.outcome?.end.finish).map { finish in
             let first = ((exchange.firstDeltaAt ?? now) - exchange.receivedAt).milliseconds
             return .end(
                 End(
@@ -284,7 +284,7 @@ final class Session: @unchecked Sendable {
                     attempts: UInt16(clamping: exchange.attemptCount),
                     reasoningTokens: bill.usage.reasoningTokens.map { UInt32(clamping: $0) },
                     cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
-                    providerFinish: Session.ownWord(exchange.outcome?.end.finishWord, beside: finish)))
+                    providerFinish: Session.ownWord(exchange.leading?.outcome?.end.finishWord, beside: finish)))
         }
     }
 
@@ -301,7 +301,7 @@ final class Session: @unchecked Sendable {
             error.provider = provider
             error.flags.insert(.upstreamStarted)
             if bill.source != nil { error.flags.insert(.billed) }
-            if exchange.outcome?.hasContent == true { error.flags.insert(.partialOutput) }
+            if exchange.leading?.outcome?.hasContent == true { error.flags.insert(.partialOutput) }
             // Once a provider was asked, nothing is safe to repeat unless its own answer says so.
             switch error.code {
             case .deadline, .draining, .slowConsumer, .quotaTokens, .budgetExhausted: error.retry = .unsafe

@@ -1,0 +1,152 @@
+// A request's attempts: how one begins, which of two is answered with, what the end of each leaves.
+import Core
+import Net
+import Policy
+import Providers
+import Wire
+
+extension Exchange {
+    /// Sends the request to the target that was chosen, on the slot that it has there.
+    func send(_ request: inout RenderedRequest, to upstream: UpstreamTarget, _ target: LaneTarget) {
+        let attempt = Attempt(
+            attemptCount + 1, at: targetPlace, target, price: price, ticket: pass, admission: admission,
+            isStream: head.flags.contains(.stream), on: gateway)
+        (pass, admission) = (.usual, nil)
+        attemptCount += 1
+        leading = attempt
+        if route?.record.isHedged == true { armHedge(attempt) }
+        // What was paid for can be continued, also while its first word is waited for.
+        if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
+        attempt.start(&request, to: upstream, times: times, share: load.share, for: .request(self))
+    }
+
+    /// Waits for the end of the attempt that `send` began, or of the one that came to lead.
+    func attemptEnded() async { while leading?.outcome == nil { await latch.wait() } }
+
+    /// How long the answer may be silent: the shortest of what client, route and provider say counts.
+    var times: UpstreamTimes {
+        var times = UpstreamTimes()
+        if let first = route?.record.firstEventTimeout { times.firstEvent = first }
+        if let idle = route?.record.idleTimeout { times.idle = idle }
+        let asked = head.timeToFirstTokenMilliseconds
+        if asked != 0 { times.firstEvent = min(times.firstEvent, .milliseconds(Int64(asked))) }
+        return times
+    }
+
+    // MARK: - Two attempts at once
+
+    /// An interactive stream is asked for elsewhere, too, when its first token is later than those of the target usually are.
+    private func armHedge(_ first: Attempt) {
+        guard first.number == 1, priorityClass == .interactive, first.isStream,
+            let delay = first.target.slowFirstToken.time
+        else { return }
+        hedgeTimer = gateway.lane.schedule(after: delay) { [unowned self] in Pipeline.hedge(self) }
+    }
+
+    /// The first attempt while a second beside it makes sense.
+    var hedgeable: Attempt? {
+        guard let leading, leading.call != nil, leading.firstAt == nil, stopReason == nil, attemptCount == 1,
+            (route?.record.attempts ?? 0) > 1, body.count > 0, !gateway.isDrained
+        else { return nil }
+        return leading
+    }
+
+    /// A second attempt is sent.
+    func sendBeside(_ attempt: Attempt, _ request: inout RenderedRequest, to upstream: UpstreamTarget, at index: Int) {
+        attemptCount += 1
+        noteAsked(index)
+        other = attempt
+        gateway.metrics.hedgeBegan(alias)
+        attempt.start(&request, to: upstream, times: times, share: load.share, for: .request(self))
+    }
+
+    /// True when this attempt's answer is taken; the first piece of an answer decides.
+    private func leads(_ attempt: Attempt) -> Bool {
+        if attempt === leading { return true }
+        guard attempt === other, leading?.firstAt == nil, stopReason == nil else { return false }
+        gateway.metrics.hedgeWon(alias)
+        other = leading
+        leading = attempt
+        other?.call?.cancel()
+        return true
+    }
+
+    /// An attempt has ended. Where the leading one failed before its answer began, the other may still succeed.
+    func ended(_ attempt: Attempt) {
+        note(attempt)
+        if attempt === leading, let other, stopReason == nil, attempt.outcome?.failure != nil,
+            attempt.outcome?.hasContent == false
+        {
+            leading = other
+            self.other = attempt
+        }
+        if attempt === other {
+            other = nil
+            return Pipeline.otherEnded(attempt, self)
+        }
+        if attempt.number == 1 { Pipeline.countFirst(self, attempt, firstToken: attempt.firstToken) }
+        other?.call?.cancel()
+        latch.open()
+    }
+
+    /// What the attempt that did not lead may cost.
+    func keepOther(_ entry: LedgerEntry) { earlier.append(entry) }
+
+    /// The last attempt's bill is kept beside what follows.
+    func keep(_ entry: LedgerEntry) {
+        earlier.append(entry)
+        leading?.book()
+    }
+
+    /// True when a provider may have begun to work on it.
+    var wasSent: Bool { leading?.outcome?.wasSent == true || !earlier.isEmpty }
+
+    // MARK: - Pieces of an answer
+
+    func delta(of attempt: Attempt, choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
+        guard leads(attempt) else { return }
+        guard begin(attempt) else { return drained() }
+        let goesOn: Bool
+        if let resumption {
+            goesOn = resumption.take(choice: choice, kind: kind, bytes)
+        } else {
+            goesOn = session.channel.machine.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes)
+            session.channel.wake()
+        }
+        if !goesOn { readerIsFull() }
+        if let step = watch?.pass(bytes.byteCount), step != .goOn { Pipeline.extend(self, attempt, step) }
+    }
+
+    func event(of attempt: Attempt, _ event: StreamEvent) {
+        guard leads(attempt), begin(attempt) else { return }
+        let goesOn: Bool
+        if let resumption {
+            goesOn = resumption.take(event)
+        } else {
+            goesOn = session.channel.machine.sendEvent(stream: stream, event)
+            session.channel.wake()
+        }
+        if !goesOn { readerIsFull() }
+    }
+
+    /// Notes the first sign of the answer. False when nobody listens any more.
+    private func begin(_ attempt: Attempt) -> Bool {
+        guard stopReason == nil, resumption != nil || session.channel.machine.isOpen(stream: stream) else {
+            return false
+        }
+        if attempt.firstAt == nil {
+            answerBegins(attempt)
+            // The answer may be between two connections.
+            if attempt.isStream, session.channel.machine.isOpen(stream: stream) { session.sendAccepted(self, attempt) }
+        }
+        return true
+    }
+
+    /// The first piece is there: nothing is asked again, and nobody else.
+    private func answerBegins(_ attempt: Attempt) {
+        attempt.begins()
+        hedgeTimer?.cancel()
+        other?.call?.cancel()
+        releaseBody()
+    }
+}
