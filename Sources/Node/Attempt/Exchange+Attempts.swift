@@ -9,10 +9,9 @@ extension Exchange {
     /// Sends the request to the target that was chosen, on the slot that it has there.
     func send(_ request: inout RenderedRequest, to upstream: UpstreamTarget, _ target: LaneTarget) {
         let attempt = Attempt(
-            attemptCount + 1, at: targetPlace, target, price: price, ticket: pass, admission: admission,
+            race.begin(), at: targetPlace, target, price: price, ticket: pass, admission: admission,
             isStream: head.flags.contains(.stream), on: gateway)
         (pass, admission) = (.usual, nil)
-        attemptCount += 1
         leading = attempt
         if route?.record.isHedged == true { armHedge(attempt) }
         // What was paid for can be continued, also while its first word is waited for.
@@ -45,52 +44,43 @@ extension Exchange {
 
     /// The first attempt while a second beside it makes sense.
     var hedgeable: Attempt? {
-        guard let leading, leading.call != nil, leading.firstAt == nil, stopReason == nil, attemptCount == 1,
-            (route?.record.attempts ?? 0) > 1, body.count > 0, !gateway.isDrained
+        guard race.isHedgeable, let leading, leading.call != nil, (route?.record.attempts ?? 0) > 1, body.count > 0,
+            !gateway.isDrained
         else { return nil }
         return leading
     }
 
     /// A second attempt is sent.
     func sendBeside(_ attempt: Attempt, _ request: inout RenderedRequest, to upstream: UpstreamTarget, at index: Int) {
-        attemptCount += 1
         noteAsked(index)
-        other = attempt
+        beside = attempt
         gateway.metrics.hedgeBegan(alias)
         attempt.start(&request, to: upstream, times: times, share: load.share, for: .request(self))
     }
 
-    /// True when this attempt's answer is taken; the first piece of an answer decides.
-    private func leads(_ attempt: Attempt) -> Bool {
-        if attempt === leading { return true }
-        guard attempt === other, leading?.firstAt == nil, stopReason == nil else { return false }
-        gateway.metrics.hedgeWon(alias)
-        other = leading
-        leading = attempt
-        other?.call?.cancel()
-        return true
-    }
-
-    /// An attempt has ended. Where the leading one failed before its answer began, the other may still succeed.
+    /// An attempt has ended. Where it failed before its answer began, the other may still succeed.
     func ended(_ attempt: Attempt) {
         note(attempt)
-        if attempt === leading, let other, stopReason == nil, attempt.outcome?.failure != nil,
-            attempt.outcome?.hasContent == false
-        {
-            leading = other
-            self.other = attempt
+        let ending: Race.Ending = attempt.outcome?.failure == nil ? .answered : .failed
+        switch race.ended(attempt.number, ending, most: route?.record.attempts ?? 1) {
+        case .ignore:
+            if attempt === leading { leading = beside }
+            beside = nil
+            Pipeline.lost(attempt, self)
+        case .tryNext: leadingEnded(attempt)
+        case .end(let loser):
+            leadingEnded(attempt)
+            if loser != nil { beside?.call?.cancel() }
         }
-        if attempt === other {
-            other = nil
-            return Pipeline.otherEnded(attempt, self)
-        }
+    }
+
+    private func leadingEnded(_ attempt: Attempt) {
         if attempt.number == 1 { Pipeline.countFirst(self, attempt, firstToken: attempt.firstToken) }
-        other?.call?.cancel()
         latch.open()
     }
 
     /// What the attempt that did not lead may cost.
-    func keepOther(_ entry: LedgerEntry) { earlier.append(entry) }
+    func keepLost(_ entry: LedgerEntry) { earlier.append(entry) }
 
     /// The last attempt's bill is kept beside what follows.
     func keep(_ entry: LedgerEntry) {
@@ -104,8 +94,10 @@ extension Exchange {
     // MARK: - Pieces of an answer
 
     func delta(of attempt: Attempt, choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
-        guard leads(attempt) else { return }
-        guard begin(attempt) else { return drained() }
+        guard isTaken(attempt) else {
+            if attempt === leading { drained() }
+            return
+        }
         let goesOn: Bool
         if let resumption {
             goesOn = resumption.take(choice: choice, kind: kind, bytes)
@@ -118,7 +110,7 @@ extension Exchange {
     }
 
     func event(of attempt: Attempt, _ event: StreamEvent) {
-        guard leads(attempt), begin(attempt) else { return }
+        guard isTaken(attempt) else { return }
         let goesOn: Bool
         if let resumption {
             goesOn = resumption.take(event)
@@ -129,24 +121,27 @@ extension Exchange {
         if !goesOn { readerIsFull() }
     }
 
-    /// Notes the first sign of the answer. False when nobody listens any more.
-    private func begin(_ attempt: Attempt) -> Bool {
-        guard stopReason == nil, resumption != nil || session.channel.machine.isOpen(stream: stream) else {
-            return false
+    /// True when what this attempt says is handed on; the first piece of an answer decides which attempt that is.
+    private func isTaken(_ attempt: Attempt) -> Bool {
+        switch race.piece(attempt.number) {
+        case .ignore: return false
+        case .begins(let loser): begins(attempt, loser)
+        case .deliver: break
         }
-        if attempt.firstAt == nil {
-            answerBegins(attempt)
-            // The answer may be between two connections.
-            if attempt.isStream, session.channel.machine.isOpen(stream: stream) { session.sendAccepted(self, attempt) }
-        }
-        return true
+        return resumption != nil || session.channel.machine.isOpen(stream: stream)
     }
 
     /// The first piece is there: nothing is asked again, and nobody else.
-    private func answerBegins(_ attempt: Attempt) {
+    private func begins(_ attempt: Attempt, _ loser: Int?) {
+        if attempt === beside {
+            gateway.metrics.hedgeWon(alias)
+            (leading, beside) = (attempt, leading)
+        }
         attempt.begins()
         hedgeTimer?.cancel()
-        other?.call?.cancel()
+        if loser != nil { beside?.call?.cancel() }
         releaseBody()
+        // The answer may be between two connections.
+        if attempt.isStream, session.channel.machine.isOpen(stream: stream) { session.sendAccepted(self, attempt) }
     }
 }

@@ -46,14 +46,17 @@ extension Pipeline {
         guard var rendered = render(exchange, for: target, upstream) else {
             return admission.finished(exchange.priorityClass, team: grant.teamName, surplus: 0)
         }
+        guard let number = exchange.race.beginBeside() else {
+            return admission.finished(exchange.priorityClass, team: grant.teamName, surplus: 0)
+        }
         let attempt = Attempt(
-            exchange.attemptCount + 1, at: index, target, price: target.price(in: exchange.tariff),
+            number, at: index, target, price: target.price(in: exchange.tariff),
             admission: admission, isStream: true, on: gateway)
         exchange.sendBeside(attempt, &rendered, to: upstream, at: index)
     }
 
     /// The attempt that does not lead has ended: its slot is free, and what it may cost is kept for the ledger.
-    static func otherEnded(_ attempt: Attempt, _ exchange: Exchange) {
+    static func lost(_ attempt: Attempt, _ exchange: Exchange) {
         let isSlow = attempt.outcome?.failure?.kind == .cancelled
         let waited = exchange.gateway.lane.now - attempt.sentAt
         if isSlow { attempt.target.wasTooSlow(waited) }
@@ -61,6 +64,6 @@ extension Pipeline {
         if let grant = exchange.grant {
             attempt.giveBack(exchange.priorityClass, team: grant.teamName, surplus: 0)
         }
-        if let entry = entry(of: attempt, exchange, nil, bill(of: attempt, exchange)) { exchange.keepOther(entry) }
+        if let entry = entry(of: attempt, exchange, nil, bill(of: attempt, exchange)) { exchange.keepLost(entry) }
     }
 }

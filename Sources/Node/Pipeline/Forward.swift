@@ -106,8 +106,8 @@ extension Pipeline {
         }
         var request = try rendered(exchange, for: choice, target)
         exchange.send(&request, to: target, choice)
-        if let mirror = route.record.mirror, exchange.attemptCount == 1 { Shadow.begin(mirror, of: exchange) }
-        if exchange.attemptCount >= route.record.attempts { exchange.releaseBody() }
+        if let mirror = route.record.mirror, exchange.race.begun == 1 { Shadow.begin(mirror, of: exchange) }
+        if exchange.race.begun >= route.record.attempts { exchange.releaseBody() }
     }
 
     /// The request as the target's provider wants it.
@@ -179,9 +179,8 @@ extension Pipeline {
         _ exchange: Exchange, _ failure: ProviderFailure, isBilled: Bool
     ) -> (place: Int, pause: Duration)? {
         let gateway = exchange.gateway
-        guard let route = exchange.route, exchange.attemptCount < route.record.attempts,
-            let last = exchange.leading, let index = last.index, last.firstAt == nil,
-            last.outcome?.hasContent == false, !gateway.isDrained
+        guard exchange.race.mayTryNext, let route = exchange.route, let last = exchange.leading,
+            let index = last.index, !gateway.isDrained
         else { return nil }
         var choice: (place: Int, pause: Duration)?
         if failure.kind.allowsFallback, let place = pickTarget(exchange, route) { choice = (place, .zero) }
@@ -198,7 +197,7 @@ extension Pipeline {
     private static func pause(_ exchange: Exchange, _ failure: ProviderFailure) -> Duration? {
         let gateway = exchange.gateway
         // 100 to 200 ms, doubled with each attempt, unless the provider says when to come.
-        let usual = Int64(100) << Int64(exchange.attemptCount - 1)
+        let usual = Int64(100) << Int64(exchange.race.begun - 1)
         let spread = Int64(gateway.chance.below(UInt64(usual)))
         let pause = failure.retryAfter ?? .milliseconds(usual + spread)
         // Throttled longer than this, a client knows better what to do with its time.

@@ -36,7 +36,7 @@ extension Pipeline {
             record.fields(target.logFields(answeredBy: exchange.leading?.outcome?.end.model))
         }
         if let resumption = exchange.resumption { record.field("resumes", resumption.continuations) }
-        if exchange.attemptCount > 1 { record.field("attempts", exchange.attemptCount) }
+        if exchange.race.begun > 1 { record.field("attempts", exchange.race.begun) }
         record.field("outcome", outcome)
         if !exchange.failedAttempts.isEmpty { log(exchange.failedAttempts, refusal, &record) }
         record.field("gen_ai.usage.input_tokens", bill.usage.inputTokens)

@@ -14,7 +14,7 @@ extension Pipeline {
 
     /// True while requests that were not sent go first to the targets that their route has for this.
     static func sparesNode(_ exchange: Exchange) -> Bool {
-        exchange.gateway.overload.rung >= .answersShort && exchange.attemptCount == 0
+        exchange.gateway.overload.rung >= .answersShort && exchange.race.begun == 0
     }
 
     /// The rung was reached while the request waited for its place: it goes where its route goes now, if there is a place at once.

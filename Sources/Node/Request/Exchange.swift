@@ -21,10 +21,8 @@ final class Exchange: @unchecked Sendable {
     var isBodyComplete: Bool
     /// Bytes of the body that count for its key and org.
     var heldBodyBytes = 0
-    /// Why it must end early: the first reason counts.
-    private(set) var stopReason: Refusal?
-    /// How many pieces of a cancelled answer are still read; nil when none are.
-    private var drainRest: Int?
+    /// Whether it goes on.
+    private(set) var stop = Stop.running
     /// Its copy, which is compared with it.
     var shadow: Shadow?
     var grant: KeyGrant?
@@ -44,12 +42,12 @@ final class Exchange: @unchecked Sendable {
     var target: LaneTarget? { leading?.target ?? chosen }
     /// Names the beginning of its prompt, where the route prefers the target that has seen it.
     private(set) var prefix: UInt64?
-    /// Attempts that began.
-    var attemptCount = 0
+    /// Its attempts by their numbers: who leads, what follows.
+    var race = Race()
     /// The attempt whose answer is taken, as long as another does not come before it.
     var leading: Attempt?
     /// The attempt beside it, where the route hedges.
-    var other: Attempt?
+    var beside: Attempt?
     var hedgeTimer: LaneTimer?
     /// True while it waits before another attempt.
     private(set) var isPausing = false
@@ -125,43 +123,44 @@ final class Exchange: @unchecked Sendable {
         deadlineTimer = gateway.lane.schedule(at: receivedAt + timeout) { [unowned self] in stop(.deadline) }
     }
 
+    /// Why nobody waits for it any more.
+    var stopReason: Refusal? { stop.reason }
+
     /// Ends the request early: closes the provider's connection, wakes whoever waits.
     func stop(_ reason: Refusal) {
-        // An answer that is only read on for its usage ends with the next reason.
-        guard stopReason == nil else { return endDrain() }
-        stopReason = reason
-        other?.call?.cancel()
-        if !drain(reason) { leading?.call?.cancel() }
+        let bounds = stop.reason == nil ? drainBounds(reason) : nil
+        let step = stop.end(reason, draining: bounds?.tokens)
+        race.stop()
+        beside?.call?.cancel()
+        if let bounds, step == .drain {
+            let deadline = min(gateway.lane.now + bounds.time, receivedAt + timeout)
+            gateway.lane.schedule(at: deadline) { [weak self] in self.map { $0.follow($0.stop.drained()) } }
+        }
+        follow(step)
         latch.open()
     }
 
-    /// Reads an answer on that its client cancelled, within bounds, where its provider bills it anyway; false where it does not.
-    private func drain(_ reason: Refusal) -> Bool {
-        guard let call = leading?.call, let target = leading?.target, let record = target.upstream(of: gateway)?.record
-        else { return false }
-        switch reason {
-        case .cancelled, .connectionLost: break
-        default: return false
+    /// Within which bounds an answer that its client cancelled is read on, where its provider bills it anyway; nil where it does not.
+    private func drainBounds(_ reason: Refusal) -> DrainBounds? {
+        guard let leading, leading.call != nil, let record = leading.target.upstream(of: gateway)?.record else {
+            return nil
         }
-        guard let bounds = record.drain ?? (head.cancelPolicy == .abort ? nil : .usual) else { return false }
-        drainRest = bounds.tokens
-        let deadline = min(gateway.lane.now + bounds.time, receivedAt + timeout)
-        gateway.lane.schedule(at: deadline) { [weak self] in self?.endDrain() }
-        call.resume()
-        return true
+        switch reason {
+        case .cancelled, .connectionLost: return record.drain ?? (head.cancelPolicy == .abort ? nil : .usual)
+        default: return nil
+        }
     }
 
-    private func endDrain() {
-        guard drainRest != nil else { return }
-        drainRest = nil
-        leading?.call?.cancel()
+    private func follow(_ step: Stop.Step) {
+        switch step {
+        case .cancel: leading?.call?.cancel()
+        case .drain: leading?.call?.resume()
+        case .nothing: break
+        }
     }
 
     /// A piece came that nobody wants any more.
-    func drained() {
-        guard let rest = drainRest else { return }
-        if rest > 1 { drainRest = rest - 1 } else { endDrain() }
-    }
+    func drained() { follow(stop.piece()) }
 
     /// Throws when the request was stopped meanwhile.
     func checkGoesOn() throws(Refusal) { if let stopReason { throw stopReason } }
@@ -204,7 +203,7 @@ final class Exchange: @unchecked Sendable {
     }
 
     /// True when somebody else answers than the route has in calm times.
-    var isFallback: Bool { attemptCount > 1 || route?.record.targets[targetPlace].isForOverload == true }
+    var isFallback: Bool { race.begun > 1 || route?.record.targets[targetPlace].isForOverload == true }
 
     /// The target of another attempt, which begins after a pause.
     func turn(to place: Int, after pause: Duration) {

@@ -207,7 +207,7 @@ final class Session: @unchecked Sendable {
             stream: exchange.stream,
             Accepted(
                 provider: provider, flags: exchange.isFallback ? .fallback : [],
-                attempt: UInt8(clamping: exchange.attemptCount),
+                attempt: UInt8(clamping: exchange.race.begun),
                 queueMilliseconds: UInt32(clamping: exchange.queueWait?.milliseconds ?? 0)))
     }
 
@@ -281,7 +281,7 @@ final class Session: @unchecked Sendable {
                     totalMilliseconds: UInt32(clamping: (now - exchange.receivedAt).milliseconds),
                     costMicroUSD: UInt64(max(0, bill.cost.amount)),
                     timeToFirstTokenMilliseconds: UInt16(clamping: first),
-                    attempts: UInt16(clamping: exchange.attemptCount),
+                    attempts: UInt16(clamping: exchange.race.begun),
                     reasoningTokens: bill.usage.reasoningTokens.map { UInt32(clamping: $0) },
                     cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
                     providerFinish: Session.ownWord(exchange.leading?.outcome?.end.finishWord, beside: finish)))
