@@ -36,7 +36,8 @@ final class Coordinator: @unchecked Sendable {
     var isPublishing = false
     private var listener: Listener<ServerConnection>?
     private var admin: AdminServer?
-    private var signals: Signals?
+    /// Set once, before anything runs.
+    private var ending: EndWatch?
     private(set) var subscribers: [ObjectIdentifier: Subscriber] = [:]
     var members = Membership()
     /// How providers do.
@@ -126,9 +127,6 @@ final class Coordinator: @unchecked Sendable {
         let admin = AdminServer(self)
         try admin.listen(on: adminAddress, tls: AdminServer.tls(own, source))
         self.admin = admin
-        signals = try Signals(lane: lane) { [unowned self] number in
-            if number == 1 { reload() } else { stop() }
-        }
         campaign()
         tick()
         split()
@@ -136,6 +134,18 @@ final class Coordinator: @unchecked Sendable {
         health.start()
         note(.info, "started", "nodes at \(own.listen), admin at \(own.adminURL)")
         TLSContexts.shared.watch(on: lane) { [unowned self] text in note(.warning, "certificates", text) }
+    }
+
+    /// Hears signals from now on. From the main thread, once `start` is on its way.
+    func watchSignals() throws {
+        ending = try EndWatch(
+            lane, onSignal: { [self] number in if number == 1 { reload() } else { stop() } },
+            onHang: { [self] in
+                let text = "the lane hangs and cannot end this coordinator: exit \(EndWatch.exitCode)"
+                note(.error, "ended_hanging", text)
+                lines.drain(atMost: .seconds(2))
+                Host.exit(EndWatch.exitCode)
+            })
     }
 
     /// SIGHUP: configuration and certificate are read again; each stays as it is when the new one cannot be used.
@@ -370,9 +380,10 @@ final class Coordinator: @unchecked Sendable {
 
     // MARK: - Log
 
+    /// From any thread.
     func note(_ level: LogLevel, _ event: StaticString, _ text: String) {
         var line = ByteBuffer()
-        var record = LogRecord(level, event, at: lane.wallClockMicroseconds, into: &line)
+        var record = LogRecord(level, event, at: Host.wallClockMicroseconds(), into: &line)
         record.field("coordinator", own.name)
         record.field("text", text)
         record.end(returning: &line)

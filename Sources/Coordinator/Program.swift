@@ -17,7 +17,8 @@ import Policy
           --help         print this text
 
         signals: SIGHUP reads the configuration again and keeps the old one if there is a mistake; SIGTERM exits 0.
-        exit codes: 0 stopped, 64 bad command line or configuration, 69 an address cannot be used.
+        exit codes: 0 stopped, 64 bad command line or configuration, 69 an address cannot be used, 70 its lane hung
+        at the end.
 
         """
 
@@ -54,6 +55,7 @@ import Policy
             lane.execute {
                 do { try service.start() } catch { fail(69, "\(error)") }
             }
+            try service.watchSignals()
             lane.join()
             service.lines.drain(atMost: .seconds(2))
             Host.exit(0)

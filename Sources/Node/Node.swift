@@ -15,24 +15,25 @@ final class Node: @unchecked Sendable {
     static let spoolSize = 16 << 20
 
     let settings: NodeSettings
-    private let lanes: [Lane]
-    private let adminLane: Lane
-    private let gateways: [Gateway]
-    private let writer: LineWriter
+    let lanes: [Lane]
+    let adminLane: Lane
+    let gateways: [Gateway]
+    let writer: LineWriter
     private let tls: TLSContext
     private var keeper: SnapshotKeeper?
     /// The snapshot on disk.
     private(set) var snapshotFile: StateFile?
-    private var link: CoordinatorLink?
+    private(set) var link: CoordinatorLink?
     private var admin: AdminServer?
-    private var signals: Signals?
+    /// Set once, before anything runs.
+    var ending: EndWatch?
     private let rebalance: Rebalance
     private var reportNumber: UInt32 = 0
     private let activity = TargetActivity()
     private var isCoordinatorConnected = false
     private var silentSeconds = 0
-    private enum Life { case starting, serving, draining, stopping }
-    private var life = Life.starting
+    enum Life { case starting, serving, draining, stopping }
+    var life = Life.starting
     /// Confined to the admin lane.
     private let watch: LaneWatch
     private let incarnation = Host.randomSeed()
@@ -109,7 +110,6 @@ final class Node: @unchecked Sendable {
         let admin = AdminServer(self, lane: adminLane, on: settings.admin, secret: try settings.adminSecret())
         try admin.listen()
         self.admin = admin
-        signals = try Signals(lane: first) { [self] number in handle(signal: number) }
         // The port is open from the start; until the first snapshot every key is unknown, and /readyz says so.
         for gateway in gateways {
             let listening = Listening(gateway: gateway, tls: tls)
@@ -313,82 +313,11 @@ final class Node: @unchecked Sendable {
         return keeper?.current?.cluster.connectionLevels[UInt32(settings.index)]
     }
 
-    // MARK: - Signals and the end
-
-    private func handle(signal number: Int32) {
-        switch number {
-        case 1: reloadCertificates()
-        case 15, 2: if life == .serving { drain() } else { stop() }
-        default: break
-        }
-    }
-
-    /// Every TLS context of the process: towards clients, the coordinator, providers and Redis.
-    private func reloadCertificates() {
-        TLSContexts.shared.reload(on: first) { [self] outcomes in
-            for (level, event, text) in TLSReload.lines(outcomes) { gateways[0].note(level, event, text) }
-            link?.recheck()
-        }
-    }
-
-    /// Readiness first; the balancer notices; then clients are asked to go, and running requests finish.
-    private func drain() {
-        life = .draining
-        let nodes = settings.configuration.nodes
-        gateways[0].note(.info, "draining", "readiness is off; clients are asked to go in \(nodes.drainNotice)")
-        first.schedule(after: nodes.drainNotice) { [self] in
-            let spread = min(Duration.seconds(5), nodes.drainLimit / 4)
-            for gateway in gateways { gateway.lane.execute { gateway.drain(over: spread) } }
-            first.schedule(after: nodes.drainLimit) { [self] in stop() }
-            waitForEmpty()
-        }
-    }
-
-    private func waitForEmpty() {
-        guard life == .draining else { return }
-        read(LoadReading.self) { [self] reading in
-            if reading.connections == 0, reading.requestsUnderWay == 0 { return stop() }
-            first.schedule(after: .milliseconds(100)) { [self] in waitForEmpty() }
-        }
-    }
-
-    /// Ends what is left, settles it, and exits: within four seconds, whatever hangs.
-    private func stop() {
-        guard life != .stopping else { return }
-        life = .stopping
-        for gateway in gateways { gateway.lane.execute { gateway.stopAll() } }
-        first.schedule(after: .milliseconds(300)) { [self] in waitForSettlements(until: first.now + .seconds(2)) }
-        // A lane that hangs gives no reading.
-        first.schedule(after: .seconds(4)) { [self] in stopLanes() }
-    }
-
-    private func stopLanes() { for lane in lanes + [adminLane] { lane.stop() } }
-
-    /// What Redis does not take in time stays in the spool, for the next start.
-    private func waitForSettlements(until end: Instant) {
-        read(LoadReading.self) { [self] reading in
-            guard reading.unsettled == 0 || first.now >= end else {
-                first.schedule(after: .milliseconds(20)) { [self] in waitForSettlements(until: end) }
-                return
-            }
-            gateways[0].note(.info, "stopped", "bye")
-            for gateway in gateways { gateway.lane.execute { gateway.flushLines() } }
-            first.schedule(after: .milliseconds(50)) { [self] in stopLanes() }
-        }
-    }
-
-    /// Waits for the end of the first lane, then a bounded time for the others and for the reader of the log: neither can hold up an exit.
-    func join() {
-        first.join()
-        for lane in lanes.dropFirst() + [adminLane] { lane.join(atMost: .milliseconds(500)) }
-        writer.drain(atMost: .seconds(2))
-    }
-
-    /// A line about the node itself from the admin lane, past the others: also while one hangs.
-    private func note(_ level: LogLevel, _ event: StaticString, _ text: String) {
+    /// A line about the node itself, past its lanes: also while one hangs. From any thread.
+    func note(_ level: LogLevel, _ event: StaticString, _ text: String) {
         guard settings.logLevel <= level else { return }
         var line = ByteBuffer()
-        var record = LogRecord(level, event, at: adminLane.wallClockMicroseconds, into: &line)
+        var record = LogRecord(level, event, at: Host.wallClockMicroseconds(), into: &line)
         record.field("node", settings.index)
         record.field("text", text)
         record.end(returning: &line)

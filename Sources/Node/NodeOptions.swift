@@ -39,7 +39,8 @@ struct NodeOptions: Equatable {
           --help              print this text
 
         signals: SIGTERM drains and exits 0, a second one ends the drain at once; SIGHUP reloads certificates.
-        exit codes: 0 drained, 1 failed, 64 bad command line or configuration, 69 an address cannot be used.
+        exit codes: 0 drained, 1 failed, 64 bad command line or configuration, 69 an address cannot be used,
+        70 a lane hung at the end.
 
         """
 

@@ -23,6 +23,7 @@ import Policy
             node.first.execute {
                 do { try node.start() } catch { fail(69, "\(error)") }
             }
+            try node.watchSignals()
             node.join()
             Host.exit(0)
         } catch let problem as NodeSettings.Problem {

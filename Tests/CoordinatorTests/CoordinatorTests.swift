@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import Net
+import TestServer
 import Testing
 import Wire
 
@@ -209,5 +210,14 @@ import Wire
         #expect(node.news[0].names.contains { $0.hasPrefix("5 ") }, "keys known before are published")
         try coordinator.startRedis()
         try coordinator.wait("Redis again") { coordinator.http("POST", "/v1/keys", body: body).status == 201 }
+    }
+    @Test func `a coordinator ends though its lane hangs, and its exit code says so`() async throws {
+        let process = try #require(coordinator.pid())
+        let thread = try #require(StoppedThread.number(named: "lane-0", of: process))
+        let stopped = try await StoppedThread(thread)
+        kill(process, SIGTERM)
+        try coordinator.wait("the end", seconds: 60) { coordinator.log().contains("ended_hanging") }
+        await stopped.release()
+        #expect(coordinator.exitCode() == 70)
     }
 }

@@ -180,6 +180,13 @@ final class TestCoordinator: @unchecked Sendable {
         if number == SIGKILL || number == SIGTERM { process.waitUntilExit() }
     }
 
+    /// The exit code of a coordinator that ends.
+    func exitCode(_ coordinator: String = "a") -> Int32? {
+        guard let process = processes[TestCoordinator.name(coordinator)] else { return nil }
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+
     /// The process of a coordinator.
     func pid(_ coordinator: String = "a") -> Int32? {
         processes[TestCoordinator.name(coordinator)]?.processIdentifier

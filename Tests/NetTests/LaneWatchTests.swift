@@ -4,8 +4,6 @@ import Foundation
 import Net
 import Testing
 
-@testable import Node
-
 @Suite struct LaneWatchTests {
     /// What the watch said, in its order.
     private final class Said: @unchecked Sendable {
