@@ -339,4 +339,23 @@ import Wire
             #expect(cluster.log("node-1").contains("FORBIDDEN"))
         }
     }
+    @Test func `a key that expires ends the answer of a client that is away`() async throws {
+        // Long enough that it is not the time to come back that ends it.
+        try await withCluster(nodes: "resume-time = 5m") { cluster in
+            let made = try await cluster.tool([
+                "keys", "create", "--org", "acme", "--team", "search", "--model", "*", "--expires", "6s", "--json",
+            ])
+            let connection = try await RawConnection(cluster, key: try #require(made.json["key"]?.text))
+            await connection.ask("away\nsim: tokens=20000 pace=10ms", id: Self.id(11))
+            try await cluster.wait("some of the text") { connection.now.bytes.count > 60 }
+            _ = await connection.cut()
+            try await cluster.wait("nobody has it") { try await cluster.metric("sluice_resumable_away", node: 1) == 1 }
+            try await cluster.wait("its line in the log", seconds: 30) {
+                cluster.log("node-1").split(separator: "\n").contains {
+                    $0.contains(Self.id(11).hex) && $0.contains("FORBIDDEN")
+                }
+            }
+            try await cluster.wait("its end") { try await cluster.metric("sluice_requests_under_way", node: 1) == 0 }
+        }
+    }
 }

@@ -208,6 +208,7 @@ final class Resumption {
                 registry.forget(self)
                 drop(.connectionLost)
             })
+        registry.watchRights()
         readOn()
     }
 
@@ -226,6 +227,7 @@ final class Resumption {
         continuations += 1
         underWay = 0
         place = .elsewhere(continuation)
+        registry.watchRights()
         continuation.begin(grant)
         pump()
         readOn()

@@ -18,6 +18,9 @@ final class Resumptions {
     /// Those that are over, the oldest first.
     private var over: [(due: Instant, resumption: Resumption)] = []
     private var overTimer: LaneTimer?
+    private var rightsTimer: LaneTimer?
+    /// How often the rights of answers without a connection of their own are looked at, for those that end by time.
+    private static let rightsPause = Duration.milliseconds(500)
     /// Memory that answers hold.
     private(set) var memory = 0
     /// RESUMEs that were followed, and those that were refused.
@@ -137,7 +140,8 @@ final class Resumptions {
 
     // MARK: - The node
 
-    /// Rights changed: running requests without a connection of their own are looked at here, by what the client presented that had them last.
+    /// Rights changed, or time went by: running requests without a connection of their own are looked at here, by what the client presented
+    /// that had them last.
     func review(_ snapshot: ActiveSnapshot, atSeconds now: Int64) {
         for resumption in all.values where resumption.isApart {
             guard let exchange = resumption.exchange, let before = exchange.grant else { continue }
@@ -148,6 +152,17 @@ final class Resumptions {
             } catch {
                 exchange.stop(.forbidden(error))
             }
+        }
+    }
+
+    /// An answer has no connection any more whose review would end it: rights that end by time are looked at here from now on.
+    func watchRights() {
+        guard rightsTimer == nil else { return }
+        rightsTimer = lane.schedule(after: Resumptions.rightsPause) { [unowned self] in
+            rightsTimer = nil
+            guard let gateway = apart.first?.gateway else { return }
+            review(gateway.snapshot, atSeconds: lane.wallClockMicroseconds / 1_000_000)
+            watchRights()
         }
     }
 
