@@ -98,8 +98,9 @@ final class Node: @unchecked Sendable {
         }
         snapshotFile = file
         let keeper = SnapshotKeeper(
-            store: store, clock: { [first] in first.wallClockMicroseconds },
-            save: { snapshot in file.write { SnapshotStore.content(snapshot) } },
+            store: store, maximumAge: settings.configuration.nodes.snapshotMaximumAge,
+            clock: { [first] in first.wallClockMicroseconds },
+            save: { snapshot, at in file.write { SnapshotStore.content(snapshot, confirmedAtSeconds: at) } },
             publish: { [gateways] snapshot in
                 for gateway in gateways { gateway.lane.execute { gateway.use(snapshot) } }
             },

@@ -18,8 +18,8 @@ private final class SavedSnapshots: @unchecked Sendable {
         file = lane.map { StateFile(lane: $0, path: path) }
     }
 
-    func write(_ snapshot: ActiveSnapshot) {
-        lane?.execute { [self] in file?.write { SnapshotStore.content(snapshot) } }
+    func write(_ snapshot: ActiveSnapshot, _ seconds: Int64) {
+        lane?.execute { [self] in file?.write { SnapshotStore.content(snapshot, confirmedAtSeconds: seconds) } }
     }
 
     deinit { lane?.execute { [lane] in lane?.stop() } }
@@ -45,8 +45,8 @@ final class SnapshotKeeperTests {
 
     private func makeKeeper(_ file: String? = nil) -> SnapshotKeeper {
         SnapshotKeeper(
-            store: SnapshotStore(path: file ?? path), clock: { [unowned self] in now },
-            save: { [unowned self] in disk.write($0) }, publish: { [unowned self] in published.append($0) },
+            store: SnapshotStore(path: file ?? path), maximumAge: .seconds(86_400), clock: { [unowned self] in now },
+            save: { [unowned self] in disk.write($0, $1) }, publish: { [unowned self] in published.append($0) },
             complain: { [unowned self] in complaints.append($0) })
     }
 
@@ -142,7 +142,7 @@ final class SnapshotKeeperTests {
     @Test func `a term is remembered over a restart, also when nothing else changed with it`() {
         take(5, 1, cluster(routes: 4))
         take(9, 1, cluster(routes: 4))
-        func isSaved() -> Bool { (try? SnapshotStore(path: path).load())??.epoch == 9 }
+        func isSaved() -> Bool { (try? SnapshotStore(path: path).load())??.snapshot.epoch == 9 }
         for _ in 0..<2_000 where !isSaved() { Thread.sleep(forTimeInterval: 0.01) }
         keeper = makeKeeper()
         keeper.loadSaved()
@@ -280,9 +280,10 @@ final class SnapshotKeeperTests {
     }
 
     @Test func `a damaged head of the saved snapshot is refused like a damaged body`() throws {
-        let good = StateFileText.sealed(Array("# epoch=5 sequence=1\n".utf8) + Array(cluster(routes: 4).text.utf8))
+        let content = "# epoch=5 sequence=1 confirmed=0\n" + cluster(routes: 4).text
+        let good = StateFileText.sealed(Array(content.utf8))
         try Data(good).write(to: URL(fileURLWithPath: path))
-        #expect(try SnapshotStore(path: path).load()?.epoch == 5)
+        #expect(try SnapshotStore(path: path).load()?.snapshot.epoch == 5)
         let text = String(decoding: good, as: UTF8.self)
         for damaged in [
             text.replacing("epoch=5", with: "epoch=4503599627370496"), text.replacing("sequence=1", with: "sequence=2"),
@@ -294,6 +295,45 @@ final class SnapshotKeeperTests {
             other.loadSaved()
             #expect(other.current == nil && other.highestEpoch == 0 && complaints.count == 1, "\(complaints)")
         }
+    }
+}
+
+extension SnapshotKeeperTests {
+    private func isSaved(at seconds: Int64) -> Bool {
+        (try? SnapshotStore(path: path).load())??.confirmedAtSeconds == seconds
+    }
+
+    @Test func `a node does not begin with a snapshot that nobody confirmed for too long`() {
+        now = 1_790_000_000_000_000
+        take(5, 1, cluster(routes: 4))
+        for _ in 0..<2_000 where !isSaved(at: 1_790_000_000) { Thread.sleep(forTimeInterval: 0.01) }
+        now += 86_400_000_000
+        keeper = makeKeeper()
+        keeper.loadSaved()
+        #expect(keeper.current?.epoch == 5 && keeper.refusal == nil, "a day is not too long")
+        now += 1_000_000
+        keeper = makeKeeper()
+        complaints = []
+        keeper.loadSaved()
+        #expect(keeper.current == nil && complaints.count == 1)
+        #expect(keeper.refusal?.contains("snapshot-max-age is 1d") == true, "\(keeper.refusal ?? "")")
+        #expect(keeper.highestEpoch == 5, "terms of the past are refused all the same")
+        take(5, 1, cluster(routes: 4, revoked: true))
+        #expect(keeper.current?.cluster.keys["k1"]?.isRevoked == true && keeper.refusal == nil)
+    }
+
+    @Test func `a heartbeat confirms what is on disk, once in an hour`() {
+        now = 1_790_000_000_000_000
+        take(5, 1, cluster(routes: 4))
+        now += 3_599_000_000
+        #expect(keeper.take(Update(epoch: 5, sequence: 1)))
+        now += 1_000_000
+        #expect(keeper.take(Update(epoch: 5, sequence: 1)))
+        for _ in 0..<2_000 where !isSaved(at: 1_790_003_600) { Thread.sleep(forTimeInterval: 0.01) }
+        #expect(isSaved(at: 1_790_003_600))
+        now += 5_000_000
+        #expect(keeper.take(Update(epoch: 5, sequence: 1)))
+        #expect(published.count == 1, "nothing changed")
     }
 }
 

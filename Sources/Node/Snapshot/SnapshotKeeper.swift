@@ -13,7 +13,11 @@ final class SnapshotKeeper: @unchecked Sendable {
     private let store: SnapshotStore
     private let publish: (ActiveSnapshot) -> Void
     private let complain: (String) -> Void
-    private let save: (ActiveSnapshot) -> Void
+    private let save: (_ snapshot: ActiveSnapshot, _ confirmedAtSeconds: Int64) -> Void
+    /// A saved snapshot that was not confirmed for longer is not obeyed.
+    private let maximumAge: Duration
+    /// When the snapshot on disk was confirmed, in seconds since 1970.
+    private var savedAtSeconds: Int64 = 0
     private let clock: () -> Int64
     /// What requests use.
     private(set) var current: ActiveSnapshot?
@@ -31,27 +35,55 @@ final class SnapshotKeeper: @unchecked Sendable {
 
     /// `clock` gives microseconds since 1970.
     init(
-        store: SnapshotStore, clock: @escaping () -> Int64, save: @escaping (ActiveSnapshot) -> Void,
+        store: SnapshotStore, maximumAge: Duration, clock: @escaping () -> Int64,
+        save: @escaping (_ snapshot: ActiveSnapshot, _ confirmedAtSeconds: Int64) -> Void,
         publish: @escaping (ActiveSnapshot) -> Void, complain: @escaping (String) -> Void
     ) {
         self.store = store
+        self.maximumAge = maximumAge
         self.clock = clock
         self.save = save
         self.publish = publish
         self.complain = complain
     }
 
-    /// Begins with what is on disk.
+    private var seconds: Int64 { clock() / 1_000_000 }
+
+    /// Begins with what is on disk, unless it is too old: keys that were revoked meanwhile would open again.
     func loadSaved() {
         do throws(SnapshotStore.Problem) {
-            guard let saved = try store.load() else { return }
-            current = saved
+            guard let (saved, confirmedAt) = try store.load() else { return }
             highestEpoch = saved.epoch
+            let age = max(0, seconds - confirmedAt)
+            guard .seconds(age) <= maximumAge else {
+                let old = ConfigurationValue.words(.seconds(age < 7_200 ? age : age / 3_600 * 3_600))
+                let limit = ConfigurationValue.words(maximumAge)
+                return refuse(
+                    "the saved snapshot is not used: no coordinator confirmed it for \(old), snapshot-max-age is "
+                        + "\(limit); this node serves nobody before it hears from a coordinator")
+            }
+            current = saved
+            savedAtSeconds = confirmedAt
             publish(saved)
         } catch {
             complain(error.text)
         }
     }
+
+    /// A coordinator says that what is in use is the newest: what is on disk is marked so, from time to time.
+    private func confirm() {
+        let pause = min(SnapshotKeeper.confirmationPause, maximumAge / 4)
+        guard let current, seconds - savedAtSeconds >= pause.milliseconds / 1_000 else { return }
+        save(current)
+    }
+
+    private func save(_ snapshot: ActiveSnapshot) {
+        savedAtSeconds = seconds
+        save(snapshot, savedAtSeconds)
+    }
+
+    /// How old the mark on disk may become while a coordinator is heard.
+    private static let confirmationPause = Duration.seconds(3_600)
 
     /// The version that a coordinator need not send again; 0.0 while there is none.
     var offeredVersion: (epoch: UInt64, sequence: UInt64) { offered.map { ($0.epoch, $0.sequence) } ?? (0, 0) }
@@ -85,7 +117,10 @@ final class SnapshotKeeper: @unchecked Sendable {
         // A leader of the past has nothing to say, unless it is our memory that is wrong.
         if update.epoch < highestEpoch { return !isImpossible(beside: update.epoch) }
         if let refused, refused == (update.epoch, update.sequence) { return true }
-        if let offered, update.epoch == offered.epoch, update.sequence <= offered.sequence { return true }
+        if let offered, update.epoch == offered.epoch, update.sequence <= offered.sequence {
+            if update.sequence == offered.sequence { confirm() }
+            return true
+        }
         guard !update.changed.isEmpty || !update.removed.isEmpty else { return false }
         return apply(update)
     }

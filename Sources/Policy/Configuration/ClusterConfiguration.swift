@@ -136,6 +136,8 @@ public struct ClusterConfiguration: Sendable, Equatable {
         public var resumeBuffer = 128 << 10
         /// Memory for all such answers of a lane.
         public var resumeMemory = 64 << 20
+        /// A node that starts does not obey a saved snapshot that no coordinator confirmed for this long.
+        public var snapshotMaximumAge = Duration.seconds(7 * 86_400)
         /// Resident memory of a node at which it serves nobody any more; nil: four fifths of what there is.
         public var memoryLimit: Int?
         /// How late a lane may be before it serves interactive requests only.

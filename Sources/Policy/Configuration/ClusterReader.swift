@@ -159,6 +159,8 @@ struct ClusterReader {
         nodes.resumeTime = reader.time("resume-time", in: .zero ... .seconds(600)) ?? nodes.resumeTime
         nodes.resumeBuffer = reader.bytes("resume-buffer", in: 65_536...16 << 20) ?? nodes.resumeBuffer
         nodes.resumeMemory = reader.bytes("resume-memory", in: 1 << 20...16 << 30) ?? nodes.resumeMemory
+        nodes.snapshotMaximumAge =
+            reader.time("snapshot-max-age", in: .seconds(60) ... .seconds(366 * 86_400)) ?? nodes.snapshotMaximumAge
         nodes.memoryLimit = reader.bytes("memory-limit", in: 1 << 20...1 << 42)
         nodes.lagLimit = reader.time("lag-limit", in: .milliseconds(1) ... .seconds(10)) ?? nodes.lagLimit
         nodes.overloadMaximumOutput =
