@@ -362,7 +362,7 @@ final class Coordinator: @unchecked Sendable {
         if let trouble = lines.trouble(at: lane.now) { warnings.append(trouble) }
         if let notLeading { warnings.append(notLeading) }
         if let holding { warnings.append(holding) }
-        warnings += [keys.file.problem, handover.file.problem].compactMap(\.self)
+        warnings += [keys.file.warning, handover.file.warning].compactMap(\.self)
         for (node, epoch) in refusedEpochs.sorted(by: { $0.key < $1.key }).prefix(8) {
             warnings.append(
                 "node \(node) says to have seen epoch \(epoch), which is later than any clock: not believed")

@@ -228,7 +228,7 @@ final class Node: @unchecked Sendable {
         }
         if let refusal = keeper?.refusal { warnings.append(refusal) }
         warnings += TLSContexts.shared.warnings(at: first.wallClockMicroseconds / 1_000_000)
-        if let problem = snapshotFile?.problem { warnings.append(problem) }
+        if let problem = snapshotFile?.warning { warnings.append(problem) }
         if reading.overload.rung != .calm {
             warnings.append("too much to do: a lane is on rung \(reading.overload.rung) of the degradation ladder")
         }

@@ -94,6 +94,8 @@ import Wire
         }
         // No room: the device is full, whoever writes.
         let fresh = file + ".new"
+        try coordinator.wait("the room for the next") { FileManager.default.fileExists(atPath: fresh) }
+        try FileManager.default.removeItem(atPath: fresh)
         try FileManager.default.createSymbolicLink(atPath: fresh, withDestinationPath: "/dev/full")
         let revoked = coordinator.http("POST", "/v1/keys/\(id)/revoke")
         #expect(revoked.status == 200 && revoked.json["saved"]?.bool == false, "\(revoked.text)")

@@ -30,7 +30,11 @@ final class TestCoordinator: @unchecked Sendable {
     /// How the admin port is spoken to.
     var adminScheme = "http"
 
-    init(pair: Bool = false) throws {
+    /// The size of the file system that holds the state of `a`, as mount takes it; nil: it is on the disk of the test.
+    private let disk: String?
+
+    init(pair: Bool = false, disk: String? = nil) throws {
+        self.disk = disk
         second = pair ? (HeldPort.next(), HeldPort.next()) : nil
         folder = URL(fileURLWithPath: NSTemporaryDirectory()).appending(path: "sluice-\(UUID().uuidString.prefix(8))")
         listen = HeldPort.next()
@@ -60,6 +64,7 @@ final class TestCoordinator: @unchecked Sendable {
         let routes = (1...count).map { "[route chat-\($0)]\ntarget = sim/gpt-6-luna\n" }.joined()
         return """
             [cluster test]
+            state-directory = \(disk == nil ? "state" : "disk")
             [redis main]
             address = unix:state/redis.sock
             [tls cluster]
@@ -127,7 +132,15 @@ final class TestCoordinator: @unchecked Sendable {
 
     func start(_ name: String = "a", configuration file: String = "cluster.conf") throws {
         let program = TestCoordinator.program("sluice-coordinator")
-        try launch(TestCoordinator.name(name), program, ["--config", path(file), "--name", name])
+        let arguments = ["--config", path(file), "--name", name]
+        if let disk {
+            try FileManager.default.createDirectory(atPath: path("disk"), withIntermediateDirectories: true)
+            let mount = "mount -t tmpfs -o size=\(disk) tmpfs \"$0\" && exec \"$@\""
+            let words = ["-m", "/bin/sh", "-c", mount, path("disk"), program]
+            try launch(TestCoordinator.name(name), "/usr/bin/unshare", words + arguments)
+        } else {
+            try launch(TestCoordinator.name(name), program, arguments)
+        }
         try wait("the coordinator") { self.http("GET", "/livez", secret: nil, of: name).status == 200 }
         if second == nil { try wait("its lead", seconds: 60) { self.leader() == name } }
     }
@@ -179,6 +192,20 @@ final class TestCoordinator: @unchecked Sendable {
         kill(process.processIdentifier, number)
         if number == SIGKILL || number == SIGTERM { process.waitUntilExit() }
     }
+
+    /// True where a test may mount a file system that only its program sees: as root, mostly.
+    static let canMount: Bool = {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")
+        process.arguments = ["-m", "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"]
+        process.standardError = FileHandle.nullDevice
+        guard (try? process.run()) != nil else { return false }
+        process.waitUntilExit()
+        return process.terminationStatus == 0
+    }()
+
+    /// A file on the file system of `a` alone, as this process sees it.
+    func pathOnDisk(_ name: String) -> String { "/proc/\(pid() ?? 0)/root\(path("disk/\(name)"))" }
 
     /// The exit code of a coordinator that ends.
     func exitCode(_ coordinator: String = "a") -> Int32? {

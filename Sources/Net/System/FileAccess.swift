@@ -25,19 +25,39 @@ public enum FileAccess {
         }
     }
 
-    /// Replaces a file in one step: readers see the old or the new content, also after a crash.
+    /// Replaces a file in one step: readers see the old or the new content, also after a crash. Uses the room that `keepRoom` kept.
     public static func writeAtomically(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o600) throws(SystemFailure) {
         let fresh = path + ".new"
-        let descriptor = unsafe open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        // Not truncated first: that would give kept room back to a disk that others fill.
+        let descriptor = unsafe open(fresh, O_WRONLY | O_CREAT | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw SystemFailure(call: "open", subject: fresh, code: clinux_errno()) }
         var buffer = ByteBuffer(bytes)
-        let code = writeAll(&buffer, to: descriptor)
+        var code = writeAll(&buffer, to: descriptor)
+        if code == 0, ftruncate(descriptor, off_t(bytes.count)) != 0 { code = clinux_errno() }
         let synced = fsync(descriptor) == 0 || code != 0
         close(descriptor)
         guard code == 0, synced else { throw SystemFailure(call: "write", subject: fresh, code: code) }
         guard unsafe rename(fresh, path) == 0 else {
             throw SystemFailure(call: "rename", subject: path, code: clinux_errno())
         }
+    }
+
+    /// Keeps room on the disk, so that `writeAtomically` can replace the file by as many bytes even when the disk is full.
+    static func keepRoom(_ path: String, for count: Int) throws(SystemFailure) {
+        let fresh = path + ".new"
+        let descriptor = unsafe open(fresh, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw SystemFailure(call: "open", subject: fresh, code: clinux_errno()) }
+        defer { close(descriptor) }
+        let code = posix_fallocate(descriptor, 0, off_t(count))
+        guard code == 0 else { throw SystemFailure(call: "fallocate", subject: fresh, code: code) }
+    }
+
+    /// The size of a file in bytes; 0 when there is none.
+    static func size(of path: String) -> Int {
+        var status = stat()
+        // Safe: the kernel fills a local struct.
+        guard unsafe stat(path, &status) == 0 else { return 0 }
+        return Int(status.st_size)
     }
 
     /// Makes a folder and its parents.

@@ -4,14 +4,17 @@ import Dispatch
 
 /// One file with what must survive a restart. Confined to its lane; writing is done on a queue of its own.
 ///
-/// Only the newest content counts. What cannot be written, for example because the disk is full, is tried again every five seconds
-/// and with each newer content; `problem` says so as long as the disk has not the newest.
+/// Only the newest content counts. Room for the next one is kept on the disk, so that a disk which others filled does not keep back a
+/// revocation. What cannot be written all the same is tried again every five seconds and with each newer content; `problem` says so as long
+/// as the disk has not the newest.
 public final class StateFile: @unchecked Sendable {
     /// Makes the content; called on the file's queue.
     public typealias Content = @Sendable () -> [UInt8]
 
     /// So long after a failure it is tried again.
     public static let pause = Duration.seconds(5)
+    /// Room that is kept beside each file, beyond a copy of it.
+    public static let reserve = 1 << 20
 
     private let lane: Lane
     private let path: String
@@ -19,18 +22,24 @@ public final class StateFile: @unchecked Sendable {
     private var newest: Content?
     private var isWriting = false
     private var retry: LaneTimer?
+    private var roomRetry: LaneTimer?
     private var waiting: [() -> Void] = []
     /// Why the newest content is not on disk; nil while it is, or is being written.
     public private(set) var problem: String?
+    /// Why no room is kept for the next content; nil while it is.
+    public private(set) var shortage: String?
+    /// What an operator should know of this file.
+    public var warning: String? { problem ?? shortage }
     /// Writes that failed since the start.
     public private(set) var failures: UInt64 = 0
     /// Called on the lane when a problem begins, with its text, and when it is over, with nil.
     public var onChange: (String?) -> Void = { _ in }
 
-    /// The file at `path`; nothing is written before the first content.
+    /// The file at `path`; nothing is written before the first content, but room for it is kept.
     public init(lane: Lane, path: String) {
         self.lane = lane
         self.path = path
+        keepRoom()
     }
 
     /// Writes this content, soon; what waits and is older is left out.
@@ -49,16 +58,49 @@ public final class StateFile: @unchecked Sendable {
         retry?.cancel()
         (retry, newest, isWriting) = (nil, nil, true)
         queue.async { [self] in
-            var failure: String?
-            do throws(SystemFailure) {
+            let failure = StateFile.failure { () throws(SystemFailure) in
                 try FileAccess.writeAtomically(path, StateFile.sealed(content()))
-            } catch {
-                failure = "\(error)"
             }
-            let outcome = failure
-            lane.execute { [self] in wrote(content, outcome) }
+            let shortage = failure == nil ? findRoom() : nil
+            lane.execute { [self] in
+                wrote(content, failure)
+                if failure == nil { lookedForRoom(shortage) }
+            }
         }
     }
+
+    private static func failure(_ body: () throws(SystemFailure) -> Void) -> String? {
+        do throws(SystemFailure) {
+            try body()
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    // MARK: - Room
+
+    private func keepRoom() {
+        queue.async { [self] in
+            let shortage = findRoom()
+            lane.execute { [self] in lookedForRoom(shortage) }
+        }
+    }
+
+    /// Keeps room for a content that is larger than the present one; why there is none. On the file's queue.
+    private func findRoom() -> String? {
+        StateFile.failure { () throws(SystemFailure) in
+            try FileAccess.keepRoom(path, for: FileAccess.size(of: path) + StateFile.reserve)
+        }
+    }
+
+    private func lookedForRoom(_ failure: String?) {
+        shortage = failure.map { "no room is kept for \(path), tried again every 5 s: \($0)" }
+        roomRetry?.cancel()
+        roomRetry = failure == nil ? nil : lane.schedule(after: StateFile.pause) { [self] in keepRoom() }
+    }
+
+    // MARK: - The end of a write
 
     private func wrote(_ content: @escaping Content, _ failure: String?) {
         isWriting = false
