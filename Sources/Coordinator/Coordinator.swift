@@ -218,7 +218,10 @@ final class Coordinator: @unchecked Sendable {
     func snapshot() -> StateBytes { publication.snapshot() }
 
     /// All keys: those of Redis, and those of the file, which win.
-    var allKeys: [String: KeyRecord] { keys.records.merging(configuration.published.keys) { _, file in file } }
+    var allKeys: [String: KeyRecord] {
+        let file = configuration.published.keys
+        return file.isEmpty ? keys.records : keys.records.merging(file) { _, file in file }
+    }
 
     /// The cluster's state as it was configured: what nodes get is made of it.
     var configured: ClusterSnapshot {

@@ -2,11 +2,11 @@
 import Core
 import Foundation
 import Net
-import Policy
 import Testing
-import Wire
 
 @testable import Coordinator
+@testable import Policy
+@testable import Wire
 
 struct PublicationTests {
     private func cluster(_ names: ClosedRange<Int>) -> ClusterSnapshot {
@@ -46,6 +46,55 @@ struct PublicationTests {
         #expect(publication.begin(term: 10) == true)
         #expect((publication.epoch, publication.sequence) == (10, 2))
         #expect(publication.begin(term: 10) == false)
+    }
+
+    private func key(_ id: String, label: String) -> KeyRecord {
+        var key = KeyRecord(id: id)
+        (key.org, key.team, key.label) = ("acme", "search", label)
+        key.secrets = [KeySecret(hash: String(repeating: "0f", count: 32))]
+        return key
+    }
+
+    @Test func `of 20,000 keys only the one that changed is encoded`() {
+        var state = cluster(1...20)
+        for number in 0..<20_000 { state.keys["k\(number)"] = key("k\(number)", label: "first") }
+        var publication = Publication(epoch: 5)
+        _ = publication.offer(state)
+        for number in 0..<20 {
+            state.keys["k\(number)"]?.isRevoked = true
+            guard case .changed(let update, let changed, let removed) = publication.offer(state) else {
+                return #expect(Bool(false))
+            }
+            #expect((changed, removed) == (1, 0))
+            #expect(update.count < 512)
+        }
+        #expect(publication.encodings == 0, "nobody asked for the whole state")
+        #expect(publication.snapshot().count > 20_000 * 64)
+    }
+
+    @Test(arguments: 0..<8 as Range<UInt64>)
+    func `changes one after another make what is published, and its size is exact`(seed: UInt64) throws {
+        var chance = Chance(seed: seed)
+        var state = ClusterSnapshot()
+        var node = ClusterSnapshot()
+        var publication = Publication(epoch: 5)
+        for step in 0..<200 {
+            let (id, org) = ("k\(chance.below(40))", "o\(chance.below(9))")
+            switch chance.below(6) {
+            case 0: state.keys[id] = nil
+            case 1: state.orgs[org] = nil
+            case 2: state.orgs[org] = TenantRecord(org: org, team: nil)
+            default: state.keys[id] = key(id, label: String(repeating: "x", count: Int(chance.below(60))))
+            }
+            guard case .changed(let bytes, _, _) = publication.offer(state) else { continue }
+            let update = try StateMessage.update(bytes.bytes.span.bytes)
+            let problems = node.apply(
+                changed: update.changed.map { .init(kind: $0.kind, name: $0.name, body: $0.body) },
+                removed: update.removed.map { ($0.kind, $0.name) })
+            #expect(problems.isEmpty, "step \(step)")
+            #expect(node.records == state.records, "step \(step)")
+            #expect(publication.size == publication.snapshot().count, "step \(step)")
+        }
     }
 
     @Test func `a state larger than nodes take is not published`() {
