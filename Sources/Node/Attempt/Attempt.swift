@@ -24,7 +24,8 @@ final class Attempt {
     let ticket: TargetBreaker.Ticket
     /// Whose slot at the provider it has; nil once it gave that back, and for a copy.
     private(set) var admission: Admission?
-    private(set) var call: UpstreamCall?
+    /// What its answer comes from, until its end.
+    private(set) var call: (any Source)?
     let isStream: Bool
     let sentAt: Instant
     /// When the first piece of its answer was taken.

@@ -15,7 +15,9 @@ extension Exchange {
         leading = attempt
         if route?.record.isHedged == true { armHedge(attempt) }
         // What was paid for can be continued, also while its first word is waited for.
-        if head.flags.contains(.resumable), resumption == nil { resumption = gateway.resumptions.offer(self) }
+        if head.flags.contains(.resumable), downstream === origin, let kept = gateway.resumptions.offer(self) {
+            listen(through: kept)
+        }
         attempt.start(&request, to: upstream, times: times, share: load.share, for: .request(self))
     }
 
@@ -98,27 +100,13 @@ extension Exchange {
             if attempt === leading { drained() }
             return
         }
-        let goesOn: Bool
-        if let resumption {
-            goesOn = resumption.take(choice: choice, kind: kind, bytes)
-        } else {
-            goesOn = session.channel.machine.sendDelta(stream: stream, choice: choice, kind: kind, bytes: bytes)
-            session.channel.wake()
-        }
-        if !goesOn { readerIsFull() }
+        if !downstream.delta(choice: choice, kind: kind, bytes) { readerIsFull() }
         if let step = watch?.pass(bytes.byteCount), step != .goOn { Pipeline.extend(self, attempt, step) }
     }
 
     func event(of attempt: Attempt, _ event: StreamEvent) {
         guard isTaken(attempt) else { return }
-        let goesOn: Bool
-        if let resumption {
-            goesOn = resumption.take(event)
-        } else {
-            goesOn = session.channel.machine.sendEvent(stream: stream, event)
-            session.channel.wake()
-        }
-        if !goesOn { readerIsFull() }
+        if !downstream.event(event) { readerIsFull() }
     }
 
     /// True when what this attempt says is handed on; the first piece of an answer decides which attempt that is.
@@ -128,7 +116,7 @@ extension Exchange {
         case .begins(let loser): begins(attempt, loser)
         case .deliver: break
         }
-        return resumption != nil || session.channel.machine.isOpen(stream: stream)
+        return downstream.isOpen
     }
 
     /// The first piece is there: nothing is asked again, and nobody else.
@@ -141,7 +129,12 @@ extension Exchange {
         hedgeTimer?.cancel()
         if loser != nil { beside?.call?.cancel() }
         releaseBody()
-        // The answer may be between two connections.
-        if attempt.isStream, session.channel.machine.isOpen(stream: stream) { session.sendAccepted(self, attempt) }
+        if attempt.isStream, downstream.isOpen { downstream.accepted(accepted(by: attempt)) }
+    }
+
+    private func accepted(by attempt: Attempt) -> Accepted {
+        Accepted(
+            provider: tariff.providerNumbers[attempt.target.provider] ?? 0, flags: isFallback ? .fallback : [],
+            attempt: UInt8(clamping: race.begun), queueMilliseconds: UInt32(clamping: queueWait?.milliseconds ?? 0))
     }
 }

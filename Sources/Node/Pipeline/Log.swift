@@ -35,7 +35,7 @@ extension Pipeline {
         if let target = exchange.target {
             record.fields(target.logFields(answeredBy: exchange.leading?.outcome?.end.model))
         }
-        if let resumption = exchange.resumption { record.field("resumes", resumption.continuations) }
+        if let times = exchange.downstream.continuations { record.field("resumes", times) }
         if exchange.race.begun > 1 { record.field("attempts", exchange.race.begun) }
         record.field("outcome", outcome)
         if !exchange.failedAttempts.isEmpty { log(exchange.failedAttempts, refusal, &record) }

@@ -41,7 +41,7 @@ enum Pipeline {
         settle(exchange, refusal, bill)
         let all = total(exchange, bill)
         if let shadow = exchange.shadow { tell(shadow, exchange, refusal, bill) }
-        exchange.session.finish(exchange, refusal, all)
+        exchange.session.finish(exchange, lastWord(exchange, refusal, all))
         log(exchange, refusal, all)
     }
 }

@@ -167,10 +167,10 @@ extension Exchange {
     /// provider may bill, `all` together.
     func settle(_ all: Bill, _ attempts: [LedgerEntry], isRepeatable: Bool) {
         switch hold.end() {
-        case .nothing: session.release(stream)
+        case .nothing: origin.release()
         case .onBlock(let lease):
             endOnBlock(lease, all, attempts, isRepeatable: isRepeatable)
-            session.release(stream)
+            origin.release()
         case .inRedis(let reservation):
             let call: SettleCall =
                 !wasSent
@@ -178,8 +178,7 @@ extension Exchange {
                 : isRepeatable ? .failure(of: reservation) : SettleCall(of: reservation, attempts: attempts)
             gateway.safeMode.noteSettled(call)
             // Not the request itself, which has more to let go of.
-            let (session, stream) = (session, stream)
-            gateway.settlements.settle(call) { session.release(stream) }
+            gateway.settlements.settle(call) { [origin] in origin.release() }
         }
     }
 

@@ -21,8 +21,7 @@ extension Exchange {
     func wholeBody() async throws(Refusal) {
         if !isBodyComplete, stopReason == nil {
             try hold(Int(head.bodyLength) - heldBodyBytes)
-            session.channel.machine.grantBody(stream: stream)
-            session.channel.wake()
+            downstream.grantBody()
             while !isBodyComplete, stopReason == nil { await latch.wait() }
         }
         try checkGoesOn()

@@ -38,7 +38,7 @@ extension Exchange {
     func readerIsFull() {
         pause()
         guard stall == nil else { return }
-        stall = Stall(since: gateway.lane.now, waiting: waitingBytes)
+        stall = Stall(since: gateway.lane.now, waiting: downstream.waitingBytes)
         wasStalled = true
         leading?.admission?.stalled(self)
     }
@@ -48,13 +48,11 @@ extension Exchange {
         guard let stall, stopReason == nil, leading?.call != nil else { return false }
         let time = gateway.lane.now - stall.since
         guard time >= patience else { return false }
-        let left = waitingBytes
+        let left = downstream.waitingBytes
         if Int64(stall.waiting - left) * 1_000 >= Stall.slowest * time.milliseconds {
             self.stall = Stall(since: gateway.lane.now, waiting: left)
             return false
         }
         return true
     }
-
-    private var waitingBytes: Int { session.channel.machine.bufferedBytes(stream: stream) }
 }

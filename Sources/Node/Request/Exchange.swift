@@ -8,11 +8,10 @@ import Wire
 
 /// A request under way. Confined to its lane; marked Sendable so that its task, which stays on the lane, may hold it.
 final class Exchange: @unchecked Sendable {
-    let gateway: Gateway
-    let session: Session
-    /// What its key has on this lane.
-    let load: KeyLoad
-    let stream: UInt32
+    /// The stream that asked.
+    let origin: SessionStream
+    /// Who listens: that stream, or a kept answer in front of it.
+    private(set) var downstream: any Downstream
     let head: RequestHead
     /// The prices of its beginning; the snapshot itself may go.
     let tariff: Tariff
@@ -75,8 +74,6 @@ final class Exchange: @unchecked Sendable {
     var watch: OutputWatch?
     /// When the answer began.
     var firstDeltaAt: Instant? { leading?.firstAt }
-    /// What is kept of the answer; nil unless its client asked for that.
-    var resumption: Resumption?
     /// Why attempts failed, for the log.
     var failedAttempts: [AttemptFailure] = []
     /// Earlier attempts that a provider may bill, for the ledger.
@@ -94,19 +91,25 @@ final class Exchange: @unchecked Sendable {
     var queueWait: Duration?
     private var deadlineTimer: LaneTimer?
 
-    init(
-        _ session: Session, stream: UInt32, head: RequestHead, body: consuming ByteBuffer, isBodyComplete: Bool
-    ) {
-        self.session = session
-        gateway = session.gateway
-        load = session.load
-        self.stream = stream
+    init(_ origin: SessionStream, head: RequestHead, body: consuming ByteBuffer, isBodyComplete: Bool) {
+        self.origin = origin
+        downstream = origin
         self.head = head
         self.body = body
         self.isBodyComplete = isBodyComplete
-        tariff = session.gateway.snapshot.tariff
-        receivedAt = session.gateway.lane.now
+        tariff = origin.session.gateway.snapshot.tariff
+        receivedAt = origin.session.gateway.lane.now
     }
+
+    var session: Session { origin.session }
+    var gateway: Gateway { origin.session.gateway }
+    /// What its key has on this lane.
+    var load: KeyLoad { origin.session.load }
+    var stream: UInt32 { origin.number }
+
+    /// Its answer is kept, or is not kept any more.
+    func listen(through kept: Resumption) { downstream = kept }
+    func listenDirectly() { downstream = origin }
 
     /// The request's time, as the client asked or as configured.
     var timeout: Duration {

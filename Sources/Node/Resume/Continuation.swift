@@ -8,8 +8,7 @@ import Wire
 /// Both directions are messages between lanes, in order. Pieces are confirmed when the connection has room for more, so that a
 /// client that does not read stops its provider as if there were no bridge.
 final class Continuation: @unchecked Sendable {
-    private let session: Session
-    let stream: UInt32
+    let stream: SessionStream
     private let id: Identifier128
     /// The lane where the request runs.
     private let home: Gateway
@@ -17,8 +16,7 @@ final class Continuation: @unchecked Sendable {
     private var owed = 0
     private var isOver = false
 
-    init(_ session: Session, stream: UInt32, id: Identifier128, home: Gateway) {
-        self.session = session
+    init(_ stream: SessionStream, id: Identifier128, home: Gateway) {
         self.stream = stream
         self.id = id
         self.home = home
@@ -51,7 +49,7 @@ final class Continuation: @unchecked Sendable {
     }
 
     private func confirm(_ bytes: Int) {
-        let acknowledged = session.channel.machine.acknowledged(stream: stream)
+        let acknowledged = stream.acknowledged
         home.lane.execute { [self] in
             home.resumptions.find(id)?.confirmed(self, bytes, acknowledged: acknowledged)
         }
@@ -60,19 +58,17 @@ final class Continuation: @unchecked Sendable {
     private func end(_ word: LastWord) {
         guard !isOver else { return }
         isOver = true
-        session.end(self, word)
+        stream.session.end(self, word)
     }
 
-    private func onSessionsLane(_ body: @escaping @Sendable () -> Void) { session.gateway.lane.execute(body) }
+    private func onSessionsLane(_ body: @escaping @Sendable () -> Void) { stream.session.gateway.lane.execute(body) }
 
     // MARK: - Called on the answer's lane
 
     /// The answer is this stream's from here on.
     func begin(_ grant: ResumeGrant) {
         onSessionsLane { [self] in
-            guard !isOver, session.channel.machine.isOpen(stream: stream) else { return }
-            session.channel.machine.sendAccepted(stream: stream, Accepted(resumption: grant))
-            session.channel.wake()
+            if !isOver, stream.isOpen { stream.accepted(Accepted(resumption: grant)) }
         }
     }
 
@@ -81,10 +77,8 @@ final class Continuation: @unchecked Sendable {
         onSessionsLane { [self] in
             guard !isOver else { return }
             var goesOn = true
-            KeptAnswer.each(of: pieces) { kind, payload in
-                goesOn = session.channel.machine.sendKept(stream: stream, kind, payload: payload)
-            }
-            session.channel.wake()
+            KeptAnswer.each(of: pieces) { kind, payload in goesOn = stream.send(kind, payload) }
+            stream.flush()
             if goesOn { confirm(count) } else { owed += count }
         }
     }

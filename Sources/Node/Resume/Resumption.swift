@@ -6,9 +6,9 @@ import Wire
 
 /// An answer that may be continued. Confined to the lane of its request, which it does not leave, whichever lane serves the client.
 ///
-/// Exactly one connection has it at a time. Its request neither knows nor cares which: it hands pieces over with `take`, is told to
-/// stop by the false that comes back, and ends with `finish`.
-final class Resumption {
+/// Exactly one connection has it at a time. Its request neither knows nor cares which: to it this is a
+/// `Downstream` like any other.
+final class Resumption: Downstream {
     /// Who has the answer.
     private enum Place {
         /// The connection that asked. Next: away, elsewhere, over, gone.
@@ -31,6 +31,8 @@ final class Resumption {
     unowned let registry: Resumptions
     /// The request, until it ended.
     private(set) var exchange: Exchange?
+    /// The stream of the connection that asked.
+    private let origin: SessionStream
     private var kept = KeptAnswer()
     private var place = Place.direct
     private var last: LastWord?
@@ -39,7 +41,7 @@ final class Resumption {
     /// Response bytes handed to another lane and not confirmed by it.
     private var underWay = 0
     /// How often it was continued.
-    private(set) var continuations = 0
+    private var resumed = 0
     /// True while it waits among those that are over.
     var isListed = false
 
@@ -52,6 +54,7 @@ final class Resumption {
 
     init(_ exchange: Exchange, id: Identifier128, key: String, credentials: Credentials, registry: Resumptions) {
         self.exchange = exchange
+        origin = exchange.origin
         self.id = id
         self.key = key
         self.credentials = credentials
@@ -68,6 +71,13 @@ final class Resumption {
         return true
     }
 
+    // The connection that asked says what it can, as long as the answer is its own; what is sent is kept in any case.
+    var isOpen: Bool { true }
+    var waitingBytes: Int { origin.waitingBytes }
+    var continuations: Int? { resumed }
+    func grantBody() { origin.grantBody() }
+    func accepted(_ accepted: Accepted) { if origin.isOpen { origin.accepted(accepted) } }
+
     /// True while nobody has it.
     var isAway: Bool { if case .away = place { true } else { false } }
 
@@ -76,14 +86,12 @@ final class Resumption {
 
     // MARK: - What the provider sends
 
-    /// Takes a piece of text. False: stop reading the provider until `resume`.
-    func take(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) -> Bool {
+    func delta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) -> Bool {
         kept.append(choice: choice, kind: kind, bytes)
         return pass()
     }
 
-    /// Takes what is not text. False: stop reading the provider until `resume`.
-    func take(_ event: StreamEvent) -> Bool {
+    func event(_ event: StreamEvent) -> Bool {
         kept.append(event)
         return pass()
     }
@@ -91,15 +99,10 @@ final class Resumption {
     private func pass() -> Bool {
         switch place {
         case .direct:
-            guard let exchange else { return true }
-            if kept.count >= Resumption.looksAt {
-                kept.forget(until: exchange.session.channel.machine.acknowledged(stream: exchange.stream))
-            }
+            if kept.count >= Resumption.looksAt { kept.forget(until: origin.acknowledged) }
             var goesOn = true
-            while let more = kept.sendNext({ kind, payload in
-                exchange.session.channel.machine.sendKept(stream: exchange.stream, kind, payload: payload)
-            }) { goesOn = more }
-            exchange.session.channel.wake()
+            while let more = kept.sendNext({ kind, payload in origin.send(kind, payload) }) { goesOn = more }
+            origin.flush()
             // The connection goes on without what cannot be kept; it only cannot be continued any more.
             if !count() { registry.giveUp(self) }
             return goesOn
@@ -154,11 +157,10 @@ final class Resumption {
     /// The request ended: its last word goes to whoever has the answer, or waits.
     func finish(_ word: LastWord) {
         last = word
-        let ended = exchange
         exchange = nil
         switch place {
         case .direct:
-            ended?.session.channel.say(word, stream: ended?.stream ?? 0)
+            origin.finish(word)
             rest()
         case .elsewhere: pump()
         case .away, .over, .gone: break
@@ -186,7 +188,7 @@ final class Resumption {
 
     // MARK: - Connections
 
-    /// The connection that asked is gone: reads on within bounds. False when the request must end.
+    /// Reads on within bounds.
     func detach() -> Bool {
         guard case .direct = place, let exchange, exchange.stopReason == nil, !exchange.gateway.isDrained else {
             return false
@@ -214,17 +216,17 @@ final class Resumption {
 
     /// Another connection wants to go on behind `received` bytes. False when it cannot.
     func go(to continuation: Continuation, behind received: UInt32) -> Bool {
-        guard continuations < Resumption.mostContinuations, kept.rewind(to: received) else { return false }
+        guard resumed < Resumption.mostContinuations, kept.rewind(to: received) else { return false }
         switch place {
         case .direct:
             // Half-open: its client knows better.
-            if let exchange { exchange.session.cutOff(exchange.stream) }
+            if exchange != nil { origin.session.cutOff(origin) }
         case .away(let timer): timer.cancel()
         case .elsewhere(let old): old.cut()
         case .over: break
         case .gone: return false
         }
-        continuations += 1
+        resumed += 1
         underWay = 0
         place = .elsewhere(continuation)
         registry.watchRights()

@@ -51,7 +51,7 @@ final class Resumptions {
     /// A client whose window is larger than what is kept is not promised anything: what it has not confirmed might not fit.
     func offer(_ exchange: Exchange) -> Resumption? {
         guard exchange.head.flags.contains([.resumable, .stream]), time > .zero, let grant = exchange.grant,
-            exchange.session.channel.machine.responseWindow <= bound, memory < memoryLimit
+            exchange.origin.window <= bound, memory < memoryLimit
         else { return nil }
         // The first byte names the lane; 120 bits are the kernel's secret.
         let high = Host.randomSeed() >> 8 | UInt64(lane.index) << 56
@@ -59,7 +59,7 @@ final class Resumptions {
         guard let credentials = exchange.session.credentials else { return nil }
         let resumption = Resumption(
             exchange, id: id, key: grant.record.id, credentials: credentials, registry: self)
-        guard exchange.session.promise(resumption.grant, for: exchange.stream) else { return nil }
+        guard exchange.origin.promise(resumption.grant) else { return nil }
         all[id] = resumption
         return resumption
     }
@@ -111,7 +111,7 @@ final class Resumptions {
     /// There is no memory to keep an answer: its connection goes on without.
     func giveUp(_ resumption: Resumption) {
         givenUp.add()
-        resumption.exchange?.resumption = nil
+        resumption.exchange?.listenDirectly()
         forget(resumption)
         resumption.drop()
     }

@@ -5,14 +5,6 @@ import Telemetry
 import Wire
 
 extension Session {
-    /// Tells by what an answer can be continued; false when its client is gone already.
-    func promise(_ grant: ResumeGrant, for stream: UInt32) -> Bool {
-        guard channel.isOpen, channel.machine.isOpen(stream: stream) else { return false }
-        channel.machine.sendAccepted(stream: stream, Accepted(resumption: grant))
-        channel.wake()
-        return true
-    }
-
     /// A client wants to continue a stream here.
     func resume(_ stream: UInt32, _ message: Resume) {
         let place = Resumptions.lane(of: message.id)
@@ -20,7 +12,7 @@ extension Session {
         do throws(KeyRefusal) { key = try grant().record.id } catch { key = nil }
         let neighbours = gateway.neighbours
         let continuation = Continuation(
-            self, stream: stream, id: message.id, home: place < neighbours.count ? neighbours[place] : gateway)
+            SessionStream(self, stream), id: message.id, home: place < neighbours.count ? neighbours[place] : gateway)
         continuations[stream] = continuation
         guard let key, let credentials, place < neighbours.count, !gateway.isDrained else {
             // An id that names no lane was never given by this node.
@@ -32,17 +24,16 @@ extension Session {
 
     /// A continued stream ends here; its request may run on elsewhere, and its settlement is its own lane's.
     func end(_ continuation: Continuation, _ word: LastWord) {
-        continuations[continuation.stream] = nil
-        channel.say(word, stream: continuation.stream)
-        release(continuation.stream)
+        continuations[continuation.stream.number] = nil
+        continuation.stream.finish(word)
+        continuation.stream.release()
         leaveWhenIdle()
     }
 
     /// The client continues one of this connection's streams on another: this one is half-open, or will be told.
-    func cutOff(_ stream: UInt32) {
-        forget(stream)
-        channel.say(
-            .error(StreamError(code: .moved, text: "the stream goes on on another connection")), stream: stream)
+    func cutOff(_ stream: SessionStream) {
+        forget(stream.number)
+        stream.finish(.error(StreamError(code: .moved, text: "the stream goes on on another connection")))
         leaveWhenIdle()
     }
 }

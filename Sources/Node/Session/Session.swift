@@ -194,22 +194,12 @@ final class Session: @unchecked Sendable {
         }
         var body = ByteBuffer(capacity: max(bytes.count, isComplete ? 0 : 16_384))
         channel.withBytes(of: bytes) { body.append($0) }
-        let exchange = Exchange(self, stream: stream, head: head, body: body, isBodyComplete: isComplete)
+        let exchange = Exchange(SessionStream(self, stream), head: head, body: body, isBodyComplete: isComplete)
         exchanges[stream] = exchange
         gateway.starts.arrive(exchange)
     }
 
     // MARK: - What the client is told
-
-    func sendAccepted(_ exchange: Exchange, _ attempt: Attempt) {
-        let provider = exchange.tariff.providerNumbers[attempt.target.provider] ?? 0
-        channel.machine.sendAccepted(
-            stream: exchange.stream,
-            Accepted(
-                provider: provider, flags: exchange.isFallback ? .fallback : [],
-                attempt: UInt8(clamping: exchange.race.begun),
-                queueMilliseconds: UInt32(clamping: exchange.queueWait?.milliseconds ?? 0)))
-    }
 
     /// Where the budgets stand; told when it changes.
     func tell(_ standing: BudgetStanding) {
@@ -251,69 +241,11 @@ final class Session: @unchecked Sendable {
         channel.wake()
     }
 
-    /// Writes the terminal frame, if there is still somebody to tell.
-    func finish(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) {
+    /// A request is over: its last word goes to whoever listens.
+    func finish(_ exchange: Exchange, _ word: LastWord?) {
         exchanges[exchange.stream] = nil
-        defer { leaveWhenIdle() }
-        if let resumption = exchange.resumption {
-            if let word = lastWord(exchange, refusal, bill) { resumption.finish(word) }
-            return
-        }
-        guard channel.isOpen, channel.machine.isOpen(stream: exchange.stream),
-            let word = lastWord(exchange, refusal, bill)
-        else { return }
-        channel.say(word, stream: exchange.stream)
-    }
-
-    private func lastWord(_ exchange: Exchange, _ refusal: Refusal?, _ bill: Bill) -> LastWord? {
-        let now = gateway.lane.now
-        let provider = exchange.target.flatMap { exchange.tariff.providerNumbers[$0.provider] } ?? 0
-        if let refusal { return .error(error(exchange, refusal.streamError, bill, provider)) }
-        // By its parts: whole, it would be copied.
-        return (exchange.leading?.outcome?.end.finish).map { finish in
-            let first = ((exchange.firstDeltaAt ?? now) - exchange.receivedAt).milliseconds
-            return .end(
-                End(
-                    finish: finish, usageSource: bill.source ?? .estimated, provider: provider,
-                    inputTokens: UInt32(clamping: bill.usage.inputTokens),
-                    outputTokens: UInt32(clamping: bill.usage.outputTokens),
-                    cachedTokens: UInt32(clamping: bill.usage.cacheReadTokens),
-                    totalMilliseconds: UInt32(clamping: (now - exchange.receivedAt).milliseconds),
-                    costMicroUSD: UInt64(max(0, bill.cost.amount)),
-                    timeToFirstTokenMilliseconds: UInt16(clamping: first),
-                    attempts: UInt16(clamping: exchange.race.begun),
-                    reasoningTokens: bill.usage.reasoningTokens.map { UInt32(clamping: $0) },
-                    cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
-                    providerFinish: Session.ownWord(exchange.leading?.outcome?.end.finishWord, beside: finish)))
-        }
-    }
-
-    /// The provider's word for the finish; nothing when it is ours.
-    private static func ownWord(_ word: String?, beside finish: FinishReason) -> String {
-        word == finish.word ? "" : word ?? ""
-    }
-
-    private func error(
-        _ exchange: Exchange, _ error: StreamError, _ bill: Bill, _ provider: UInt16
-    ) -> StreamError {
-        var error = error
-        if exchange.wasSent {
-            error.provider = provider
-            error.flags.insert(.upstreamStarted)
-            if bill.source != nil { error.flags.insert(.billed) }
-            if exchange.leading?.outcome?.hasContent == true { error.flags.insert(.partialOutput) }
-            // Once a provider was asked, nothing is safe to repeat unless its own answer says so.
-            switch error.code {
-            case .deadline, .draining, .slowConsumer, .quotaTokens, .budgetExhausted: error.retry = .unsafe
-            default: break
-            }
-        } else if error.code == .deadline {
-            error.retry = .safeElsewhere
-        }
-        error.inputTokens = UInt32(clamping: bill.usage.inputTokens)
-        error.outputTokens = UInt32(clamping: bill.usage.outputTokens)
-        error.costMicroUSD = UInt64(max(0, bill.cost.amount))
-        return error
+        if let word { exchange.downstream.finish(word) }
+        leaveWhenIdle()
     }
 
     /// The stream's request goes on without this connection.
@@ -352,7 +284,7 @@ final class Session: @unchecked Sendable {
         reviewTimer = nil
         load.sessions -= 1
         // What can be continued waits for its client; everything else ends with its connection.
-        stopInSlices(exchanges.values.filter { $0.resumption?.detach() != true })
+        stopInSlices(exchanges.values.filter { !$0.downstream.detach() })
         for continuation in continuations.values { continuation.lost() }
         continuations = [:]
         if let counted { gateway.occupancy.disconnect(key: counted.id, org: counted.org) }
