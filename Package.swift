@@ -82,7 +82,7 @@ let package = Package(
         tests(
             "CoordinatorTests",
             of: ["Coordinator", "Client", "Core", "Net", "Policy", "Store", "Telemetry", "TestServer", "Wire"]),
-        tests("NodeTests", of: ["Node", "Core", "Net", "Policy", "Wire"]),
+        tests("NodeTests", of: ["Node", "Core", "Net", "Policy", "Providers", "Wire"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
         tests("IntegrationTests", of: ["Client", "Core", "Net", "TestServer", "Wire"]),
         tests("NetTests", of: ["Core", "Net", "Telemetry"]),

@@ -110,14 +110,15 @@ final class Admission {
         for (place, exchange) in stalled {
             guard wanted > 0, queue.waiting > 0 else { break }
             guard exchange.isStalled(for: Stall.patience) else { continue }
-            let isForOthers = exchange.grant.map { queue.waiting(besides: $0.teamName) > 0 } ?? true
+            guard let held = exchange.held else { continue }
+            let isForOthers = queue.waiting(besides: held.caller.grant.teamName) > 0
             guard isForOthers || exchange.isStalled(for: Stall.ownPatience) else { continue }
             stalled[place] = nil
             wanted -= 1
             relieved.add()
             exchange.stop(.placeNeeded)
             // Its call is closed; the place is free now and not only when the request has ended.
-            Pipeline.giveBack(exchange, Pipeline.bill(exchange))
+            Pipeline.giveBack(exchange, held, exchange.leading?.bill(held) ?? Bill())
         }
     }
 

@@ -9,7 +9,7 @@ import Wire
 final class Attempt {
     /// Who hears its answer.
     enum Asker {
-        case request(Exchange)
+        case request(Exchange, Held)
         case mirror(Shadow)
     }
 
@@ -73,7 +73,7 @@ final class Attempt {
         let asker = asker
         self.asker = nil
         switch asker {
-        case .request(let exchange)?: exchange.ended(self)
+        case .request(let exchange, let held)?: exchange.ended(self, held)
         case .mirror(let shadow)?: shadow.ended()
         case nil: break
         }
@@ -95,7 +95,7 @@ final class Attempt {
 extension Attempt: AnswerSink {
     func answerDelta(choice: UInt8, kind: DeltaKind, _ bytes: RawSpan) {
         switch asker {
-        case .request(let exchange)?: exchange.delta(of: self, choice: choice, kind: kind, bytes)
+        case .request(let exchange, let held)?: exchange.delta(of: self, held, choice: choice, kind: kind, bytes)
         case .mirror?: if firstAt == nil { begins() }
         case nil: break
         }
@@ -103,7 +103,7 @@ extension Attempt: AnswerSink {
 
     func answerEvent(_ event: StreamEvent) {
         switch asker {
-        case .request(let exchange)?: exchange.event(of: self, event)
+        case .request(let exchange, _)?: exchange.event(of: self, event)
         case .mirror?: if firstAt == nil { begins() }
         case nil: break
         }

@@ -35,8 +35,8 @@ extension Exchange {
     /// Notes why an attempt failed; one that was given up is no failure.
     func note(_ attempt: Attempt) {
         guard let failure = attempt.outcome?.failure, failure.kind != .cancelled,
-            failedAttempts.count < AttemptFailure.limit
+            tries.failed.count < AttemptFailure.limit
         else { return }
-        failedAttempts.append(AttemptFailure(failure, number: attempt.number, target: attempt.target.name))
+        tries.failed.append(AttemptFailure(failure, number: attempt.number, target: attempt.target.name))
     }
 }

@@ -99,12 +99,13 @@ struct CanaryCounter: Sendable {
 
 extension Pipeline {
     /// A request's first attempt has ended: it counts for its side of the route's canary, if there is one.
-    static func countFirst(_ exchange: Exchange, _ attempt: Attempt, firstToken: Duration?) {
-        guard let route = exchange.route, route.canary != nil, let index = attempt.index else { return }
+    static func countFirst(_ exchange: Exchange, _ held: Held, _ attempt: Attempt, firstToken: Duration?) {
+        let route = held.caller.route
+        guard route.canary != nil, let index = attempt.index else { return }
         let failure = attempt.outcome?.failure
         let sample = LaneTarget.sample(failure)
         // Without a failure the answer is whole.
-        let cost = failure == nil && attempt.price != nil ? bill(of: attempt, exchange).cost : nil
+        let cost = failure == nil && attempt.price != nil ? attempt.bill(held).cost : nil
         exchange.gateway.canaries.count(route, at: index) { counts in
             if let sample {
                 counts.attempts += 1

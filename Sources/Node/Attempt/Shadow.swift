@@ -36,16 +36,16 @@ final class Shadow {
     }
 
     /// Copies a request that was just sent, by chance and where there is room for it; the request itself has its way already.
-    static func begin(_ mirror: RouteMirror, of exchange: Exchange) {
+    static func begin(_ mirror: RouteMirror, of exchange: Exchange, _ placed: Placed) {
         let gateway = exchange.gateway
         guard gateway.chance.below(10_000) < UInt64(mirror.share) else { return }
         let target = gateway.laneTarget(mirror.target)
         // No more than half of what the provider takes, so that those who are served never wait for a copy.
-        guard exchange.body.count <= bodyLimit, gateway.shadows < limit, target.passage(of: gateway) == .free,
+        guard exchange.body.bytes.count <= bodyLimit, gateway.shadows < limit, target.passage(of: gateway) == .free,
             let upstream = target.upstream(of: gateway),
             let admission = target.admission(of: gateway), upstream.inFlight < max(1, admission.capacity / 2)
         else { return gateway.metrics.mirror.skipped(exchange.alias, target) }
-        guard var request = Pipeline.render(exchange, for: target, upstream) else { return }
+        guard var request = Pipeline.render(exchange, placed, for: target, upstream) else { return }
         let attempt = Attempt(
             0, at: nil, target, price: target.price(in: exchange.tariff), admission: nil,
             isStream: exchange.head.flags.contains(.stream), on: gateway)
@@ -56,7 +56,8 @@ final class Shadow {
             attempt?.call?.cancel()
         }
         attempt.start(
-            &request, to: upstream, times: exchange.times, share: exchange.load.share, for: .mirror(shadow))
+            &request, to: upstream, times: exchange.times(placed.held.caller.route), share: exchange.load.share,
+            for: .mirror(shadow))
     }
 
     /// The request itself has ended; `isAbandoned` when its client left, so that there is nothing to compare.

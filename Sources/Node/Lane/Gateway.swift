@@ -213,7 +213,7 @@ final class Gateway: @unchecked Sendable {
             let text = "another Redis answers: running reservations are asserted, the last minute repeated"
             note(.warning, "redis_changed", text)
             leases.retireAll()
-            let running = sessions.values.flatMap(\.reservations) + resumptions.apart.compactMap(\.hold.running)
+            let running = sessions.values.flatMap(\.reservations) + resumptions.apart.compactMap(\.held?.hold.running)
             safeMode.recover(running, quota: quota, settlements: settlements)
         }
         safeMode.onChange = { [unowned self] isActive in

@@ -90,7 +90,7 @@ struct NodeMetrics: Sendable {
         if let first = exchange.firstDeltaAt {
             firstToken[place.firstToken].record(from: exchange.receivedAt, to: first)
         }
-        if let reserved = exchange.reservedAt { reserve.record(from: exchange.receivedAt, to: reserved) }
+        if let reserved = exchange.held?.decidedAt { reserve.record(from: exchange.receivedAt, to: reserved) }
     }
 
     private mutating func find(_ key: Key) -> Places {

@@ -5,34 +5,35 @@ import Policy
 import Providers
 import Wire
 
+/// The proof of a slot at the target that is chosen: `admit` alone gives it, and `Exchange.slot` is the slot itself.
+struct Seat {
+    fileprivate init() {}
+}
+
 extension Pipeline {
-    /// Waits for a place at the target. A request whose turn would come too late is refused at once.
-    static func admit(_ exchange: Exchange) async throws(Refusal) {
-        try enqueue(exchange)
-        while exchange.isQueued, exchange.stopReason == nil { await exchange.latch.wait() }
+    /// Waits for a slot at the target. A request whose turn would come too late is refused immediately.
+    static func admit(_ exchange: Exchange, _ held: Held) async throws(Refusal) -> Seat {
+        try enqueue(exchange, held)
+        while exchange.slot.isWaiting, exchange.stopReason == nil { await exchange.latch.wait() }
         try leaveQueue(exchange)
+        return Seat()
     }
 
-    /// Not inlined, for the sake of the waiting frame.
+    /// Not inlined: keeps the suspended frame small.
     @inline(never)
-    private static func enqueue(_ exchange: Exchange) throws(Refusal) {
-        guard let target = exchange.chosen, let grant = exchange.grant, let use = exchange.estimate else {
-            preconditionFailure("a request has its reservation before it is admitted")
-        }
-        let gateway = exchange.gateway
+    private static func enqueue(_ exchange: Exchange, _ held: Held) throws(Refusal) {
+        let (gateway, grant, target) = (exchange.gateway, held.caller.grant, held.target)
         guard let admission = target.admission(of: gateway) else {
             throw .noRoute("the provider '\(target.provider)' cannot be used by this node")
         }
         let priority = exchange.priorityClass
         let request = QueueRequest(
-            priority: priority, team: grant.teamName, weight: grant.weight,
-            cost: QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens),
-            bytes: exchange.body.allocatedBytes, waitLimit: waitLimit(exchange, priority))
+            priority: priority, team: grant.teamName, weight: grant.weight, cost: cost(held.estimate),
+            bytes: exchange.body.bytes.allocatedBytes, waitLimit: waitLimit(exchange, priority))
         switch admission.arrive(request, exchange) {
-        case .runs: exchange.admission = admission
+        case .runs: exchange.slot.have(at: admission)
         case .waits(let ticket, _, _):
-            exchange.admission = admission
-            exchange.enterQueue(ticket, until: gateway.lane.now + request.waitLimit)
+            exchange.enterQueue(ticket, at: admission, until: gateway.lane.now + request.waitLimit)
             admission.relieve()
         case .refused(let reason, let retryAfter):
             gateway.metrics.refused(reason)
@@ -51,31 +52,32 @@ extension Pipeline {
 
     @inline(never)
     private static func leaveQueue(_ exchange: Exchange) throws(Refusal) {
-        if let waited = exchange.queueWait {
+        if let waited = exchange.slot.waited {
             exchange.gateway.metrics.waited(exchange.priorityClass, waited)
         }
         guard let stopReason = exchange.stopReason else { return }
-        exchange.leaveQueue()
+        exchange.slot.leave()
         throw stopReason
     }
 
     /// Gives back the slots that the request still has; runs on every exit, and when it goes elsewhere.
-    static func giveBack(_ exchange: Exchange, _ bill: Bill) {
-        guard let grant = exchange.grant else { return }
-        let priority = exchange.priorityClass
+    static func giveBack(_ exchange: Exchange, _ held: Held, _ bill: Bill) {
+        let (priority, team) = (exchange.priorityClass, held.caller.grant.teamName)
         // A slot on which nothing was sent.
-        if let admission = exchange.admission {
-            exchange.admission = nil
-            admission.finished(priority, team: grant.teamName, surplus: surplus(exchange, Bill()))
+        if let admission = exchange.slot.take() {
+            admission.finished(priority, team: team, surplus: surplus(exchange, held, .none))
         }
         guard let attempt = exchange.leading, attempt.admission != nil else { return }
-        attempt.giveBack(priority, team: grant.teamName, surplus: surplus(exchange, bill))
+        attempt.giveBack(priority, team: team, surplus: surplus(exchange, held, bill.use))
     }
 
     /// What the request cost beyond its estimate; where nobody waits that counts for nothing.
-    private static func surplus(_ exchange: Exchange, _ bill: Bill) -> Int64 {
-        guard exchange.queueWait != nil, let use = exchange.estimate else { return 0 }
-        return QueueRequest.cost(inputTokens: bill.usage.inputTokens, outputTokens: bill.usage.outputTokens)
-            - QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens)
+    private static func surplus(_ exchange: Exchange, _ held: Held, _ use: QuotaUse) -> Int64 {
+        exchange.slot.waited == nil ? 0 : cost(use) - cost(held.estimate)
+    }
+
+    /// What a request counts in a queue.
+    static func cost(_ use: QuotaUse) -> Int64 {
+        QueueRequest.cost(inputTokens: use.inputTokens, outputTokens: use.outputTokens)
     }
 }

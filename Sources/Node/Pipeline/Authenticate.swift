@@ -3,15 +3,24 @@ import Core
 import Policy
 import Wire
 
+/// Who asks, and for what: a key that may name the route.
+struct Caller {
+    let grant: KeyGrant
+    let route: ActiveRoute
+
+    fileprivate init(_ grant: KeyGrant, _ route: ActiveRoute) { (self.grant, self.route) = (grant, route) }
+}
+
 extension Pipeline {
     /// Finds the key's rights and the route. A key that lost its rights since the connection began is refused here.
-    static func authenticate(_ exchange: Exchange) throws(Refusal) {
+    static func authenticate(_ exchange: Exchange) throws(Refusal) -> Caller {
         if let problem = exchange.head.problem { throw .invalid(problem) }
         // A number that is not in the connection's table, which has only what the key might name, says nothing about models.
         guard exchange.head.modelID == 0 else { throw .unknownModelNumber(exchange.head.modelID) }
+        let grant: KeyGrant
         do throws(KeyRefusal) {
             // The rights of this moment, also when the request came a moment before they changed.
-            let grant = try exchange.session.grant()
+            grant = try exchange.session.grant()
             exchange.grant = grant
             // The key's rights first: who may not name a model does not learn whether there is one.
             let route = exchange.gateway.snapshot.route(alias: exchange.head.model)
@@ -22,9 +31,10 @@ extension Pipeline {
         } catch {
             throw .forbidden(error)
         }
-        guard exchange.route != nil else { throw .unknownModel(exchange.head.model) }
+        guard let route = exchange.route else { throw .unknownModel(exchange.head.model) }
         guard exchange.head.operation == .chat else { throw .unsupported(exchange.head.operation) }
         guard !exchange.gateway.isDrained else { throw .draining }
+        return Caller(grant, route)
     }
 }
 
@@ -38,7 +48,7 @@ extension Exchange {
             }
         return KeyQuestion(
             model: model, operation: operation, feature: head.feature, priority: priorityClass,
-            usesPassthrough: usesPassthrough)
+            usesPassthrough: body.usesPassthrough)
     }
 
     /// Its class, as keys and queues see it.

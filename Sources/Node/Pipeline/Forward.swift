@@ -7,26 +7,27 @@ import Wire
 
 extension Pipeline {
     /// Renders the request, calls the target, waits for the end of the answer. The only phase that tries again.
-    static func forward(_ exchange: Exchange) async throws(Refusal) {
+    static func forward(_ exchange: Exchange, _ ready: Placed) async throws(Refusal) {
+        var placed = ready
+        let held = placed.held
         while true {
-            var way = try enter(exchange)
-            if case .asked = way { way = try detour(exchange, mayProbe: await exchange.mayProbe()) }
+            var way = try enter(exchange, held)
+            if case .asked = way { way = try detour(exchange, held, mayProbe: await exchange.mayProbe()) }
             guard case .open = way else {
-                try await admit(exchange)
+                placed.seat = try await admit(exchange, held)
                 continue
             }
-            try send(exchange)
+            try send(exchange, placed)
             await exchange.attemptEnded()
-            switch try nextStep(exchange) {
+            let next = try nextStep(exchange, held)
+            switch next {
             case .done: return
             case .again: break
-            case .againIfCovered(let place):
-                let isCovered = await exchange.covered()
-                try moveOn(exchange, to: place, isCovered: isCovered)
+            case .againIfCovered: try moveOn(exchange, held, next, isCovered: await exchange.covered(held))
             }
-            while exchange.isPausing, exchange.stopReason == nil { await exchange.latch.wait() }
+            while exchange.tries.isPausing, exchange.stopReason == nil { await exchange.latch.wait() }
             try exchange.checkGoesOn()
-            try await admit(exchange)
+            placed.seat = try await admit(exchange, held)
         }
     }
 
@@ -35,8 +36,8 @@ extension Pipeline {
         case done
         /// Another attempt is prepared.
         case again
-        /// The target at this place is asked if the reservation can cover the failed attempt as well.
-        case againIfCovered(Int)
+        /// The target with this index is asked if the reservation can cover the failed attempt as well, which goes to the ledger then.
+        indirect case againIfCovered(Int, after: ProviderFailure, LedgerEntry)
     }
 
     /// Whether the request is sent now.
@@ -51,37 +52,38 @@ extension Pipeline {
 
     /// The last look before the request is sent: its target's circuit breaker may have opened while it waited, or let it through as a probe only.
     @inline(never)
-    private static func enter(_ exchange: Exchange) throws(Refusal) -> Way {
-        guard let route = exchange.route else { return .open }
-        if turnToOverload(exchange, route) == true { return .elsewhere }
-        switch exchange.enterTarget() {
+    private static func enter(_ exchange: Exchange, _ held: Held) throws(Refusal) -> Way {
+        if turnToOverload(exchange, held) == true { return .elsewhere }
+        switch exchange.enter(held.target) {
         case .go: return .open
         case .ask: return .asked
-        case .blocked: return try detour(exchange, mayProbe: false)
+        case .blocked: return try detour(exchange, held, mayProbe: false)
         }
     }
 
     /// Chooses another target where this one lets nobody through.
     @inline(never)
-    private static func detour(_ exchange: Exchange, mayProbe: Bool) throws(Refusal) -> Way {
+    private static func detour(_ exchange: Exchange, _ held: Held, mayProbe: Bool) throws(Refusal) -> Way {
         try exchange.checkGoesOn()
-        guard !mayProbe, let route = exchange.route else { return .open }
-        switch exchange.chosen?.passage(of: exchange.gateway) {
+        guard !mayProbe else { return .open }
+        switch held.target.passage(of: exchange.gateway) {
         // Others closed the breaker meanwhile.
         case .free, .sparing: return .open
-        case .probe, .blocked, nil: break
+        case .probe, .blocked: break
         }
-        guard let place = pickTarget(exchange, route) else { throw noTarget(exchange, route) }
-        giveBack(exchange, Bill())
-        exchange.choose(place)
+        guard let index = pickTarget(exchange, held) else {
+            throw noTarget(exchange, held.caller.route, held.candidates.targets)
+        }
+        giveBack(exchange, held, Bill())
+        held.choose(index)
         return .elsewhere
     }
 
     /// Why no target is left for a request that was not sent.
-    static func noTarget(_ exchange: Exchange, _ route: ActiveRoute) -> Refusal {
+    static func noTarget(_ exchange: Exchange, _ route: ActiveRoute, _ targets: [LaneTarget]) -> Refusal {
         let gateway = exchange.gateway
         var earliest: Instant?
-        for target in exchange.laneTargets {
+        for target in targets {
             let until: Instant
             switch target.passage(of: gateway) {
             case .free, .sparing: continue
@@ -95,32 +97,30 @@ extension Pipeline {
         return .noRoute("no target of '\(route.name)' serves this request and has a provider that this node can use")
     }
 
-    /// Renders and sends. Not inlined, for the sake of the waiting frame.
+    /// Renders and sends. Not inlined: keeps the suspended frame small.
     @inline(never)
-    private static func send(_ exchange: Exchange) throws(Refusal) {
-        guard let choice = exchange.chosen, let route = exchange.route else {
-            preconditionFailure("a request has its target before it is forwarded")
+    private static func send(_ exchange: Exchange, _ placed: Placed) throws(Refusal) {
+        let (held, target, rules) = (placed.held, placed.held.target, placed.held.caller.route.record)
+        guard let upstream = target.upstream(of: exchange.gateway) else {
+            throw .noRoute("the provider '\(target.provider)' cannot be used by this node")
         }
-        guard let target = choice.upstream(of: exchange.gateway) else {
-            throw .noRoute("the provider '\(choice.provider)' cannot be used by this node")
-        }
-        var request = try rendered(exchange, for: choice, target)
-        exchange.send(&request, to: target, choice)
-        if let mirror = route.record.mirror, exchange.race.begun == 1 { Shadow.begin(mirror, of: exchange) }
-        if exchange.race.begun >= route.record.attempts { exchange.releaseBody() }
+        var request = try rendered(exchange, placed, for: target, upstream)
+        exchange.send(&request, of: placed, to: upstream, held.target)
+        if let mirror = rules.mirror, exchange.tries.race.begun == 1 { Shadow.begin(mirror, of: exchange, placed) }
+        if exchange.tries.race.begun >= rules.attempts { exchange.releaseBody() }
     }
 
     /// The request as the target's provider wants it.
     private static func rendered(
-        _ exchange: Exchange, for target: LaneTarget, _ upstream: UpstreamTarget
+        _ exchange: Exchange, _ placed: Placed, for target: LaneTarget, _ upstream: UpstreamTarget
     ) throws(Refusal) -> RenderedRequest {
         // The provider is held to what the reservation assumed, also when the client named no limit.
         let request = OpenAIChatRequest(
             model: target.model, isStream: exchange.head.flags.contains(.stream),
-            maximumOutputTokens: UInt32(clamping: exchange.mostOutput),
+            maximumOutputTokens: UInt32(clamping: placed.held.mostOutput),
             usesLegacyLimitField: upstream.record.usesLegacyLimitField, streamOptions: upstream.record.streamOptions,
             userField: upstream.record.userField, provider: target.provider, members: upstream.record.passthrough)
-        var rendered = RenderedRequest(capacity: exchange.body.count + 512)
+        var rendered = RenderedRequest(capacity: exchange.body.bytes.count + 512)
         do throws(BodyError) {
             try exchange.writeRequest(request, into: &rendered)
         } catch {
@@ -129,62 +129,60 @@ extension Pipeline {
         return rendered
     }
 
-    /// The same for a copy, which fails unheard.
-    static func render(_ exchange: Exchange, for target: LaneTarget, _ upstream: UpstreamTarget) -> RenderedRequest? {
-        do throws(Refusal) { return try rendered(exchange, for: target, upstream) } catch { return nil }
+    /// The same beside what serves, which fails unheard.
+    static func render(
+        _ exchange: Exchange, _ placed: Placed, for target: LaneTarget, _ upstream: UpstreamTarget
+    ) -> RenderedRequest? {
+        do throws(Refusal) { return try rendered(exchange, placed, for: target, upstream) } catch { return nil }
     }
 
     /// What follows the call that ended.
     ///
     /// - Throws: why the request ends without an answer.
     @inline(never)
-    private static func nextStep(_ exchange: Exchange) throws(Refusal) -> NextStep {
+    private static func nextStep(_ exchange: Exchange, _ held: Held) throws(Refusal) -> NextStep {
         try exchange.checkGoesOn()
-        guard let failure = exchange.leading?.outcome?.failure else { return .done }
-        let bill = bill(exchange)
-        let isBilled = bill.provenance != nil
-        guard let next = nextTarget(exchange, failure, isBilled: isBilled) else { throw .upstream(failure) }
-        // The place at the provider that failed is for others now.
-        giveBack(exchange, isBilled ? bill : Bill())
-        if isBilled {
-            exchange.startCover(whole(exchange, with: bill))
-            return .againIfCovered(next.place)
+        guard let attempt = exchange.leading, let failure = attempt.outcome?.failure else { return .done }
+        let bill = attempt.bill(held)
+        let entry = entry(of: attempt, exchange, nil, bill)
+        guard let next = nextTarget(exchange, held, after: attempt, failure, isBilled: entry != nil) else {
+            throw .upstream(failure)
         }
-        exchange.turn(to: next.place, after: next.pause)
+        // The slot at the provider that failed is for others now.
+        giveBack(exchange, held, bill)
+        if let entry {
+            exchange.startCover(held, whole(exchange, held, with: bill))
+            return .againIfCovered(next.index, after: failure, entry)
+        }
+        held.choose(next.index)
+        exchange.pause(for: next.pause)
         return .again
     }
 
     /// Goes to another target after an attempt that may be billed.
     @inline(never)
-    private static func moveOn(_ exchange: Exchange, to place: Int, isCovered: Bool) throws(Refusal) {
+    private static func moveOn(
+        _ exchange: Exchange, _ held: Held, _ step: NextStep, isCovered: Bool
+    ) throws(Refusal) {
+        guard case .againIfCovered(let index, let failure, let entry) = step else { return }
         try exchange.checkGoesOn()
-        guard isCovered else {
-            guard let failure = exchange.leading?.outcome?.failure else {
-                preconditionFailure("only failures are followed")
-            }
-            throw .upstream(failure)
-        }
-        guard let attempt = exchange.leading, let entry = entry(of: attempt, exchange, nil, bill(exchange)) else {
-            preconditionFailure("it has a bill")
-        }
+        guard isCovered else { throw .upstream(failure) }
         exchange.keep(entry)
-        exchange.turn(to: place, after: .zero)
+        held.choose(index)
     }
 
     /// Where and when the next attempt goes, within the request's attempts, time and money and the lane's budget; nil for nowhere.
     ///
-    /// Another target comes first, at once. The same one is asked again where its class of failure passes by itself and it bills
+    /// Another target comes first, immediately. The same one is asked again where its class of failure passes by itself and it bills
     /// nothing for it.
     private static func nextTarget(
-        _ exchange: Exchange, _ failure: ProviderFailure, isBilled: Bool
-    ) -> (place: Int, pause: Duration)? {
+        _ exchange: Exchange, _ held: Held, after last: Attempt, _ failure: ProviderFailure, isBilled: Bool
+    ) -> (index: Int, pause: Duration)? {
         let gateway = exchange.gateway
-        guard exchange.race.mayTryNext, let route = exchange.route, let last = exchange.leading,
-            let index = last.index, !gateway.isDrained
-        else { return nil }
-        var choice: (place: Int, pause: Duration)?
-        if failure.kind.allowsFallback, let place = pickTarget(exchange, route) { choice = (place, .zero) }
-        if choice == nil, !isBilled, failure.isRetryable, !last.target.isShut(gateway),
+        guard exchange.tries.race.mayTryNext, !gateway.isDrained else { return nil }
+        var choice: (index: Int, pause: Duration)?
+        if failure.kind.allowsFallback, let index = pickTarget(exchange, held) { choice = (index, .zero) }
+        if choice == nil, !isBilled, failure.isRetryable, !last.target.isShut(gateway), let index = last.index,
             let pause = pause(exchange, failure)
         {
             choice = (index, pause)
@@ -197,7 +195,7 @@ extension Pipeline {
     private static func pause(_ exchange: Exchange, _ failure: ProviderFailure) -> Duration? {
         let gateway = exchange.gateway
         // 100 to 200 ms, doubled with each attempt, unless the provider says when to come.
-        let usual = Int64(100) << Int64(exchange.race.begun - 1)
+        let usual = Int64(100) << Int64(exchange.tries.race.begun - 1)
         let spread = Int64(gateway.chance.below(UInt64(usual)))
         let pause = failure.retryAfter ?? .milliseconds(usual + spread)
         // Throttled longer than this, a client knows better what to do with its time.
@@ -219,27 +217,33 @@ extension Pipeline {
         return spared
     }
 
-    /// A target that this node can use and this request has not asked, and whose price is known where a budget needs it.
-    static func pickTarget(_ exchange: Exchange, _ route: ActiveRoute) -> Int? {
+    /// A further target for a request that holds quota.
+    static func pickTarget(_ exchange: Exchange, _ held: Held) -> Int? {
+        pickTarget(exchange, held.caller, held.candidates, reserved: held.estimate)
+    }
+
+    /// A target that this node can use and this request has not asked, and whose price is known where a budget needs it. The first choice is
+    /// before the reservation, which then counts the dearest target.
+    static func pickTarget(
+        _ exchange: Exchange, _ caller: Caller, _ candidates: Candidates, reserved: QuotaUse?
+    ) -> Int? {
         let gateway = exchange.gateway
-        let targets = exchange.laneTargets
-        let rules = route.record.targets
+        let targets = candidates.targets
+        let rules = caller.route.record.targets
         let prices = exchange.tariff.prices
-        let reserved = exchange.estimate
-        let hasBudget = exchange.grant?.hasBudget == true
-        return route.record.pick(
-            &gateway.chance, at: gateway.lane.now, near: exchange.prefix, spared: spared(targets, gateway),
-            canary: exchange.asked == 0 ? route.canary?.place : nil, isOverloaded: sparesNode(exchange),
+        let hasBudget = caller.grant.hasBudget
+        return caller.route.record.pick(
+            &gateway.chance, at: gateway.lane.now, near: candidates.prefix, spared: spared(targets, gateway),
+            canary: candidates.isFresh ? caller.route.canary?.place : nil, isOverloaded: sparesNode(exchange),
             health: { targets[$0].health }
-        ) { place in
-            guard exchange.asked & (1 << UInt32(place)) == 0, rules[place].serves(exchange),
-                targets[place].isUsable(by: gateway)
+        ) { index in
+            guard !candidates.isAsked(index), rules[index].serves(caller, exchange),
+                targets[index].isUsable(by: gateway)
             else { return false }
-            guard !targets[place].isShut(gateway) else { return false }
-            // The first choice is before the reservation, which then counts the dearest target.
+            guard !targets[index].isShut(gateway) else { return false }
             guard let reserved, hasBudget else { return true }
             let tokens = TokenCounts(input: reserved.inputTokens, output: reserved.outputTokens)
-            guard let cost = prices[targets[place].model]?.cost(of: tokens) else { return false }
+            guard let cost = prices[targets[index].model]?.cost(of: tokens) else { return false }
             return cost.amount <= reserved.microUSD
         }
     }
@@ -247,9 +251,9 @@ extension Pipeline {
 
 extension RouteTarget {
     /// True when its conditions, if any, let it serve this request.
-    func serves(_ exchange: Exchange) -> Bool {
+    func serves(_ caller: Caller, _ exchange: Exchange) -> Bool {
         conditions.isEmpty
             || serves(
-                team: exchange.grant?.teamName ?? "", feature: exchange.head.feature, priority: exchange.priorityClass)
+                team: caller.grant.teamName, feature: exchange.head.feature, priority: exchange.priorityClass)
     }
 }

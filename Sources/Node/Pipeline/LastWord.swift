@@ -12,7 +12,7 @@ extension Pipeline {
         let provider = exchange.target.flatMap { exchange.tariff.providerNumbers[$0.provider] } ?? 0
         if let refusal { return .error(error(exchange, refusal.streamError, bill, provider)) }
         // By its parts: whole, it would be copied.
-        return (exchange.leading?.outcome?.end.finish).map { finish in
+        return (exchange.tries.leading?.outcome?.end.finish).map { finish in
             let first = ((exchange.firstDeltaAt ?? now) - exchange.receivedAt).milliseconds
             return .end(
                 End(
@@ -23,10 +23,10 @@ extension Pipeline {
                     totalMilliseconds: UInt32(clamping: (now - exchange.receivedAt).milliseconds),
                     costMicroUSD: UInt64(max(0, bill.cost.amount)),
                     timeToFirstTokenMilliseconds: UInt16(clamping: first),
-                    attempts: UInt16(clamping: exchange.race.begun),
+                    attempts: UInt16(clamping: exchange.tries.race.begun),
                     reasoningTokens: bill.usage.reasoningTokens.map { UInt32(clamping: $0) },
                     cacheWriteTokens: UInt32(clamping: bill.usage.cacheWriteTokens),
-                    providerFinish: ownWord(exchange.leading?.outcome?.end.finishWord, beside: finish)))
+                    providerFinish: ownWord(exchange.tries.leading?.outcome?.end.finishWord, beside: finish)))
         }
     }
 
@@ -43,7 +43,7 @@ extension Pipeline {
             error.provider = provider
             error.flags.insert(.upstreamStarted)
             if bill.source != nil { error.flags.insert(.billed) }
-            if exchange.leading?.outcome?.hasContent == true { error.flags.insert(.partialOutput) }
+            if exchange.tries.leading?.outcome?.hasContent == true { error.flags.insert(.partialOutput) }
             // Once a provider was asked, nothing is safe to repeat unless its own answer says so.
             switch error.code {
             case .deadline, .draining, .slowConsumer, .quotaTokens, .budgetExhausted: error.retry = .unsafe

@@ -33,22 +33,24 @@ extension Pipeline {
             record.field("gen_ai.request.model", exchange.head.model)
         }
         if let target = exchange.target {
-            record.fields(target.logFields(answeredBy: exchange.leading?.outcome?.end.model))
+            record.fields(target.logFields(answeredBy: exchange.tries.leading?.outcome?.end.model))
         }
         if let times = exchange.downstream.continuations { record.field("resumes", times) }
-        if exchange.race.begun > 1 { record.field("attempts", exchange.race.begun) }
+        if exchange.tries.race.begun > 1 { record.field("attempts", exchange.tries.race.begun) }
         record.field("outcome", outcome)
-        if !exchange.failedAttempts.isEmpty { log(exchange.failedAttempts, refusal, &record) }
+        if !exchange.tries.failed.isEmpty { log(exchange.tries.failed, refusal, &record) }
         record.field("gen_ai.usage.input_tokens", bill.usage.inputTokens)
         record.field("gen_ai.usage.output_tokens", bill.usage.outputTokens)
         record.field("cost_micro_usd", bill.cost.amount)
         if let source = bill.source { record.field("usage_source", word: source.name) }
-        if let reserved = exchange.reservedAt { record.field("reserve_us", from: exchange.receivedAt, to: reserved) }
-        if let waited = exchange.queueWait { record.field("queue_us", duration: waited) }
+        if let reserved = exchange.held?.decidedAt {
+            record.field("reserve_us", from: exchange.receivedAt, to: reserved)
+        }
+        if let waited = exchange.slot.waited { record.field("queue_us", duration: waited) }
         if let first = exchange.firstDeltaAt { record.field("first_delta_us", from: exchange.receivedAt, to: first) }
         record.field("duration_us", from: exchange.receivedAt, to: now)
-        if let id = exchange.leading?.outcome?.requestID { record.field("upstream_request_id", id) }
-        if let detail = exchange.leading?.outcome?.failure?.detail { record.field("upstream_failure", detail) }
+        if let id = exchange.tries.leading?.outcome?.requestID { record.field("upstream_request_id", id) }
+        if let detail = exchange.tries.leading?.outcome?.failure?.detail { record.field("upstream_failure", detail) }
         record.end(returning: &gateway.lines)
         gateway.linesWritten()
     }

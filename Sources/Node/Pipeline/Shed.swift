@@ -14,27 +14,26 @@ extension Pipeline {
 
     /// True while requests that were not sent go first to the targets that their route has for this.
     static func sparesNode(_ exchange: Exchange) -> Bool {
-        exchange.gateway.overload.rung >= .answersShort && exchange.race.begun == 0
+        exchange.gateway.overload.rung >= .answersShort && exchange.tries.race.begun == 0
     }
 
     /// The rung was reached while the request waited for its place: it goes where its route goes now, if there is a place at once.
     ///
     /// - Returns: nil when nothing changes; else whether it must be admitted there.
-    static func turnToOverload(_ exchange: Exchange, _ route: ActiveRoute) -> Bool? {
-        let (gateway, targets) = (exchange.gateway, route.record.targets)
-        guard sparesNode(exchange), targets.contains(where: \.isForOverload),
-            !targets[exchange.targetPlace].isForOverload,
-            let place = pickTarget(exchange, route), targets[place].isForOverload,
-            exchange.laneTargets[place].passage(of: gateway) == .free,
-            let admission = exchange.laneTargets[place].admission(of: gateway)
+    static func turnToOverload(_ exchange: Exchange, _ held: Held) -> Bool? {
+        let (gateway, rules) = (exchange.gateway, held.caller.route.record.targets)
+        guard sparesNode(exchange), rules.contains(where: \.isForOverload), !rules[held.index].isForOverload,
+            let index = pickTarget(exchange, held), rules[index].isForOverload,
+            held.candidates.targets[index].passage(of: gateway) == .free,
+            let admission = held.candidates.targets[index].admission(of: gateway)
         else { return nil }
-        if admission === exchange.admission {
-            exchange.choose(place, insteadOf: exchange.targetPlace)
+        if admission === exchange.slot.admission {
+            held.choose(insteadOfChosen: index)
             return false
         }
         guard admission.running < admission.capacity else { return nil }
-        giveBack(exchange, Bill())
-        exchange.choose(place, insteadOf: exchange.targetPlace)
+        giveBack(exchange, held, Bill())
+        held.choose(insteadOfChosen: index)
         return true
     }
 

@@ -6,16 +6,16 @@ import Wire
 
 extension Pipeline {
     /// Looks at what a reservation left of the budgets.
-    static func watchBudgets(_ exchange: Exchange, _ grant: QuotaGrant) {
-        guard let call = exchange.hold.call, exchange.grant?.hasBudget == true else { return }
+    static func watchBudgets(_ exchange: Exchange, _ held: Held, _ call: ReserveCall, _ grant: QuotaGrant) {
+        guard held.caller.grant.hasBudget else { return }
         let (standing, warnings) = exchange.gateway.budgets.look(at: grant, of: call.limits, for: call.tenant)
         exchange.session.tell(standing)
         for warning in warnings { warn(exchange, call.tenant, warning) }
     }
 
     /// A budget refused a request: nothing of it is left.
-    static func watchBudgets(_ exchange: Exchange, _ denial: QuotaDenial) {
-        guard let call = exchange.hold.call, denial.limit.unit == .microUSD else { return }
+    static func watchBudgets(_ exchange: Exchange, _ call: ReserveCall, _ denial: QuotaDenial) {
+        guard denial.limit.unit == .microUSD else { return }
         let (_, warning) = exchange.gateway.budgets.look(
             at: denial.limit, remaining: 0, for: call.tenant, at: denial.atMicroseconds)
         exchange.session.tell(.over)

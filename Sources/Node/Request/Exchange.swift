@@ -16,87 +16,28 @@ final class Exchange: @unchecked Sendable {
     /// The prices of its beginning; the snapshot itself may go.
     let tariff: Tariff
     let receivedAt: Instant
-    var body: ByteBuffer
-    var isBodyComplete: Bool
-    /// Bytes of the body that count for its key and org.
-    var heldBodyBytes = 0
+    var body: RequestBody
     /// Whether it goes on.
     private(set) var stop = Stop.running
-    /// Its copy, which is compared with it.
-    var shadow: Shadow?
+    /// What is known of who asks; a `Caller` has both.
     var grant: KeyGrant?
     var route: ActiveRoute?
-    /// The route's targets, as this lane knows them.
-    var laneTargets: [LaneTarget] = []
-    /// Which of them is asked, and a bit for each that was.
-    private(set) var targetPlace = 0
-    private(set) var asked: UInt32 = 0
-    /// Whether the target's circuit breaker lets it through as a probe: from the moment before it is sent until it is.
-    var pass = TargetBreaker.Ticket.usual
-    /// True while the cluster is asked whether it may probe.
-    var isAskingForProbe = false
-    /// The target that is asked next, or was asked last.
-    var chosen: LaneTarget? { asked == 0 ? nil : laneTargets[targetPlace] }
-    /// Who was asked; as long as nobody was, who would be.
-    var target: LaneTarget? { leading?.target ?? chosen }
-    /// Names the beginning of its prompt, where the route prefers the target that has seen it.
-    private(set) var prefix: UInt64?
-    /// Its attempts by their numbers: who leads, what follows.
-    var race = Race()
-    /// The attempt whose answer is taken, as long as another does not come before it.
-    var leading: Attempt?
-    /// The attempt beside it, where the route hedges.
-    var beside: Attempt?
-    var hedgeTimer: LaneTimer?
-    /// True while it waits before another attempt.
-    private(set) var isPausing = false
-    /// What its target charges, as of its admission: a new price list changes nothing for a running request.
-    var price: ModelPrice?
-    /// What it holds of quota.
-    var hold = Hold.none
-    /// Whether that covers what is sent next.
-    var cover = Cover.held
-    /// What one answer will probably use; the reservation may come to cover more.
-    var estimate: QuotaUse?
-    /// Output tokens that each of its answers may have, as of its reservation.
-    var mostOutput: Int64 = 0
-    /// Answers that it asks for at once; more than one are known when the body is whole.
-    var choices: Int64 = 1
-    /// How many of them are reserved for.
-    var reservedChoices: Int64 = 1
-    /// True when its body adds members for a provider.
-    var usesPassthrough = false
-    /// True when its body was looked through.
-    var isOutlined = false
-    /// When quota answered.
-    var reservedAt: Instant?
-    /// Compares a stream with what is reserved for it; nil for answers that come whole.
-    var watch: OutputWatch?
-    /// When the answer began.
-    var firstDeltaAt: Instant? { leading?.firstAt }
-    /// Why attempts failed, for the log.
-    var failedAttempts: [AttemptFailure] = []
-    /// Earlier attempts that a provider may bill, for the ledger.
-    var earlier: [LedgerEntry] = []
+    /// What it holds of quota, from the question on.
+    var held: Held?
+    /// Its slot at a provider as long as no attempt has it.
+    var slot = Slot()
+    /// What it has tried.
+    var tries = Tries()
+    /// Its copy, which is compared with it.
+    var shadow: Shadow?
     let latch = Latch()
-    /// Where it has, or waits for, a slot; a request that was sent has given it to its attempt.
-    var admission: Admission?
-    /// Since when its reader takes nothing; nil while it does.
-    var stall: Stall?
-    /// True once its admission knows it as stalled.
-    var wasStalled = false
-    var ticket: FairQueue<Exchange>.Ticket?
-    var queueTimer: LaneTimer?
-    /// How long it waited for its place; nil when it had one at once.
-    var queueWait: Duration?
     private var deadlineTimer: LaneTimer?
 
-    init(_ origin: SessionStream, head: RequestHead, body: consuming ByteBuffer, isBodyComplete: Bool) {
+    init(_ origin: SessionStream, _ head: RequestHead, _ body: consuming RequestBody) {
         self.origin = origin
         downstream = origin
         self.head = head
         self.body = body
-        self.isBodyComplete = isBodyComplete
         tariff = origin.session.gateway.snapshot.tariff
         receivedAt = origin.session.gateway.lane.now
     }
@@ -106,6 +47,13 @@ final class Exchange: @unchecked Sendable {
     /// What its key has on this lane.
     var load: KeyLoad { origin.session.load }
     var stream: UInt32 { origin.number }
+
+    /// The attempt whose answer is taken.
+    var leading: Attempt? { tries.leading }
+    /// When the answer began.
+    var firstDeltaAt: Instant? { tries.leading?.firstAt }
+    /// Who was asked; as long as nobody was, who would be.
+    var target: LaneTarget? { tries.leading?.target ?? held?.target }
 
     /// Its answer is kept, or is not kept any more.
     func listen(through kept: Resumption) { downstream = kept }
@@ -133,8 +81,8 @@ final class Exchange: @unchecked Sendable {
     func stop(_ reason: Refusal) {
         let bounds = stop.reason == nil ? drainBounds(reason) : nil
         let step = stop.end(reason, draining: bounds?.tokens)
-        race.stop()
-        beside?.call?.cancel()
+        tries.race.stop()
+        tries.beside?.call?.cancel()
         if let bounds, step == .drain {
             let deadline = min(gateway.lane.now + bounds.time, receivedAt + timeout)
             gateway.lane.schedule(at: deadline) { [weak self] in self.map { $0.follow($0.stop.drained()) } }
@@ -170,9 +118,9 @@ final class Exchange: @unchecked Sendable {
 
     /// Renders the body for the provider.
     func writeRequest(_ request: OpenAIChatRequest, into rendered: inout RenderedRequest) throws(BodyError) {
-        let whole = body.slice
+        let whole = body.bytes.slice
         var failure: BodyError?
-        body.withBytes(of: whole) { bytes in
+        body.bytes.withBytes(of: whole) { bytes in
             do throws(BodyError) {
                 rendered.bounds = try request.write(bytes, into: &rendered.json)
             } catch {
@@ -182,47 +130,16 @@ final class Exchange: @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    /// Notes how the prompt begins: the same org's requests that begin alike prefer the same target.
-    func notePrefix(_ length: Int) {
-        let org = grant?.record.org ?? ""
-        let start = body.slice
-        prefix = body.withBytes(of: start) { PromptPrefix.number(of: $0, length: length, org: org) }
-    }
-
-    /// The target that is asked next.
-    func choose(_ place: Int) {
-        targetPlace = place
-        asked |= 1 << UInt32(place)
-        price = laneTargets[place].price(in: tariff)
-    }
-
-    /// Another target is asked beside the one that was.
-    func noteAsked(_ place: Int) { asked |= 1 << UInt32(place) }
-
-    /// The target that is asked next, instead of one that was chosen and not asked.
-    func choose(_ place: Int, insteadOf other: Int) {
-        asked &= ~(1 << UInt32(other))
-        choose(place)
-    }
-
-    /// True when somebody else answers than the route has in calm times.
-    var isFallback: Bool { race.begun > 1 || route?.record.targets[targetPlace].isForOverload == true }
-
-    /// The target of another attempt, which begins after a pause.
-    func turn(to place: Int, after pause: Duration) {
-        choose(place)
-        guard pause > .zero else { return }
-        isPausing = true
-        gateway.lane.schedule(after: pause) { [self] in
-            isPausing = false
-            latch.open()
-        }
+    /// How the prompt begins: the same org's requests that begin alike prefer the same target.
+    func prefix(_ length: Int, _ grant: KeyGrant) -> UInt64 {
+        let start = body.bytes.slice
+        return body.bytes.withBytes(of: start) { PromptPrefix.number(of: $0, length: length, org: grant.record.org) }
     }
 
     /// The client may take more, or more is reserved: the provider is read on, unless the other still has to come.
     func resume() {
-        stall = nil
-        if watch?.mustWait != true { leading?.call?.resume() }
+        slot.stall = nil
+        if held?.watch?.mustWait != true { leading?.call?.resume() }
     }
 
     /// Leaves the provider unread until `resume`.
@@ -230,11 +147,11 @@ final class Exchange: @unchecked Sendable {
 
     /// The last step: nothing wakes the request any more.
     func finish() {
-        if wasStalled { leading?.admission?.forget(self) }
-        returnPass()
+        if slot.wasStalled { leading?.admission?.forget(self) }
+        leaveEntrance()
         deadlineTimer?.cancel()
         deadlineTimer = nil
-        hedgeTimer?.cancel()
+        tries.hedgeTimer?.cancel()
         releaseBody()
     }
 }

@@ -49,8 +49,8 @@ final class Resumptions {
     /// Begins to keep the answer of a request that wants it, and tells its client; nil when it does not, or there is no room.
     ///
     /// A client whose window is larger than what is kept is not promised anything: what it has not confirmed might not fit.
-    func offer(_ exchange: Exchange) -> Resumption? {
-        guard exchange.head.flags.contains([.resumable, .stream]), time > .zero, let grant = exchange.grant,
+    func offer(_ exchange: Exchange, _ grant: KeyGrant) -> Resumption? {
+        guard exchange.head.flags.contains([.resumable, .stream]), time > .zero,
             exchange.origin.window <= bound, memory < memoryLimit
         else { return nil }
         // The first byte names the lane; 120 bits are the kernel's secret.

@@ -57,7 +57,7 @@ final class Session: @unchecked Sendable {
     var openRequests: Int { exchanges.count }
 
     /// What is reserved for those that run.
-    var reservations: [ReserveCall] { exchanges.values.compactMap(\.hold.running) }
+    var reservations: [ReserveCall] { exchanges.values.compactMap(\.held?.hold.running) }
 
     // MARK: - What the client sends
 
@@ -194,7 +194,7 @@ final class Session: @unchecked Sendable {
         }
         var body = ByteBuffer(capacity: max(bytes.count, isComplete ? 0 : 16_384))
         channel.withBytes(of: bytes) { body.append($0) }
-        let exchange = Exchange(SessionStream(self, stream), head: head, body: body, isBodyComplete: isComplete)
+        let exchange = Exchange(SessionStream(self, stream), head, RequestBody(body, isComplete: isComplete))
         exchanges[stream] = exchange
         gateway.starts.arrive(exchange)
     }
