@@ -25,6 +25,8 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
     @usableFromInline var whileOpen: Channel<M>?
     /// Bytes handed to the machine in one turn before other connections have theirs.
     @usableFromInline static var turnLimit: Int { 256 * 1024 }
+    /// After so many events it looks whether the turn's time is over: small frames may each ask for much.
+    @usableFromInline static var eventsPerLook: Int { 16 }
 
     init(transport: Transport, machine: consuming M) {
         self.machine = machine
@@ -78,10 +80,12 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
     @inlinable func transportReceived() -> Bool {
         let now = transport.lane.now
         let start = transport.input.count
+        var events = 0
         while machine.wantsInput, let event = machine.receive(&transport.input, at: now) {
             onEvent?(self, event)
             guard transport.isOpen else { return false }
-            if start - transport.input.count > Channel.turnLimit {
+            events += 1
+            if start - transport.input.count > Channel.turnLimit || (events % Channel.eventsPerLook == 0 && isOverTime) {
                 afterMachineRan()
                 return true
             }
@@ -89,6 +93,9 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
         afterMachineRan()
         return false
     }
+
+    /// True when others should have their turn; never for those that go first.
+    @usableFromInline var isOverTime: Bool { !transport.goesFirst && transport.lane.isOverTime }
 
     @usableFromInline func transportInputEnded() {
         while let event = machine.inputEnded(at: lane.now) {

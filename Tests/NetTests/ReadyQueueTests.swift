@@ -84,4 +84,57 @@ import Testing
         let (first, last) = turns.withLock { $0 }
         #expect(last - first >= 10, "101 sockets of half a millisecond are not the work of one turn")
     }
+
+    /// Each byte is an event.
+    private struct BytesMachine: Machine, ~Copyable {
+        let isFinished = false
+        let deadline: Instant? = nil
+        let wantsInput = true
+
+        mutating func receive(_ input: inout ByteBuffer, at now: Instant) -> UInt8? {
+            guard input.count > 0 else { return nil }
+            input.consume(1)
+            return 1
+        }
+        mutating func inputEnded(at now: Instant) -> UInt8? { nil }
+        mutating func advance(to now: Instant) -> UInt8? { nil }
+        mutating func transmit(into output: inout ByteBuffer, at now: Instant) {}
+    }
+
+    @Test func `many small events of one connection are not the work of one turn`() async throws {
+        let lane = try #require(try Lane.start(count: 1, name: "events").first)
+        let count = 800
+        let turns: Int = await on(lane) { done in
+            var seen = 0
+            var first: UInt64 = 0
+            var kept: [AnyObject] = []
+            do {
+                let listener = try Listener(
+                    lane: lane, address: .ipv4(0x7F00_0001, port: 0), machine: { _ in BytesMachine() },
+                    onAccept: { channel in
+                        kept.append(channel)
+                        channel.onEvent = { _, _ in
+                            usleep(100)
+                            seen += 1
+                            if seen == 1 { first = lane.turns }
+                            if seen == count { done(Int(lane.turns - first)) }
+                        }
+                    })
+                kept.append(listener)
+                let pool = ConnectionPool(
+                    lane: lane, endpoint: .host("127.0.0.1", port: listener.address.port), tls: nil, limits: PoolLimits(),
+                    machine: { _ in CollectMachine() })
+                kept.append(pool)
+                pool.lease { result in
+                    guard case .success(let channel) = result else { return done(-1) }
+                    channel.machine.toSend.append([UInt8](repeating: 1, count: count))
+                    channel.wake()
+                }
+            } catch { done(-2) }
+        }
+        // 16 events of 0.1 ms are more than a turn should last. The bytes may arrive in two pieces.
+        #expect(turns >= count / 16 - 3)
+        lane.stop()
+        lane.join()
+    }
 }

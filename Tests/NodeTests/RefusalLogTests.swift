@@ -20,4 +20,12 @@ import Testing
         let isLogged = log.logs("INVALID_REQUEST")
         #expect(isLogged, "a new minute begins with full lines")
     }
+
+    @Test func `a flood has a bounded number of lines, however fast it is`() {
+        var log = RefusalLog()
+        var logged = 0
+        for _ in 0..<1_000_000 where log.logs("UNKNOWN_MODEL") { logged += 1 }
+        // 100 in full, then each 100th below 10,000, each 1,000th below 100,000, each 10,000th below a million, and the millionth.
+        #expect(logged == 100 + 98 + 90 + 90 + 1)
+    }
 }

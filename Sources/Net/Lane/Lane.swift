@@ -53,7 +53,7 @@ public class Pollable {
 /// An event loop on a thread of its own. Everything that belongs to a lane is touched on its thread only; other threads
 /// use `execute`. A turn: wait → sockets → timers → inbox → jobs → one flush per dirty connection.
 ///
-/// A turn is bounded: when many sockets are ready they are served for about a millisecond, one of each tenant after the other, and the rest
+/// A turn is bounded: when many sockets are ready they are served for a quarter of a millisecond, one of each tenant after the other, and the rest
 /// waits for the next turn. So what one tenant's sockets bring at once costs another tenant a few turns and not all of it.
 @safe public final class Lane: TaskExecutor, @unchecked Sendable {
     /// Position among the lanes started together, from 0.
@@ -102,8 +102,8 @@ public class Pollable {
 
     /// So many sockets are served in the order in which they are ready; beyond, tenants take turns.
     private static let calm = 16
-    /// How long sockets are served in one turn when more are ready.
-    private static let turnTime = Duration.milliseconds(1)
+    /// How long sockets are served in one turn when more are ready. What a tenant waits for takes three or four turns, so each should be short.
+    private static let turnTime = Duration.microseconds(250)
     /// Timers that fire in one turn; the others in the next.
     private static let timersPerTurn = 64
     /// In `Pollable.due`, beside what epoll says: `resume` is to be called. No event of epoll has this bit.
@@ -221,6 +221,9 @@ public class Pollable {
     func markDirty(_ object: Pollable, isUrgent: Bool = false) {
         if isUrgent { urgent.append(object) } else { dirty.append(object) }
     }
+    /// True when what is ready has been served for as long as a turn should.
+    var isOverTime: Bool { Host.monotonicNow() - now > Lane.turnTime }
+
     func markHungry(_ object: Pollable) { hungry.append(object) }
     func markDirtyNext(_ object: Pollable) { dirtyNext.append(object) }
 
@@ -267,7 +270,7 @@ public class Pollable {
 
     private func run() {
         thread.store(UInt(pthread_self()), ordering: .relaxed)
-        var events = unsafe [epoll_event](repeating: epoll_event(), count: 256)
+        var events = unsafe [epoll_event](repeating: epoll_event(), count: 1_024)
         while !isStopping {
             let count = unsafe wait(&events)
             refreshClock()
@@ -279,7 +282,7 @@ public class Pollable {
             } else {
                 for place in 0..<count { unsafe hold(events[place]) }
                 holdHungry()
-                serveHeld(since: began)
+                serveHeld()
             }
             if !nextTurn.isEmpty { runDeferred() }
             fireTimers()
@@ -354,8 +357,7 @@ public class Pollable {
         }
     }
 
-    private func serveHeld(since began: Instant) {
-        var served = 0
+    private func serveHeld() {
         while let ticket = held.popFirst() {
             guard let object = object(of: ticket) else { continue }
             let due = object.due
@@ -363,9 +365,8 @@ public class Pollable {
             if due & Lane.resumes != 0 { object.resume() }
             let events = due & ~Lane.resumes
             if events != 0, object.ticket == ticket { object.ready(events) }
-            served += 1
             // One socket may have brought as much as a turn should.
-            if served & 3 == 0, Host.monotonicNow() - began > Lane.turnTime { return }
+            if isOverTime { return }
         }
     }
 

@@ -19,10 +19,24 @@ final class StartQueue {
     private var turn: UInt64 = .max
     private var isAwaited = false
 
-    /// Requests that begin in one turn: some 0.3 ms of work.
-    private static let perTurn = 32
-    /// Undecided reservations of one key: with 20 µs each at Redis, 1.3 ms.
-    private static let perKey = 64
+    /// The key whose request came last, and until when the lane counts as shared: another key's request came a moment ago.
+    private var latest: KeyLoad?
+    private var sharedUntil = Instant(nanoseconds: 0)
+
+    /// How much of one key a turn does. It delays every other key's requests, several times on their way; but a turn that does little costs
+    /// a busy key throughput, which nobody gains from where it is alone.
+    private struct Limits {
+        /// Requests that begin in one turn, some 10 µs each.
+        let begun: Int
+        /// Undecided reservations of one key. Their answers may come together and each sends a request, some 20 µs of a turn.
+        let undecided: Int
+
+        static let alone = Limits(begun: 32, undecided: 64)
+        static let shared = Limits(begun: 8, undecided: 16)
+    }
+
+    /// How long after another key's request a lane counts as shared.
+    private static let memory = Duration.milliseconds(250)
     /// Undecided reservations of all keys.
     private static let together = 1_024
 
@@ -35,13 +49,19 @@ final class StartQueue {
     func arrive(_ exchange: Exchange) {
         if lane.turns != turn { (turn, begun) = (lane.turns, 0) }
         let load = exchange.load
-        guard load.isEmpty, begun < StartQueue.perTurn, mayReserve(load) else { return wait(exchange, load) }
+        if load !== latest {
+            if latest != nil { sharedUntil = lane.now + StartQueue.memory }
+            latest = load
+        }
+        guard load.isEmpty, begun < limits.begun, mayReserve(load) else { return wait(exchange, load) }
         begun += 1
         servers.serve(exchange)
     }
 
+    private var limits: Limits { lane.now < sharedUntil ? .shared : .alone }
+
     private func mayReserve(_ load: KeyLoad) -> Bool {
-        load.reserving < StartQueue.perKey && reserving < StartQueue.together
+        load.reserving < limits.undecided && reserving < StartQueue.together
     }
 
     private func wait(_ exchange: Exchange, _ load: KeyLoad) {
@@ -78,7 +98,7 @@ final class StartQueue {
         // Keys in a row that have to wait for decisions; those bring us back here.
         var passed = 0
         while waiting > 0, passed < keys.count - head {
-            guard begun < StartQueue.perTurn else { return goOnSoon() }
+            guard begun < limits.begun else { return goOnSoon() }
             let load = popKey()
             if mayReserve(load), let exchange = load.popFirst() {
                 passed = 0

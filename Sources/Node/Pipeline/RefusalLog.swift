@@ -15,7 +15,7 @@ struct RefusalLog {
 
     /// Lines of one outcome in full, each minute.
     static let inFull = 100
-    /// Then one of so many.
+    /// Then one of so many, and of ten times as many with each further power of ten: some 90 lines each, however fast they come.
     static let sample = 100
     /// After so long all begins anew.
     static let window = Duration.seconds(60)
@@ -30,9 +30,15 @@ struct RefusalLog {
         if place == counts.count { counts.append(Count(outcome: outcome)) }
         counts[place].refused += 1
         let number = counts[place].refused
-        guard number <= RefusalLog.inFull || number % RefusalLog.sample == 0 else { return false }
+        guard number <= RefusalLog.inFull || number % RefusalLog.step(at: number) == 0 else { return false }
         counts[place].logged += 1
         return true
+    }
+
+    private static func step(at number: Int) -> Int {
+        var step = sample
+        while number / step >= 100 { step *= 10 }
+        return step
     }
 
     /// The minute is over: what had not all its lines is handed to `tell`.
