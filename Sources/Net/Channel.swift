@@ -85,7 +85,8 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
             onEvent?(self, event)
             guard transport.isOpen else { return false }
             events += 1
-            if start - transport.input.count > Channel.turnLimit || (events % Channel.eventsPerLook == 0 && isOverTime) {
+            let isEnough = start - transport.input.count > Channel.turnLimit
+            if isEnough || (events % Channel.eventsPerLook == 0 && isOverTime) {
                 afterMachineRan()
                 return true
             }

@@ -41,6 +41,29 @@ import Testing
         rig.end()
     }
 
+    @Test func `who comes back whenever it is closed does so ten times a second`() async throws {
+        let authority = try TestAuthority()
+        var limits = ListenerLimits()
+        limits.newcomersPerSource = 4
+        (limits.firstByteTime, limits.handshakeTime) = (.seconds(300), .seconds(300))
+        let rig = try Rig(limits, tls: try authority.server())
+        let start = ContinuousClock.now
+        let port = rig.listener.address.port
+        var strangers = try (0..<20).map { _ in try Stranger(from: 2, to: port) }
+        while ContinuousClock.now - start < .milliseconds(500) {
+            for index in strangers.indices where !strangers[index].stands {
+                strangers[index] = try Stranger(from: 2, to: port)
+            }
+            await Task.yield()
+        }
+        let accepted = await rig.counts().accepted
+        let rounds = (ContinuousClock.now - start) / .milliseconds(100)
+        // In each tenth of a second those who had to make room come back once.
+        #expect(Double(accepted) <= 20 * (rounds + 2))
+        #expect(accepted > 20)
+        rig.end()
+    }
+
     @Test func `handshakes that one source begins in numbers do not delay those of another`() async throws {
         let authority = try TestAuthority()
         var limits = ListenerLimits()

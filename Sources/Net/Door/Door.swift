@@ -26,9 +26,11 @@ final class Door: Pollable {
     private var trimmedAt = Instant(nanoseconds: .min / 2)
     private var refusalLog = RefusalLog()
     private var refusalTimer: LaneTimer?
+    /// Sockets of newcomers that had to make room.
+    private let parting: PartingSockets
 
     /// The most connections accepted in one turn, so that a flood leaves time for those who are in.
-    private static let acceptsPerTurn = 32
+    private static let acceptsPerTurn = 8
 
     init(
         lane: Lane, descriptor: Int32, limits: ListenerLimits, isPaced: Bool, begin: @escaping (Newcomer) -> Transport?
@@ -38,6 +40,7 @@ final class Door: Pollable {
         self.begin = begin
         // The lane's own clock is read on the lane alone, and a listener may be made before that runs.
         pace = HandshakePace(perSecond: limits.handshakesPerSecond, at: Host.monotonicNow())
+        parting = PartingSockets(lane: lane)
         super.init(lane: lane)
         self.descriptor = descriptor
     }
@@ -48,6 +51,7 @@ final class Door: Pollable {
         unwatch()
         Glibc.close(descriptor)
         descriptor = -1
+        parting.closeAll()
     }
 
     func watchAgain() { watch(isPaused ? 0 : EPOLLIN.rawValue) }
@@ -59,6 +63,10 @@ final class Door: Pollable {
             switch Socket.accept(from: descriptor) {
             case .none: return
             case .exhausted:
+                guard parting.isEmpty else {
+                    parting.closeAll()
+                    continue
+                }
                 // Whoever waits still waits: the newcomer that goes makes room for it.
                 guard let newcomer = newcomers.first else { return rest() }
                 newcomer.refuse(.descriptors)
@@ -78,6 +86,10 @@ final class Door: Pollable {
     /// False when descriptors are so short that accepting must rest.
     private func admit(_ arrived: Int32, from peer: SocketAddress) -> Bool {
         var accepted = arrived
+        if Int(accepted) >= limits.descriptors, !parting.isEmpty {
+            parting.closeAll()
+            accepted = Door.lowered(accepted)
+        }
         if Int(accepted) >= limits.descriptors {
             guard let other = newcomers.first else {
                 turnAway(accepted, peer, .descriptors)
@@ -140,6 +152,10 @@ final class Door: Pollable {
     }
 
     // MARK: - Newcomers
+
+    /// Closes the socket of a newcomer that had to make room, a moment later: whoever opens another as soon as one is closed does so ten times
+    /// a second, and not as fast as we can close.
+    func part(with descriptor: Int32) { parting.append(descriptor) }
 
     /// A balancer said whose connection it is.
     func named(_ newcomer: Newcomer) {

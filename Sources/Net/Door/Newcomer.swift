@@ -112,6 +112,11 @@ final class Newcomer: Pollable {
             door.note(reason, from: client)
             if let transport { return transport.reset() }
             if descriptor >= 0 { Socket.resetOnClose(descriptor) }
+            switch reason {
+            case .source where descriptor >= 0, .crowded where descriptor >= 0:
+                door.part(with: takeDescriptor())
+            case .source, .crowded, .connections, .descriptors, .silent, .handshakeTime, .proxyHeader: break
+            }
             leave()
         }
     }
