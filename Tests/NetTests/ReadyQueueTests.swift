@@ -122,7 +122,8 @@ import Testing
                     })
                 kept.append(listener)
                 let pool = ConnectionPool(
-                    lane: lane, endpoint: .host("127.0.0.1", port: listener.address.port), tls: nil, limits: PoolLimits(),
+                    lane: lane, endpoint: .host("127.0.0.1", port: listener.address.port), tls: nil,
+                    limits: PoolLimits(),
                     machine: { _ in CollectMachine() })
                 kept.append(pool)
                 pool.lease { result in
