@@ -7,7 +7,7 @@ import Testing
 
 /// A request, and the block that it may run on: 4 requests and 1,000 output tokens, good until 100 s.
 private struct Holder {
-    var hold = Hold.none
+    var hold: Hold
     let block: Leases.Block
     private let call: ReserveCall
 
@@ -22,6 +22,7 @@ private struct Holder {
         call = ReserveCall(
             id: Identifier128(high: 1, low: 2), claim: 7, tenant: tenant, estimate: Holder.use(100),
             holdMilliseconds: 60_000, limits: limits)
+        hold = .asked(call)
     }
 
     static func use(_ output: Int64) -> QuotaUse { QuotaUse(inputTokens: 0, outputTokens: output, microUSD: 0) }
@@ -78,13 +79,6 @@ private func expect(
 ) { #expect(answer == wanted, why, sourceLocation: line) }
 
 @Suite struct HoldTests {
-    @Test func `who never asked has nothing to grow and nothing to settle`() throws {
-        var request = try Holder()
-        expect(request.grows(to: 200), "nothing")
-        #expect(request.hold.call == nil)
-        expect(request.ends(), "nothing")
-    }
-
     @Test func `a question that nobody answered holds nothing yet`() throws {
         var request = try Holder()
         request.asks()

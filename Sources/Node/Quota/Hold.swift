@@ -4,8 +4,6 @@ import Policy
 
 /// One request's hold on its limits, from the question to the settlement.
 enum Hold {
-    /// Nothing was asked for. Next: asked.
-    case none
     /// Asked; nobody has decided. Next: onBlock, reserved, alone, refused.
     case asked(ReserveCall)
     /// It has room on a block of its lane. Next: reserved, ended.
@@ -19,16 +17,6 @@ enum Hold {
     /// Settled, or given back.
     case ended
 
-    /// What was asked for last; nil before, and at the end.
-    var call: ReserveCall? {
-        switch self {
-        case .none, .ended: nil
-        case .asked(let call), .onBlock(let call, _), .reserved(let call), .alone(let call),
-            .refused(let call, _, _):
-            call
-        }
-    }
-
     /// True until somebody has decided.
     var isAsked: Bool { if case .asked = self { true } else { false } }
 
@@ -39,7 +27,7 @@ enum Hold {
     var running: ReserveCall? {
         switch self {
         case .reserved(let call), .alone(let call), .refused(let call, _, mayExist: true): call
-        case .none, .asked, .onBlock, .refused(_, _, mayExist: false), .ended: nil
+        case .asked, .onBlock, .refused(_, _, mayExist: false), .ended: nil
         }
     }
 
@@ -65,7 +53,7 @@ enum Hold {
             self = .onBlock(call, lease)
             return .done
         case .reserved(let call), .alone(let call): return .extend(ExtendCall(of: call, to: use))
-        case .none, .asked, .refused, .ended: return .nothing
+        case .asked, .refused, .ended: return .nothing
         }
     }
 

@@ -5,23 +5,6 @@ import Policy
 import Store
 import Telemetry
 
-/// A request's place on a block.
-struct Lease {
-    let block: Leases.Block
-    /// What it took of the block.
-    var estimate: QuotaUse
-    let tenant: Tenant
-    /// Its request's id, when Redis remembers it for this place.
-    var remembered: Identifier128?
-
-    /// More for a running request; false when its block has no room.
-    mutating func grow(to use: QuotaUse, at now: Instant) -> Bool {
-        guard block.book.grow(by: use - estimate, at: now) else { return false }
-        estimate = estimate.raised(to: use)
-        return true
-    }
-}
-
 /// One lane's blocks. While one is asked for, requests that fit in none wait for the answer; when there is none for them, each is reserved by
 /// itself.
 final class Leases {
