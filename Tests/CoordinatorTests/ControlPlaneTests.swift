@@ -160,8 +160,12 @@ import Wire
             nodes.allSatisfy { $0.news.contains { $0.isWhole && $0.names.count > count } }
         }
         let wholes = nodes.map { $0.news.count { $0.isWhole } }
-        Thread.sleep(forTimeInterval: 3)
         let pid = try #require(coordinator.pid())
+        try coordinator.wait("the leader at rest", seconds: 120) {
+            let before = ticks(pid)
+            Thread.sleep(forTimeInterval: 0.5)
+            return ticks(pid) - before <= 1
+        }
         let began = (cpu: ticks(pid), at: Host.monotonicNow())
         for second in 0..<(Self.isProof ? 20 : 6) {
             for node in nodes { node.report(Report(node: node.number, number: UInt32(second))) }
