@@ -73,7 +73,7 @@ import Testing
             ClusterSnapshot.Record(kind: kind, name: "x", body: Array(body.utf8))
         }
         #expect(RecordLevel.needed(by: [record(0, "kind = openai"), record(5, "passthrough = yes")]) == nil)
-        for line in ["passthrough = top_k", "stream-options = usage", "user-field = none"] {
+        for line in ["passthrough = top_k", "stream-options = usage", "user-field = none", "developer-role = system"] {
             let needed = RecordLevel.needed(by: [record(0, "kind = openai\n\(line)")])
             let key = line.prefix { $0 != " " }
             #expect(needed?.level == 1 && needed?.reason == "'\(key)' of provider x")

@@ -221,6 +221,22 @@ import Wire
         }
     }
 
+    @Test(arguments: DeveloperRole.allCases)
+    func `servers that know no developer are sent a system message`(role: DeveloperRole) throws {
+        var writer = ChatBodyWriter()
+        for role in [ChatRole.system, .developer, .user] { writer.message(role, "\(role)") }
+        let body = writer.finish()
+        let request = OpenAIChatRequest(
+            model: "m", isStream: false, maximumOutputTokens: 0, usesLegacyLimitField: false, developerRole: role,
+            provider: "sim")
+        var json = ByteBuffer()
+        try request.write(body.bytes, into: &json)
+        let object = try #require(try JSONSerialization.jsonObject(with: Data(json.array())) as? NSDictionary)
+        let messages = try #require(object["messages"] as? [[String: String]])
+        #expect(messages.map { $0["role"] } == ["system", role.rawValue, "user"])
+        #expect(messages.map { $0["content"] } == ["system", "developer", "user"])
+    }
+
     @Test func `g5: blank arguments of a call in the history are an empty object`() throws {
         for arguments in ["", "  ", "\n"] {
             let object = try render { body in

@@ -119,7 +119,8 @@ extension Pipeline {
             model: target.model, isStream: exchange.head.flags.contains(.stream),
             maximumOutputTokens: UInt32(clamping: placed.held.mostOutput),
             usesLegacyLimitField: upstream.record.usesLegacyLimitField, streamOptions: upstream.record.streamOptions,
-            userField: upstream.record.userField, provider: target.provider, members: upstream.record.passthrough)
+            userField: upstream.record.userField, developerRole: upstream.record.developerRole,
+            provider: target.provider, members: upstream.record.passthrough)
         var rendered = RenderedRequest(capacity: exchange.body.bytes.count + 512)
         do throws(BodyError) {
             try exchange.writeRequest(request, into: &rendered)

@@ -27,6 +27,8 @@ public struct ProviderRecord: Sendable, Equatable {
     public var streamOptions = StreamOptions.full
     /// The member in which the end user's id travels.
     public var userField = UserField.safetyIdentifier
+    /// The role in which instructions of the developer are sent.
+    public var developerRole = DeveloperRole.developer
     /// Members that clients with that right may add to their requests.
     public var passthrough = PassthroughMembers.none
     /// Connections of one lane at once.

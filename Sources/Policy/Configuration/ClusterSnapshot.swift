@@ -174,6 +174,7 @@ extension ProviderRecord {
         // What is usual is left out: nodes that do not know the line refuse the whole state for it.
         if streamOptions != .full { lines.append("stream-options = \(streamOptions.rawValue)") }
         if userField != .safetyIdentifier { lines.append("user-field = \(userField.rawValue)") }
+        if developerRole != .developer { lines.append("developer-role = \(developerRole.rawValue)") }
         if !passthrough.names.isEmpty { lines.append("passthrough = \(passthrough.text)") }
         if !hasBreaker { lines.append("breaker = no") }
         if let capacity { lines.append("capacity = \(capacity)") }

@@ -2,12 +2,13 @@
 
 /// Levels of records. A node says its own when it subscribes; each level includes those before.
 public enum RecordLevel {
-    /// What this version reads. 0: kinds of records up to 10. 1: heartbeats, and a provider's `passthrough`, `stream-options` and `user-field`.
+    /// What this version reads. 0: kinds of records up to 10. 1: heartbeats, and a provider's `passthrough`, `stream-options`, `user-field` and
+    /// `developer-role`.
     public static let own: UInt16 = 1
 
     /// Lines that a node of a lower level does not know: it would refuse the whole state, revocations too.
     private static let lines: [(level: UInt16, kind: UInt8, key: String)] = [
-        (1, 0, "passthrough"), (1, 0, "stream-options"), (1, 0, "user-field"),
+        (1, 0, "passthrough"), (1, 0, "stream-options"), (1, 0, "user-field"), (1, 0, "developer-role"),
     ]
 
     /// The least level that obeys all of `cluster`, and the first thing that asks for it; nil when every node can.

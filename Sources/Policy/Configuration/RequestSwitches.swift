@@ -19,3 +19,11 @@ public enum UserField: String, Sendable, CaseIterable {
     /// The id is left out.
     case none
 }
+
+/// The role in which instructions of the developer reach the model.
+public enum DeveloperRole: String, Sendable, CaseIterable {
+    /// OpenAI's, which its reasoning models want.
+    case developer
+    /// The one before, for servers that know no other.
+    case system
+}

@@ -76,6 +76,8 @@ struct SnapshotReader {
         record.streamOptions = options.flatMap(StreamOptions.init) ?? .full
         let field = reader.choice("user-field", of: UserField.allCases.map(\.rawValue))
         record.userField = field.flatMap(UserField.init) ?? .safetyIdentifier
+        let role = reader.choice("developer-role", of: DeveloperRole.allCases.map(\.rawValue))
+        record.developerRole = role.flatMap(DeveloperRole.init) ?? .developer
         record.passthrough = reader.optional("passthrough", PassthroughMembers.parse) ?? PassthroughMembers.none
         record.maximumConnections = reader.number("max-connections", in: 1...65_535) ?? record.maximumConnections
         concurrency(&reader, &record)

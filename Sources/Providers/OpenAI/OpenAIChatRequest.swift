@@ -17,6 +17,8 @@ public struct OpenAIChatRequest {
     public let streamOptions: StreamOptions
     /// The member in which the end user's id travels.
     public let userField: UserField
+    /// The role in which instructions of the developer are sent.
+    public let developerRole: DeveloperRole
     /// The provider's name, for passthrough members that are meant for it.
     public let provider: String
     /// Which of them pass.
@@ -25,8 +27,8 @@ public struct OpenAIChatRequest {
     /// A request's fixed part.
     public init(
         model: String, isStream: Bool, maximumOutputTokens: UInt32, usesLegacyLimitField: Bool,
-        streamOptions: StreamOptions = .full, userField: UserField = .safetyIdentifier, provider: String,
-        members: PassthroughMembers = .none
+        streamOptions: StreamOptions = .full, userField: UserField = .safetyIdentifier,
+        developerRole: DeveloperRole = .developer, provider: String, members: PassthroughMembers = .none
     ) {
         self.model = model
         self.isStream = isStream
@@ -34,6 +36,7 @@ public struct OpenAIChatRequest {
         self.usesLegacyLimitField = usesLegacyLimitField
         self.streamOptions = streamOptions
         self.userField = userField
+        self.developerRole = developerRole
         self.provider = provider
         self.members = members
     }
@@ -131,16 +134,16 @@ public struct OpenAIChatRequest {
         guard !others.isEmpty || role != .tool else { return }
         json.beginObject(&output)
         json.key("role", &output)
-        json.string(literal: OpenAIChatRequest.word(role), &output)
+        json.string(literal: word(role), &output)
         content(others, body, &json, &output)
         calls(others, body, &json, &output)
         json.endObject(&output)
     }
 
-    private static func word(_ role: ChatRole) -> StaticString {
+    private func word(_ role: ChatRole) -> StaticString {
         switch role {
         case .system: "system"
-        case .developer: "developer"
+        case .developer: developerRole == .system ? "system" : "developer"
         case .user: "user"
         case .assistant: "assistant"
         case .tool: "tool"
