@@ -35,7 +35,8 @@ import Wire
             let refused = await caller.ask("hi") { $0.model = "alone" }
             #expect(refused.refusal?.code == .upstreamRejected, "\(refused.result)")
             try await cluster.waitForLine(
-                with: #""outcome":"UPSTREAM_REJECTED","error.type":"invalid_request","upstream_status":400"#,
+                with: #""outcome":"UPSTREAM_REJECTED","error.type":"UPSTREAM_REJECTED","#
+                    + #""upstream_class":"invalid_request","upstream_status":400"#,
                 of: "node-1")
             let log = cluster.log("node-1")
             #expect(!log.contains(#""gen_ai.response.model":"""#), "what no answer named is not there")

@@ -22,9 +22,9 @@ struct AttemptFailure {
         location = failure.location
     }
 
-    /// Appends its fields, OpenTelemetry's names where there are some.
-    func write(_ record: inout LogRecord) {
-        record.field("error.type", kind.rawValue)
+    /// Appends its fields. The class is the error of an attempt; of a request that is its outcome, and the class a detail.
+    func write(_ record: inout LogRecord, class key: StaticString) {
+        record.field(key, kind.rawValue)
         if status != 0 { record.field("upstream_status", status) }
         if let code { record.field("upstream_code", code) }
         if let location { record.field("upstream_location", location) }

@@ -58,6 +58,7 @@ struct NodeMetrics: Sendable {
     private var last: (key: Key, places: Places)?
 
     private struct Key: Hashable {
+        let operation: Wire.Operation
         let route: String
         let org: String
         let outcome: String
@@ -74,7 +75,9 @@ struct NodeMetrics: Sendable {
 
     mutating func count(_ exchange: Exchange, outcome: String, bill: Bill, at now: Instant) {
         // A route that does not exist is the client's invention: it must not become a series.
-        let key = Key(route: exchange.route?.name ?? "unknown", org: exchange.grant?.record.org ?? "", outcome: outcome)
+        let key = Key(
+            operation: exchange.head.operation, route: exchange.route?.name ?? "unknown",
+            org: exchange.grant?.record.org ?? "", outcome: outcome)
         let place: Places
         if let last, last.key == key {
             place = last.places
@@ -94,10 +97,11 @@ struct NodeMetrics: Sendable {
     }
 
     private mutating func find(_ key: Key) -> Places {
+        let operation = key.operation.name.description
         let found = Places(
             request: requests.series(key.route, key.outcome), input: tokens.series(key.route, key.org, "input"),
             output: tokens.series(key.route, key.org, "output"), cost: cost.series(key.route, key.org),
-            duration: duration.series("chat", key.route), firstToken: firstToken.series("chat", key.route))
+            duration: duration.series(operation, key.route), firstToken: firstToken.series(operation, key.route))
         if places.count < 1_024 { places[key] = found }
         return found
     }

@@ -26,6 +26,7 @@ extension Pipeline {
             if exchange.head.spanID != 0 { record.field("parent_span_id", hex: exchange.head.spanID) }
         }
         if let grant = exchange.grant { record.fields(grant.logFields) }
+        record.field("gen_ai.operation.name", word: exchange.head.operation.name)
         if !exchange.head.feature.isEmpty { record.field("feature", exchange.head.feature) }
         if let route = exchange.route {
             record.fields(route.logField)
@@ -38,6 +39,7 @@ extension Pipeline {
         if let times = exchange.downstream.continuations { record.field("resumes", times) }
         if exchange.tries.race.begun > 1 { record.field("attempts", exchange.tries.race.begun) }
         record.field("outcome", outcome)
+        if refusal != nil { record.field("error.type", outcome) }
         if !exchange.tries.failed.isEmpty { log(exchange.tries.failed, refusal, &record) }
         record.field("gen_ai.usage.input_tokens", bill.usage.inputTokens)
         record.field("gen_ai.usage.output_tokens", bill.usage.outputTokens)
@@ -58,15 +60,25 @@ extension Pipeline {
     /// Why the last attempt failed stands on the line itself where the request failed by it; all that failed are in a list.
     @inline(never)
     private static func log(_ failed: [AttemptFailure], _ refusal: Refusal?, _ record: inout LogRecord) {
-        if case .upstream? = refusal { failed.last?.write(&record) }
+        if case .upstream? = refusal { failed.last?.write(&record, class: "upstream_class") }
         record.list("failed_attempts", failed, first: "attempt", { $0.number }) { attempt, record in
             record.field("target", attempt.target)
-            attempt.write(&record)
+            attempt.write(&record, class: "error.type")
         }
     }
 
     /// Refusals that cost no provider anything are logged in full at first, then as a sample: a client may cause them as fast as it can send.
     private static func isLogged(_ exchange: Exchange, _ outcome: String) -> Bool {
         exchange.wasSent || exchange.load.refusals.logs(outcome)
+    }
+}
+
+extension Wire.Operation {
+    /// OpenTelemetry's name for it.
+    var name: StaticString {
+        switch self {
+        case .chat: "chat"
+        case .embeddings: "embeddings"
+        }
     }
 }
