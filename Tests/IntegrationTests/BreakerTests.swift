@@ -83,6 +83,31 @@ import Wire
         }
     }
 
+    @Test(arguments: [429, 401])
+    func `a target that refuses us for another reason works again as far as its breaker knows`(
+        status: Int
+    ) async throws {
+        try await withSecondProvider(BreakerTests.sections) { cluster, set in
+            let caller = try Caller(cluster, node: 1)
+            try await caller.connected()
+            try await set("error=500")
+            // One node alone opens the cluster's breaker after 20 attempts.
+            try await cluster.wait("the breaker", seconds: 60) {
+                for _ in 0..<5 { _ = await caller.ask("hi") { $0.model = "alone" } }
+                return try await Self.state(cluster) == "open"
+            }
+            try await set("error=\(status)")
+            try await cluster.wait("three probes that were answered", seconds: 60) {
+                _ = await caller.ask("hi") { $0.model = "alone" }
+                return try await Self.state(cluster) == "closed"
+            }
+            try await cluster.wait("requests of all", seconds: 30) {
+                let refusal = await caller.ask("hi") { $0.model = "alone" }.refusal
+                return refusal?.providerStatus == UInt16(status)
+            }
+        }
+    }
+
     @Test func `an operator forces a breaker open and closed, for a time and with a reason`() async throws {
         try await withSecondProvider(BreakerTests.sections) { cluster, set in
             let caller = try Caller(cluster, node: 1)

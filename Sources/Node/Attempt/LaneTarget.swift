@@ -135,7 +135,7 @@ final class LaneTarget {
             health.throttled(retryAfter: outcome.failure?.retryAfter ?? TargetHealth.longestRest, at: now)
         default: break
         }
-        guard let sample = LaneTarget.sample(outcome.failure), hasBreaker else {
+        guard let sample = LaneTarget.sample(outcome.failure, ticket), hasBreaker else {
             return gateway.breakers.giveBack(ticket, on: self)
         }
         gateway.breakers.ended(sample, ticket, on: self)
@@ -150,11 +150,17 @@ final class LaneTarget {
     /// An attempt was given up after this time, because another was quicker.
     func wasTooSlow(_ time: Duration) { slowFirstToken.observe(time) }
 
-    /// What an end says about the target; nil for nothing: the client went away, or it has too much to do.
-    static func sample(_ failure: ProviderFailure?) -> FailureWindow.Sample? {
+    /// What an end says about the target; nil for nothing: the client went away, or it refused us for a reason that has nothing to do with its health.
+    ///
+    /// Such a refusal is a good answer to a probe: what the breaker opened for, no answer or a broken one, is over. Else one request at a time would
+    /// ask a target that is throttled, or whose key is refused, for ever; what keeps requests from it is its rest.
+    static func sample(
+        _ failure: ProviderFailure?, _ ticket: TargetBreaker.Ticket = .usual
+    ) -> FailureWindow.Sample? {
         switch failure?.kind {
         case nil: .success
-        case .cancelled, .rateLimited, .quotaExhausted, .authentication, .permissionDenied: nil
+        case .cancelled: nil
+        case .rateLimited, .quotaExhausted, .authentication, .permissionDenied: ticket == .usual ? nil : .success
         case .some(let kind): kind.countsForBreaker ? .failure : .success
         }
     }
