@@ -88,21 +88,24 @@ import Wire
         status: Int
     ) async throws {
         try await withSecondProvider(BreakerTests.sections) { cluster, set in
-            let caller = try Caller(cluster, node: 1)
-            try await caller.connected()
+            let (first, second) = (try Caller(cluster, node: 1), try Caller(cluster, node: 2))
+            try await first.connected()
+            try await second.connected()
             try await set("error=500")
-            // One node alone opens the cluster's breaker after 20 attempts.
             try await cluster.wait("the breaker", seconds: 60) {
-                for _ in 0..<5 { _ = await caller.ask("hi") { $0.model = "alone" } }
+                for _ in 0..<5 {
+                    _ = await first.ask("hi") { $0.model = "alone" }
+                    _ = await second.ask("hi") { $0.model = "alone" }
+                }
                 return try await Self.state(cluster) == "open"
             }
             try await set("error=\(status)")
             try await cluster.wait("three probes that were answered", seconds: 60) {
-                _ = await caller.ask("hi") { $0.model = "alone" }
+                _ = await first.ask("hi") { $0.model = "alone" }
                 return try await Self.state(cluster) == "closed"
             }
             try await cluster.wait("requests of all", seconds: 30) {
-                let refusal = await caller.ask("hi") { $0.model = "alone" }.refusal
+                let refusal = await first.ask("hi") { $0.model = "alone" }.refusal
                 return refusal?.providerStatus == UInt16(status)
             }
         }

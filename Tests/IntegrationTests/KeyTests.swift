@@ -54,6 +54,8 @@ import Wire
                         good(&$0)
                         $0.operation = .embeddings
                     }) == ["FORBIDDEN", "operation"])
+            try await cluster.waitForLine(with: #""gen_ai.operation.name":"embeddings""#, of: "node-1")
+            try await cluster.waitForLine(with: #""outcome":"FORBIDDEN","error.type":"FORBIDDEN""#, of: "node-1")
             #expect(try await cluster.quotaState() == before, "a refusal charges nothing")
             for _ in 0..<2 { #expect(await caller.ask("x", good).end != nil) }
             let over = try #require(await caller.ask("x", good).refusal)

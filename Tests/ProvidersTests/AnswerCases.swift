@@ -66,11 +66,11 @@ struct AnswerCase: Sendable, CustomTestStringConvertible {
     // MARK: - What it comes to
 
     /// The answer, its body in these pieces.
-    func read(_ pieces: [ArraySlice<UInt8>]) -> Reading {
-        var decoder = OpenAIAnswerDecoder(isStream: isStream, bounds: bounds)
+    func read(_ pieces: [ArraySlice<UInt8>], turnBytes: Int = OpenAIAnswerDecoder.turnBytes) -> Reading {
+        var decoder = OpenAIAnswerDecoder(isStream: isStream, bounds: bounds, turnBytes: turnBytes)
         let sink = JoinedTranscript()
         for piece in pieces { decoder.decode(Array(piece).span.bytes, to: sink) }
-        decoder.finish(to: sink)
+        while !decoder.finish(to: sink) {}
         let used = decoder.end.used(estimatedInput: AnswerCase.estimatedInput)
         return Reading(
             lines: sink.lines, finish: decoder.end.finish, input: used.usage.inputTokens,

@@ -93,6 +93,26 @@ extension JSONReader {
         (0..<4).reduce(0) { $0 << 4 | (JSONScan.hexValue(bytes.byte(at: place + $1)) ?? 0) }
     }
 
+    /// The beginning of a text of about `count` bytes, at least 8, that ends neither within a character nor within an escape.
+    public func prefix(of text: JSONText, atMost count: Int) -> JSONText {
+        precondition(count >= 8, "there is room for a character and for an escape")
+        let start = text.range.lowerBound
+        guard text.range.count > count else { return text }
+        var end = start + count
+        while end > start, bytes.byte(at: end) & 0xC0 == 0x80 { end -= 1 }
+        guard text.hasEscapes else { return JSONText(range: start..<end, hasEscapes: false) }
+        for place in stride(from: end - 1, through: end - 5, by: -1) where bytes.byte(at: place) == UInt8(ascii: "\\") {
+            var first = place
+            while first > start, bytes.byte(at: first - 1) == UInt8(ascii: "\\") { first -= 1 }
+            // Of a row of backslashes each second one stands for itself.
+            let begins = (place - first) % 2 == 0 ? place : place - 1
+            let length = bytes.byte(at: begins + 1) == UInt8(ascii: "u") ? 6 : 2
+            if begins + length > end { end = begins }
+            break
+        }
+        return JSONText(range: start..<end, hasEscapes: true)
+    }
+
     /// The text as a string.
     public func string(_ text: JSONText) -> String {
         guard text.hasEscapes else { return bytes.string(text.range) }

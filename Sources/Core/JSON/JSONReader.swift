@@ -1,68 +1,5 @@
 // A pull parser for JSON (RFC 8259) over bytes that stay where they are: no copies, no allocation.
 
-/// A piece of text inside a JSON document, without its quotes.
-public struct JSONText: Equatable, Sendable {
-    // Two halves of a word, so that an event travels in registers; documents have less than 2 GiB.
-    @usableFromInline let start: UInt32
-    @usableFromInline let lengthAndEscapes: UInt32
-
-    /// Where the bytes lie in the document.
-    @inlinable @inline(__always) public var range: Range<Int> {
-        let start = Int(self.start)
-        return start..<start + Int(lengthAndEscapes >> 1)
-    }
-
-    /// True when the bytes contain escapes, so that they must be unescaped before use.
-    @inlinable @inline(__always) public var hasEscapes: Bool { lengthAndEscapes & 1 != 0 }
-
-    /// A text at `range`.
-    @inlinable @inline(__always) public init(range: Range<Int>, hasEscapes: Bool) {
-        start = UInt32(truncatingIfNeeded: range.lowerBound)
-        lengthAndEscapes = UInt32(truncatingIfNeeded: range.count) << 1 | (hasEscapes ? 1 : 0)
-    }
-}
-
-/// Why a document is not JSON: what was expected where.
-public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// Offset of the offending byte from the start of the document.
-    public let offset: Int
-    /// What was expected.
-    public let expected: StaticText
-
-    /// For example `byte 17: expected a comma or the end of the array`.
-    public var description: String { "byte \(offset): expected \(expected.text)" }
-
-    /// A literal that compares by content; without reference counts, so that a reader stays a plain value.
-    public struct StaticText: Equatable, Sendable, ExpressibleByStringLiteral {
-        private let literal: StaticString
-
-        /// From a literal.
-        public init(stringLiteral literal: StaticString) { self.literal = literal }
-
-        /// The text.
-        public var text: String { literal.description }
-
-        /// The same text.
-        public static func == (left: StaticText, right: StaticText) -> Bool { left.text == right.text }
-    }
-}
-
-/// Bounds of a document.
-public struct JSONLimits: Sendable {
-    /// Nesting of objects and arrays, at most 64.
-    public var depth: Int
-    /// Bytes of the whole document, less than 2 GiB.
-    public var size: Int
-
-    /// Nesting of at most `depth` levels and at most `size` bytes.
-    public init(depth: Int = 64, size: Int = 64 << 20) {
-        precondition((1...64).contains(depth), "nesting is kept in one 64-bit word")
-        precondition(size < 1 << 31, "a place in a document is kept in 32 bits")
-        self.depth = depth
-        self.size = size
-    }
-}
-
 /// Reads a document piece by piece. Everything it skips it also validates: grammar, numbers, escapes, UTF-8.
 ///
 /// A lone surrogate in an escape (`\ud800`) is grammatical and therefore accepted; unescaping gives U+FFFD for it.
@@ -80,23 +17,36 @@ public struct JSONReader: ~Escapable {
         case end
     }
 
-    private enum Expectation { case value, firstKey, key, firstElement, more, nothing, failed }
+    enum Expectation: Sendable { case value, firstKey, key, firstElement, more, nothing, failed }
 
     /// The document.
     public let bytes: RawSpan
     /// Offset of the next byte to be read.
-    public private(set) var position = 0
+    public internal(set) var position = 0
     /// Objects and arrays that are open.
-    public private(set) var depth = 0
-    private var objects: UInt64 = 0
-    private var expectation = Expectation.value
+    public internal(set) var depth = 0
+    var objects: UInt64 = 0
+    var expectation = Expectation.value
     private var failure: JSONError?
     private let limits: JSONLimits
+    /// The document's large values, where they are known: each is passed over in one step.
+    var known: Span<JSONOutline.Large>
+    /// Which of them comes next, and how many bytes were passed over.
+    var nextKnown = 0
+    var passed = 0
 
     /// A reader at the start of a document.
     @_lifetime(copy bytes) public init(_ bytes: RawSpan, limits: JSONLimits = JSONLimits()) {
         self.bytes = bytes
         self.limits = limits
+        known = Span()
+    }
+
+    /// A reader at the start of a document whose large values are known.
+    @_lifetime(copy bytes, copy known) init(_ bytes: RawSpan, known: Span<JSONOutline.Large>) {
+        self.bytes = bytes
+        limits = JSONLimits()
+        self.known = known
     }
 
     /// The next event; throws where the bytes stop being JSON, and then again each time.
@@ -142,9 +92,16 @@ public struct JSONReader: ~Escapable {
 
     /// Skips the value that comes next, whole.
     @_lifetime(self: copy self) public mutating func skipValue() throws(JSONError) {
+        if !known.isEmpty, try passKnown() { return }
         let start = depth
         if try nextValue() == .end { throw fail("a value") }
-        while depth > start { _ = try next() }
+        try skip(to: start)
+    }
+
+    /// Skips what was opened within `outer` levels and is not closed yet.
+    @_lifetime(self: copy self) public mutating func skip(to outer: Int) throws(JSONError) {
+        if !known.isEmpty, try leaveKnown(to: outer) { return }
+        while depth > outer { _ = try next() }
     }
 
     /// The bytes of the value that comes next, skipping it; for values that are passed through as they are.
@@ -177,19 +134,19 @@ public struct JSONReader: ~Escapable {
         return try? reader.string()
     }
 
-    private var inObject: Bool { depth > 0 && objects & (1 << UInt64(depth - 1)) != 0 }
+    var inObject: Bool { depth > 0 && objects & (1 << UInt64(depth - 1)) != 0 }
 
-    private func peek() -> UInt8? { position < bytes.byteCount ? bytes.byte(at: position) : nil }
+    func peek() -> UInt8? { position < bytes.byteCount ? bytes.byte(at: position) : nil }
 
     /// Remembered, so that a caller who goes on after an error cannot find events in the middle of a broken text.
-    private mutating func fail(_ expected: JSONError.StaticText) -> JSONError {
+    mutating func fail(_ expected: JSONError.StaticText) -> JSONError {
         let error = JSONError(offset: position, expected: expected)
         failure = error
         expectation = .failed
         return error
     }
 
-    @inline(__always) private mutating func skipSpace() {
+    @inline(__always) mutating func skipSpace() {
         // Providers write no space: one look is mostly all.
         if position < bytes.byteCount, bytes.byte(at: position) > 0x20 { return }
         skipSpaces()
@@ -294,6 +251,7 @@ public struct JSONReader: ~Escapable {
     @inline(__always) private mutating func string() throws(JSONError) -> JSONText {
         position += 1
         let start = position
+        if !known.isEmpty, let text = try knownText() { return text }
         skipPlain()
         guard peek() == UInt8(ascii: "\"") else { return try unusualString(from: start) }
         position += 1
@@ -332,7 +290,7 @@ public struct JSONReader: ~Escapable {
         while let byte = peek(), byte >= 0x20, byte < 0x80, byte != 0x22, byte != 0x5C { position += 1 }
     }
 
-    private mutating func escape() throws(JSONError) {
+    mutating func escape() throws(JSONError) {
         position += 1
         switch peek() {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"),
@@ -348,7 +306,7 @@ public struct JSONReader: ~Escapable {
         }
     }
 
-    private mutating func multibyte() throws(JSONError) {
+    mutating func multibyte() throws(JSONError) {
         guard let length = bytes.lengthOfSequence(at: position) else { throw fail("valid UTF-8") }
         position += length
     }

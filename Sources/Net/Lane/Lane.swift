@@ -88,6 +88,8 @@ public class Pollable {
     /// Connections that have more to send than one turn takes.
     private var dirtyNext: [Pollable] = []
     private var nextTurn: [() -> Void] = []
+    /// Work of which one piece is enough for a turn; each request has one at most.
+    private var heavy = BoundedQueue<() -> Void>(limit: .max)
     /// Whose work nobody's is in particular: connections before they are known, and those at rest.
     public let commonShare = LaneShare()
     private var warm: [Transport] = []
@@ -230,6 +232,9 @@ public class Pollable {
     /// Calls `body` once in the next turn, which begins as soon as this one is over.
     public func inNextTurn(_ body: @escaping () -> Void) { nextTurn.append(body) }
 
+    /// Calls `body` once, in a turn in which nobody else's such work is done: for what takes long enough by itself.
+    public func inTurnOfItsOwn(_ body: @escaping () -> Void) { heavy.append(body) }
+
     /// Looks after a connection that began to use memory, each second until it rests.
     func markWarm(_ transport: Transport) {
         warm.append(transport)
@@ -285,6 +290,7 @@ public class Pollable {
                 serveHeld()
             }
             if !nextTurn.isEmpty { runDeferred() }
+            if !heavy.isEmpty, let body = heavy.popFirst() { body() }
             fireTimers()
             settleTurn()
             turnCount.store(turns &+ 1, ordering: .relaxed)
@@ -313,7 +319,7 @@ public class Pollable {
     /// True when the next turn has something to do whatever the sockets say.
     private var hasWork: Bool {
         !hungry.isEmpty || !jobs.isEmpty || !dirty.isEmpty || !urgent.isEmpty || !held.isEmpty || !dirtyNext.isEmpty
-            || !nextTurn.isEmpty
+            || !nextTurn.isEmpty || !heavy.isEmpty
     }
 
     private func refreshClock() {

@@ -22,7 +22,7 @@ extension OpenAIAnswerDecoder {
     ) throws(JSONError) {
         let depth = reader.depth
         guard case .arrayStart = try reader.nextValue() else {
-            while reader.depth > depth { _ = try reader.next() }
+            try reader.skip(to: depth)
             return
         }
         while reader.depth > depth {
@@ -30,7 +30,7 @@ extension OpenAIAnswerDecoder {
             if case .objectStart = try reader.next() {
                 try read(&self, &reader)
             } else {
-                while reader.depth > inside { _ = try reader.next() }
+                try reader.skip(to: inside)
             }
         }
     }
@@ -52,7 +52,7 @@ extension OpenAIAnswerDecoder {
                 }
             } else if reader.matches(key, "finish_reason") {
                 // An empty word says nothing, as null does.
-                if case .string(let text) = try scalar(&reader), !text.range.isEmpty { finish = reader.string(text) }
+                if case .string(let text) = try scalar(&reader), !text.range.isEmpty { finish = word(reader, text, 64) }
             } else if reader.matches(key, "logprobs") {
                 let range = try reader.rawValue()
                 if reader.bytes.byte(at: range.lowerBound) == UInt8(ascii: "{") { probabilities = range }
@@ -66,12 +66,11 @@ extension OpenAIAnswerDecoder {
         begun |= 1 << UInt64(place)
         if let postponed {
             lesson.noteOther()
-            var inner = JSONReader(reader.bytes.extracting(postponed))
-            heldBase = postponed.lowerBound
+            var inner = reader.reader(at: postponed.lowerBound)
             try message(&inner, choice: place)
-            heldBase = 0
+            reader.count(inner)
         }
-        if let probabilities { try logProbabilities(reader.bytes, probabilities, UInt8(place)) }
+        if let probabilities { try logProbabilities(reader, probabilities, UInt8(place)) }
         if let finish { finishChoice(place, finish) }
     }
 
@@ -87,7 +86,7 @@ extension OpenAIAnswerDecoder {
         let reason = OpenAIAnswerDecoder.reason(word)
         if place == 0 {
             end.finish = reason
-            end.finishWord = word.cut(to: 64)
+            end.finishWord = word
         } else {
             completeCalls(of: place)
             hold(.choiceEnd(choice: UInt8(place), finish: reason))
@@ -120,7 +119,7 @@ extension OpenAIAnswerDecoder {
     ) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue(), (0..<OpenAIAnswerDecoder.choiceLimit).contains(choice) else {
-            while reader.depth > depth { _ = try reader.next() }
+            try reader.skip(to: depth)
             return
         }
         let place = UInt8(choice)
@@ -168,12 +167,12 @@ extension OpenAIAnswerDecoder {
                 let inside = reader.depth
                 switch try reader.next() {
                 case .objectStart: if try part(&reader, choice, kind) { isSome = true }
-                default: while reader.depth > inside { _ = try reader.next() }
+                default: try reader.skip(to: inside)
                 }
             }
             return isSome
         default:
-            while reader.depth > depth { _ = try reader.next() }
+            try reader.skip(to: depth)
             return false
         }
     }

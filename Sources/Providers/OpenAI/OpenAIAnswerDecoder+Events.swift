@@ -7,58 +7,83 @@ extension OpenAIAnswerDecoder {
     private static let eventRoom = StreamEvent.maximumPayload - 2
 
     /// Each annotation is one citation. What no EVENT can carry is left out.
-    mutating func annotations(
-        _ reader: inout JSONReader, _ choice: UInt8
-    ) throws(JSONError) {
+    mutating func annotations(_ reader: inout JSONReader, _ choice: UInt8) throws(JSONError) {
         let range = try reader.rawValue()
-        for element in try OpenAIAnswerDecoder.elements(reader.bytes.extracting(range))
-        where element.count <= OpenAIAnswerDecoder.eventRoom {
-            let place = (range.lowerBound + element.lowerBound)..<(range.lowerBound + element.upperBound)
-            hold(.citation(choice: choice, json: reader.bytes.array(place)))
-        }
+        held.append(.list(range.lowerBound, .citations, choice: choice))
     }
 
     /// As the provider sent it when it fits; else its lists in pieces of the same form. A position that no EVENT can carry is left out.
     mutating func logProbabilities(
-        _ bytes: RawSpan, _ range: Range<Int>, _ choice: UInt8
+        _ outer: borrowing JSONReader, _ range: Range<Int>, _ choice: UInt8
     ) throws(JSONError) {
         guard range.count > OpenAIAnswerDecoder.eventRoom else {
-            return hold(.logProbabilities(choice: choice, json: bytes.array(range)))
+            return hold(.logProbabilities(choice: choice, json: outer.bytes.array(range)))
         }
-        let object = bytes.extracting(range)
-        var reader = JSONReader(object)
+        var reader = outer.reader(at: range.lowerBound)
         guard case .objectStart = try reader.nextValue() else { return }
         while let key = try reader.nextKey() {
-            let name = reader.string(key)
+            let isRefusal = reader.matches(key, "refusal")
+            let isList = isRefusal || reader.matches(key, "content")
             let list = try reader.rawValue()
-            guard name == "content" || name == "refusal" else { continue }
-            logProbabilities(object.extracting(list), name, choice)
+            guard isList else { continue }
+            held.append(.list(list.lowerBound, .logProbabilities(ofRefusal: isRefusal), choice: choice))
         }
     }
 
-    private mutating func logProbabilities(
-        _ list: RawSpan, _ name: String, _ choice: UInt8
-    ) {
-        let (front, back) = (Array("{\"\(name)\":[".utf8), Array("]}".utf8))
-        let room = OpenAIAnswerDecoder.eventRoom - front.count - back.count
-        var piece: Range<Int>?
-        for element in (try? OpenAIAnswerDecoder.elements(list)) ?? [] where element.count <= room {
-            if let open = piece, element.upperBound - open.lowerBound <= room {
-                piece = open.lowerBound..<element.upperBound
+    /// Hands out the elements of the list that begins at `start`, from `mark` on; at its end nil is left there. False when about `most` bytes were
+    /// looked at and more are there.
+    mutating func passList(
+        _ outer: borrowing JSONReader, at start: Int, _ list: HeldList, _ choice: UInt8,
+        from mark: inout JSONReader.Mark?, atMost most: Int, to sink: any AnswerSink
+    ) -> Bool {
+        var reader = outer.reader(at: start)
+        if let mark { reader.go(to: mark) } else if (try? reader.nextValue()) != .arrayStart { return true }
+        let begin = reader.position
+        /// Positions that go into one EVENT together.
+        var joined: Range<Int>?
+        while reader.position - begin < most {
+            guard let element = try? reader.nextElement() else {
+                if let joined { pass(list, reader.bytes, joined, choice, to: sink) }
+                mark = nil
+                return true
+            }
+            guard element.count <= OpenAIAnswerDecoder.room(of: list) else { continue }
+            if case .logProbabilities = list, let open = joined,
+                element.upperBound - open.lowerBound <= OpenAIAnswerDecoder.room(of: list)
+            {
+                joined = open.lowerBound..<element.upperBound
                 continue
             }
-            if let piece { hold(.logProbabilities(choice: choice, json: front + list.array(piece) + back)) }
-            piece = element
+            if let joined { pass(list, reader.bytes, joined, choice, to: sink) }
+            joined = element
         }
-        if let piece { hold(.logProbabilities(choice: choice, json: front + list.array(piece) + back)) }
+        if let joined { pass(list, reader.bytes, joined, choice, to: sink) }
+        mark = reader.mark
+        return false
     }
 
-    /// Where the elements of an array lie; none for anything else.
-    private static func elements(_ bytes: RawSpan) throws(JSONError) -> [Range<Int>] {
-        var reader = JSONReader(bytes)
-        guard case .arrayStart = try reader.nextValue() else { return [] }
-        var found: [Range<Int>] = []
-        while let element = try reader.nextElement() { found.append(element) }
-        return found
+    /// Bytes of elements that one EVENT carries.
+    private static func room(of list: HeldList) -> Int {
+        switch list {
+        case .citations: eventRoom
+        case .logProbabilities(let ofRefusal):
+            eventRoom - frame(ofRefusal).front.utf8.count - frame(ofRefusal).back.utf8.count
+        }
+    }
+
+    private static func frame(_ ofRefusal: Bool) -> (front: String, back: String) {
+        (ofRefusal ? #"{"refusal":["# : #"{"content":["#, "]}")
+    }
+
+    private mutating func pass(
+        _ list: HeldList, _ bytes: RawSpan, _ range: Range<Int>, _ choice: UInt8, to sink: any AnswerSink
+    ) {
+        switch list {
+        case .citations: pass(.citation(choice: choice, json: bytes.array(range)), to: sink)
+        case .logProbabilities(let ofRefusal):
+            let frame = OpenAIAnswerDecoder.frame(ofRefusal)
+            let json = Array(frame.front.utf8) + bytes.array(range) + Array(frame.back.utf8)
+            pass(.logProbabilities(choice: choice, json: json), to: sink)
+        }
     }
 }

@@ -8,8 +8,17 @@ enum HeldPiece {
     /// A text in the event.
     case text(JSONText, UInt8, DeltaKind)
     case event(StreamEvent)
+    /// Where a list lies whose elements are passed on as they are.
+    case list(Int, HeldList, choice: UInt8)
     /// The arguments of a call that was given none.
     case emptyArguments(choice: UInt8)
+}
+
+/// Lists of the provider's own JSON.
+enum HeldList {
+    case citations
+    /// Of the text, or of a refusal.
+    case logProbabilities(ofRefusal: Bool)
 }
 
 /// The first half of a surrogate pair, at the end of what came of one text.
@@ -23,8 +32,7 @@ extension OpenAIAnswerDecoder {
     /// Holds a piece of text of the event under way. False for an empty one.
     mutating func hold(_ text: JSONText, _ choice: UInt8, _ kind: DeltaKind) -> Bool {
         guard !text.range.isEmpty else { return false }
-        let range = (heldBase + text.range.lowerBound)..<(heldBase + text.range.upperBound)
-        held.append(.text(JSONText(range: range, hasEscapes: text.hasEscapes), choice, kind))
+        held.append(.text(text, choice, kind))
         return true
     }
 
@@ -37,6 +45,9 @@ extension OpenAIAnswerDecoder {
             switch held[place] {
             case .text(let text, let choice, let kind): pass(bytes, text, choice, kind, to: sink)
             case .event(let event): pass(event, to: sink)
+            case .list(let start, let list, let choice):
+                var mark: JSONReader.Mark?
+                _ = passList(JSONReader(bytes), at: start, list, choice, from: &mark, atMost: .max, to: sink)
             case .emptyArguments(let choice): passEmptyArguments(choice, to: sink)
             }
             guard failure == nil else { break }
@@ -75,7 +86,7 @@ extension OpenAIAnswerDecoder {
         return halves.remove(at: place).unit
     }
 
-    private mutating func pass(_ event: StreamEvent, to sink: any AnswerSink) {
+    mutating func pass(_ event: StreamEvent, to sink: any AnswerSink) {
         lesson.noteOther()
         handedOut += 1
         progress += 1
@@ -85,7 +96,7 @@ extension OpenAIAnswerDecoder {
     }
 
     /// An empty text is no JSON: who reads the arguments, or sends them back in the next turn, needs an object.
-    private mutating func passEmptyArguments(_ choice: UInt8, to sink: any AnswerSink) {
+    mutating func passEmptyArguments(_ choice: UInt8, to sink: any AnswerSink) {
         scratch.removeAll()
         scratch.append(literal: "{}")
         handedOut += 1

@@ -37,7 +37,7 @@ extension OpenAIAnswerDecoder {
                 piece.index = try integer(&reader).map { Int(clamping: $0) }
             } else if reader.matches(key, "id") {
                 if case .string(let text) = try scalar(&reader) {
-                    piece.id = reader.string(text).cut(to: OpenAIAnswerDecoder.wordLimit)
+                    piece.id = word(reader, text, OpenAIAnswerDecoder.wordLimit)
                 }
             } else if reader.matches(key, "function") || reader.matches(key, "custom") {
                 try function(&reader, &piece)
@@ -60,13 +60,13 @@ extension OpenAIAnswerDecoder {
     private func function(_ reader: inout JSONReader, _ piece: inout ToolCallPiece) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue() else {
-            while reader.depth > depth { _ = try reader.next() }
+            try reader.skip(to: depth)
             return
         }
         while let key = try reader.nextKey() {
             if reader.matches(key, "name") {
                 if case .string(let text) = try scalar(&reader) {
-                    piece.name = reader.string(text).cut(to: OpenAIAnswerDecoder.wordLimit)
+                    piece.name = word(reader, text, OpenAIAnswerDecoder.wordLimit)
                 }
             } else if reader.matches(key, "arguments") || reader.matches(key, "input") {
                 piece.arguments = try arguments(&reader)
@@ -82,7 +82,7 @@ extension OpenAIAnswerDecoder {
         if case .string(let text) = try reader.next() { return text.range.isEmpty ? nil : text }
         guard reader.depth > depth else { return nil }
         let start = reader.position - 1
-        while reader.depth > depth { _ = try reader.next() }
+        try reader.skip(to: depth)
         return JSONText(range: start..<reader.position, hasEscapes: false)
     }
 
@@ -106,7 +106,7 @@ extension OpenAIAnswerDecoder {
         toolCalls[place].turn = toolTurn
         guard let arguments = piece.arguments else { return }
         // Blanks before the first brace are as good as nothing.
-        let isBlank = arguments.range.allSatisfy { bytes.byte(at: $0) == 0x20 }
+        let isBlank = arguments.range.count < 4_096 && arguments.range.allSatisfy { bytes.byte(at: $0) == 0x20 }
         guard toolCalls[place].hasArguments || !isBlank else { return }
         open(place)
         toolCalls[place].hasArguments = true

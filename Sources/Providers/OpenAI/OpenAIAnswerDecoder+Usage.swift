@@ -3,8 +3,12 @@ import Core
 import Wire
 
 extension OpenAIAnswerDecoder {
+    /// Bytes of an error that are looked at.
+    private static let errorLimit = 64 * 1024
+
     mutating func error(_ reader: inout JSONReader) throws(JSONError) {
         let range = try reader.rawValue()
+        guard range.count <= OpenAIAnswerDecoder.errorLimit else { return fail(.serverError) }
         guard let value = try? JSONValue.parse(reader.bytes.array(range)), OpenAIErrorReader.isError(value) else {
             return
         }
@@ -13,15 +17,16 @@ extension OpenAIAnswerDecoder {
 
     /// The whole object is an error.
     mutating func failUnwrapped(_ bytes: RawSpan) {
-        let limits = JSONLimits(depth: 32, size: 1 << 20)
-        guard let value = try? JSONValue.parse(bytes.array(), limits: limits) else { return fail(.serverError) }
+        guard bytes.byteCount <= OpenAIAnswerDecoder.errorLimit, let value = try? JSONValue.parse(bytes.array()) else {
+            return fail(.serverError)
+        }
         fail(OpenAIErrorReader.failure(status: 200, value))
     }
 
     mutating func nestedUsage(_ reader: inout JSONReader) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue() else {
-            while reader.depth > depth { _ = try reader.next() }
+            try reader.skip(to: depth)
             return
         }
         while let key = try reader.nextKey() {
@@ -39,7 +44,7 @@ extension OpenAIAnswerDecoder {
     mutating func usage(_ reader: inout JSONReader) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue() else {
-            while reader.depth > depth { _ = try reader.next() }
+            try reader.skip(to: depth)
             return
         }
         var usage = ReportedUsage()
@@ -63,7 +68,7 @@ extension OpenAIAnswerDecoder {
     private func details(_ reader: inout JSONReader, _ usage: inout ReportedUsage) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue() else {
-            while reader.depth > depth { _ = try reader.next() }
+            try reader.skip(to: depth)
             return
         }
         while let key = try reader.nextKey() {

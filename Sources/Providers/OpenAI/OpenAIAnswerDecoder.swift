@@ -6,7 +6,10 @@ import Wire
 /// Decodes one answer. Lenient about what compatible servers leave out or add: only `choices`, `usage` and `error` matter.
 struct OpenAIAnswerDecoder: ~Copyable {
     private var events = EventStreamDecoder()
-    private var whole = ByteBuffer()
+    /// A whole answer, until it is read; a large one until all of it is handed out.
+    var whole = ByteBuffer()
+    /// How far a large answer is; nil for others.
+    var large: LargeAnswer?
     var scratch = ByteBuffer()
     let isStream: Bool
     var end = AnswerEnd()
@@ -30,8 +33,6 @@ struct OpenAIAnswerDecoder: ~Copyable {
     /// What the event under way, or the whole answer, came to so far: nothing of it is handed out before all of it proved to be sound, for
     /// until then another target may answer instead.
     var held: [HeldPiece] = []
-    /// Where the text under way begins in the event.
-    var heldBase = 0
     /// Calls of tools in order of first appearance; their place here is their index on the wire.
     var toolCalls: [KnownToolCall] = []
     /// The call that a client takes arguments for.
@@ -55,9 +56,13 @@ struct OpenAIAnswerDecoder: ~Copyable {
     static let toolCallLimit = 128
     /// Bytes of a whole answer that are gathered before they are read.
     static let wholeLimit = 32 << 20
+    /// Bytes of an answer that one turn of a lane reads or hands out.
+    static let turnBytes = 256 * 1024
+    let turnBytes: Int
 
-    init(isStream: Bool, bounds: AnswerBounds = AnswerBounds()) {
+    init(isStream: Bool, bounds: AnswerBounds = AnswerBounds(), turnBytes: Int = OpenAIAnswerDecoder.turnBytes) {
         self.isStream = isStream
+        self.turnBytes = turnBytes
         end.bounds = bounds
     }
 
@@ -85,8 +90,12 @@ struct OpenAIAnswerDecoder: ~Copyable {
     }
 
     private mutating func readWhole(_ bytes: RawSpan, to sink: any AnswerSink) {
-        let hasMark = bytes.byteCount >= 3 && bytes.matches("\u{FEFF}", in: 0..<3)
-        read(bytes.extracting((hasMark ? 3 : 0)..<bytes.byteCount), to: sink)
+        read(bytes.extracting(OpenAIAnswerDecoder.markEnd(bytes)..<bytes.byteCount), to: sink)
+    }
+
+    /// Where a document begins: behind its byte order mark, if it has one.
+    static func markEnd(_ bytes: RawSpan) -> Int {
+        bytes.byteCount >= 3 && bytes.matches("\u{FEFF}", in: 0..<3) ? 3 : 0
     }
 
     /// Takes the next bytes of the body.
@@ -94,6 +103,8 @@ struct OpenAIAnswerDecoder: ~Copyable {
         guard failure == nil, !hasDone else { return }
         guard isStream else {
             guard whole.count + bytes.byteCount <= OpenAIAnswerDecoder.wholeLimit else { return fail(.protocolError) }
+            // Memory that nobody wrote to is not there yet; moving what is there would take a turn longer than reading it.
+            if whole.count > 4 * turnBytes { whole.reserve(OpenAIAnswerDecoder.wholeLimit - whole.count) }
             return whole.append(bytes)
         }
         var decoder = EventStreamDecoder()
@@ -109,19 +120,28 @@ struct OpenAIAnswerDecoder: ~Copyable {
         swap(&decoder, &events)
     }
 
-    /// The body ended, or what matters of it: judges whether the answer is whole.
-    mutating func finish(to sink: any AnswerSink) {
-        guard failure == nil else { return }
+    /// The body ended, or what matters of it: judges whether the answer is whole. False when more is to be done, in another turn: a large answer
+    /// is read and handed out in parts.
+    @discardableResult mutating func finish(to sink: any AnswerSink) -> Bool {
+        guard failure == nil else { return true }
         hasEnded = true
-        if !isStream {
-            if !hasRead {
+        if !isStream, !hasRead {
+            if whole.count > turnBytes {
+                guard goOnWithLarge(to: sink) else { return false }
+            } else {
                 var body = ByteBuffer()
                 swap(&body, &whole)
                 readWhole(body.bytes, to: sink)
             }
-            guard failure == nil else { return }
-            finishSilentChoices()
+            hasRead = true
         }
+        if failure == nil { conclude(to: sink) }
+        return true
+    }
+
+    /// All of it was read and handed out.
+    private mutating func conclude(to sink: any AnswerSink) {
+        if !isStream { finishSilentChoices() }
         guard isWhole else {
             // A body that ends without its terminal event is broken, whatever official clients make of it.
             guard hasContent else { return fail(.protocolError) }
@@ -174,9 +194,17 @@ struct OpenAIAnswerDecoder: ~Copyable {
 
     /// Reads an event or a whole answer; hands out what it says when all of it proved to be sound.
     private mutating func read(_ bytes: RawSpan, to sink: any AnswerSink) {
+        parse(bytes, JSONReader(bytes))
+        guard failure == nil else { return held = [] }
+        handOut(bytes, to: sink)
+        noteNews()
+    }
+
+    /// Reads a document, and holds what it says.
+    mutating func parse(_ bytes: RawSpan, _ start: consuming JSONReader) {
         (lesson, chunk) = (ChunkLesson(), ChunkNews())
         do {
-            var reader = JSONReader(bytes)
+            var reader = start
             guard case .objectStart = try reader.nextValue() else { return fail(.protocolError) }
             while let key = try reader.nextKey() { try member(key, &reader) }
             _ = try reader.next()
@@ -184,8 +212,10 @@ struct OpenAIAnswerDecoder: ~Copyable {
             fail(.protocolError)
         }
         if failure == nil, chunk.isErrorObject { failUnwrapped(bytes) }
-        guard failure == nil else { return held = [] }
-        handOut(bytes, to: sink)
+    }
+
+    /// What a document says beside its texts counts when they were handed out.
+    mutating func noteNews() {
         if chunk.hasFinish { handedOutAtFinish = handedOut }
         if let usage = chunk.usage {
             end.reported.merge(usage)
@@ -218,7 +248,12 @@ struct OpenAIAnswerDecoder: ~Copyable {
             return nil
         }
         guard case .string(let text) = try scalar(&reader) else { return nil }
-        return reader.string(text).cut(to: 128)
+        return word(reader, text, 128)
+    }
+
+    /// A text of at most so many bytes: what is longer is cut.
+    func word(_ reader: borrowing JSONReader, _ text: JSONText, _ limit: Int) -> String {
+        reader.string(reader.prefix(of: text, atMost: 6 * limit)).cut(to: limit)
     }
 
     /// A scalar value; arrays and objects are skipped whole and read as null.
@@ -226,7 +261,7 @@ struct OpenAIAnswerDecoder: ~Copyable {
         let depth = reader.depth
         let event = try reader.nextValue()
         guard reader.depth > depth else { return event }
-        while reader.depth > depth { _ = try reader.next() }
+        try reader.skip(to: depth)
         return .null
     }
 }

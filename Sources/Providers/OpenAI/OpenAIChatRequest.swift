@@ -278,23 +278,3 @@ extension ByteSlice {
     /// The slice as a range of a span that begins where its buffer's storage does.
     var range: Range<Int> { start..<(start + count) }
 }
-
-/// Base64 (RFC 4648, section 4).
-enum Base64 {
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-    static func append(_ bytes: RawSpan, to output: inout ByteBuffer) {
-        var place = 0
-        while place < bytes.byteCount {
-            let left = bytes.byteCount - place
-            var group = UInt32(bytes.byte(at: place)) << 16
-            if left > 1 { group |= UInt32(bytes.byte(at: place + 1)) << 8 }
-            if left > 2 { group |= UInt32(bytes.byte(at: place + 2)) }
-            output.append(alphabet[Int(group >> 18)])
-            output.append(alphabet[Int(group >> 12 & 63)])
-            output.append(left > 1 ? alphabet[Int(group >> 6 & 63)] : UInt8(ascii: "="))
-            output.append(left > 2 ? alphabet[Int(group & 63)] : UInt8(ascii: "="))
-            place += 3
-        }
-    }
-}

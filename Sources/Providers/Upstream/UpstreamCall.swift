@@ -70,6 +70,9 @@ public final class UpstreamCall {
     private var isReused = false
     private var hasRepeated = false
     private var grace = AnswerGrace()
+    /// True while a large answer is read and handed out, a part a turn.
+    private var isInParts = false
+    private var hasPartDue = false
     /// When the answer last went on.
     private var progressAt = Instant.distantFuture
 
@@ -154,6 +157,7 @@ public final class UpstreamCall {
     public func resume() {
         guard isPaused else { return }
         isPaused = false
+        if isInParts { return awaitPart() }
         if isStream {
             progressAt = target.lane.now
             arm(grace.isRunning ? grace.ends : target.lane.now + times.idle)
@@ -322,10 +326,24 @@ public final class UpstreamCall {
     /// The body is over, or nothing that matters is missing: the decoder judges the answer.
     private func complete() {
         isDecoding = true
-        decoder.finish(to: sink)
+        let isOver = decoder.finish(to: sink)
         isDecoding = false
         if isCancelled { return fail(ProviderFailure(.cancelled)) }
-        if let failure = decoder.failure { fail(failure) } else { finish() }
+        if let failure = decoder.failure { return fail(failure) }
+        if isOver { finish() } else { awaitPart() }
+    }
+
+    /// More of a large answer is read or handed out in a turn to come. The body is here: no silence of the provider's counts any more.
+    private func awaitPart() {
+        timer?.cancel()
+        timer = nil
+        isInParts = true
+        guard !isPaused, !hasPartDue else { return }
+        hasPartDue = true
+        target.lane.inTurnOfItsOwn { [self] in
+            hasPartDue = false
+            if onEnd != nil, !isPaused { complete() }
+        }
     }
 
     private func closed(_ channel: Channel<HTTPClientConnection>, _ reason: CloseReason) {

@@ -1,0 +1,89 @@
+// Answers that are too large for one turn of a lane: read through in parts, then handed out in parts.
+import Core
+import Wire
+
+/// How far a large answer is.
+struct LargeAnswer {
+    /// Where its large values lie, as far as it was read through.
+    var outline: JSONOutline
+    /// True when all of it proved to be sound and is held.
+    var isRead = false
+    /// The piece that is handed out next, and how much of it was.
+    var next = 0
+    var offset = 0
+    var mark: JSONReader.Mark?
+}
+
+extension OpenAIAnswerDecoder {
+    /// The most that is handed out in one piece.
+    private static let pieceBytes = 64 * 1024
+
+    /// A turn's work on a large answer; true when all of it was handed out, or it failed.
+    ///
+    /// First its bytes are checked, a part a turn, which also tells where its large values lie. Reading what it means is then short work, whatever
+    /// its size: large values are passed over, and of the rest there may be as much as `JSONOutline.walk`. Last it is handed out, again in parts.
+    mutating func goOnWithLarge(to sink: any AnswerSink) -> Bool {
+        var answer = large ?? LargeAnswer(outline: JSONOutline(least: min(JSONOutline.least, turnBytes)))
+        large = nil
+        var body = ByteBuffer()
+        swap(&body, &whole)
+        let isOver = goOn(with: &answer, body.bytes, to: sink)
+        guard !isOver, failure == nil else {
+            held = []
+            return true
+        }
+        swap(&body, &whole)
+        large = answer
+        return false
+    }
+
+    private mutating func goOn(with answer: inout LargeAnswer, _ body: RawSpan, to sink: any AnswerSink) -> Bool {
+        let bytes = body.extracting(OpenAIAnswerDecoder.markEnd(body)..<body.byteCount)
+        guard answer.isRead else {
+            do {
+                guard try answer.outline.scan(bytes, atMost: turnBytes) else { return false }
+            } catch {
+                fail(.protocolError)
+                return true
+            }
+            answer.isRead = true
+            parse(bytes, JSONReader(bytes, outline: answer.outline))
+            return false
+        }
+        let outline = answer.outline
+        guard handOut(JSONReader(bytes, outline: outline), &answer, to: sink) else { return false }
+        if failure == nil { noteNews() }
+        return true
+    }
+
+    /// Hands out about `turnBytes` of what is held; true at its end.
+    private mutating func handOut(
+        _ reader: borrowing JSONReader, _ answer: inout LargeAnswer, to sink: any AnswerSink
+    ) -> Bool {
+        var room = turnBytes
+        while answer.next < held.count, failure == nil {
+            guard room > 0 else { return false }
+            let place = answer.next
+            switch held[place] {
+            case .text(let text, let choice, let kind):
+                let rest = JSONText(range: text.range.dropFirst(answer.offset), hasEscapes: text.hasEscapes)
+                let most = max(8, min(room, OpenAIAnswerDecoder.pieceBytes))
+                let part = reader.prefix(of: rest, atMost: most)
+                pass(reader.bytes, part, choice, kind, to: sink)
+                room -= part.range.count
+                answer.offset += part.range.count
+                guard part.range.count == rest.range.count else { continue }
+            case .event(let event):
+                pass(event, to: sink)
+                room -= StreamEvent.maximumPayload / 4
+            case .list(let start, let list, let choice):
+                let isOver = passList(reader, at: start, list, choice, from: &answer.mark, atMost: room, to: sink)
+                guard isOver else { return false }
+                room -= OpenAIAnswerDecoder.pieceBytes
+            case .emptyArguments(let choice): passEmptyArguments(choice, to: sink)
+            }
+            (answer.next, answer.offset) = (place + 1, 0)
+        }
+        return true
+    }
+}
