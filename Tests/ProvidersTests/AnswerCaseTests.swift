@@ -1,5 +1,6 @@
 // Each answer means what it should, at once, byte by byte, and cut at every place.
 import Testing
+import Wire
 
 @testable import Providers
 
@@ -53,9 +54,9 @@ import Testing
         (#"{"prompt_tokens":10,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":50}}"#, true),
     ])
     func `figures that cannot be are noted`(usage: String, isImplausible: Bool) {
-        var decoder = OpenAIAnswerDecoder(isStream: false)
-        decoder.end.bounds.inputTokens = 1_000
-        decoder.end.bounds.outputTokens = 64
+        var decoder = AnswerDecoder(.openAI(OpenAIAnswerReader()), isStream: false)
+        decoder.answer.end.bounds.inputTokens = 1_000
+        decoder.answer.end.bounds.outputTokens = 64
         let json = #"{"choices":[{"message":{"content":"hello"}}],"usage":\#(usage)}"#
         decoder.decodeWhole(Array(json.utf8).span.bytes, to: Transcript())
         #expect(decoder.end.isImplausible == isImplausible)

@@ -11,6 +11,8 @@ struct AnswerCase: Sendable, CustomTestStringConvertible {
     let id: String
     var isStream = true
     let body: [UInt8]
+    /// What its dialect is.
+    var reader: @Sendable () -> AnswerReader = { .openAI(OpenAIAnswerReader()) }
     var bounds = AnswerBounds()
     /// What is handed out, one line a piece; texts of one kind that follow each other are joined.
     var lines: [String] = []
@@ -66,8 +68,8 @@ struct AnswerCase: Sendable, CustomTestStringConvertible {
     // MARK: - What it comes to
 
     /// The answer, its body in these pieces.
-    func read(_ pieces: [ArraySlice<UInt8>], turnBytes: Int = OpenAIAnswerDecoder.turnBytes) -> Reading {
-        var decoder = OpenAIAnswerDecoder(isStream: isStream, bounds: bounds, turnBytes: turnBytes)
+    func read(_ pieces: [ArraySlice<UInt8>], turnBytes: Int = AnswerDecoder.turnBytes) -> Reading {
+        var decoder = AnswerDecoder(reader(), isStream: isStream, bounds: bounds, turnBytes: turnBytes)
         let sink = JoinedTranscript()
         for piece in pieces { decoder.decode(Array(piece).span.bytes, to: sink) }
         while !decoder.finish(to: sink) {}

@@ -25,13 +25,13 @@ import Wire
 
     /// The answer in these pieces.
     private func read(_ pieces: [ArraySlice<UInt8>], isStream: Bool) -> Decoded {
-        var decoder = OpenAIAnswerDecoder(isStream: isStream)
+        var decoder = AnswerDecoder(.openAI(OpenAIAnswerReader()), isStream: isStream)
         let sink = Transcript()
         for piece in pieces { decoder.decode(Array(piece).span.bytes, to: sink) }
         decoder.finish(to: sink)
         return Decoded(
             lines: sink.lines, events: sink.events, end: decoder.end, failure: decoder.failure,
-            handedOut: decoder.handedOut)
+            handedOut: decoder.answer.handedOut)
     }
 
     @Test(arguments: Fixture.all.filter { !$0.isHTTP })

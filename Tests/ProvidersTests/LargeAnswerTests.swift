@@ -12,7 +12,7 @@ import Wire
     /// Reads it as a server sends it, a piece of 64 KiB at a time; `turns` counts the calls of `finish`.
     private func read(_ json: String, turns: inout Int) -> Reading {
         let answer = AnswerCase.whole("", json)
-        var decoder = OpenAIAnswerDecoder(isStream: false, bounds: answer.bounds)
+        var decoder = AnswerDecoder(.openAI(OpenAIAnswerReader()), isStream: false, bounds: answer.bounds)
         let sink = JoinedTranscript()
         let bytes = Array(json.utf8)
         for start in stride(from: 0, to: bytes.count, by: 65_536) {
@@ -49,7 +49,7 @@ import Wire
         #expect(reading.lines[1] == "0 call 0 c f")
         #expect(reading.finish == .toolCalls && reading.isReported && reading.output == 9)
         // Checked, read, handed out: a quarter of a MiB a turn.
-        #expect(turns >= 2 * json.utf8.count / OpenAIAnswerDecoder.turnBytes && turns < 20, "\(turns)")
+        #expect(turns >= 2 * json.utf8.count / AnswerDecoder.turnBytes && turns < 20, "\(turns)")
     }
 
     @Test func `many log probabilities, many choices and a message before its index`() throws {
@@ -146,7 +146,7 @@ import Wire
         for call in [0, 1] {
             let counts = turns[call] ?? [:]
             #expect(counts.count >= 4, "a quarter of a MiB a turn: \(counts)")
-            #expect(counts.values.allSatisfy { $0 <= OpenAIAnswerDecoder.turnBytes })
+            #expect(counts.values.allSatisfy { $0 <= AnswerDecoder.turnBytes })
         }
         let (mine, others) = (Set((turns[0] ?? [:]).keys), Set((turns[1] ?? [:]).keys))
         #expect(mine.isDisjoint(with: others), "one part of anybody's in a turn")
@@ -174,7 +174,7 @@ import Wire
                 }
             })
         #expect(ended.failure == nil && ended.text.utf8.count == 1 << 20)
-        #expect(pauses.withLock { $0.held } <= OpenAIAnswerDecoder.turnBytes)
+        #expect(pauses.withLock { $0.held } <= AnswerDecoder.turnBytes)
     }
 
     @Test func `a cancel between two parts ends the call once`() async throws {
@@ -183,7 +183,7 @@ import Wire
         let harness = try UpstreamHarness("http://127.0.0.1:\(server.port)/v1")
         let ended = await harness.call(isStream: false, onDelta: { $0.cancel() })
         #expect(ended.failure == .cancelled && ended.ends == 1 && ended.outcome.hasContent)
-        #expect(ended.text.utf8.count <= OpenAIAnswerDecoder.turnBytes)
+        #expect(ended.text.utf8.count <= AnswerDecoder.turnBytes)
     }
 }
 

@@ -59,13 +59,13 @@ struct Decoded {
     }
 
     private static func decode(_ pieces: [String], isStream: Bool) -> Decoded {
-        var decoder = OpenAIAnswerDecoder(isStream: isStream)
+        var decoder = AnswerDecoder(.openAI(OpenAIAnswerReader()), isStream: isStream)
         let sink = Transcript()
         for piece in pieces { decoder.decode(Array(piece.utf8).span.bytes, to: sink) }
         decoder.finish(to: sink)
         return Decoded(
             lines: sink.lines, events: sink.events, end: decoder.end, failure: decoder.failure,
-            handedOut: decoder.handedOut, progress: decoder.progress)
+            handedOut: decoder.answer.handedOut, progress: decoder.progress)
     }
 }
 
@@ -95,10 +95,10 @@ struct Decoded {
                 #"{"choices":[{"message":{"tool_calls":[\#(list.joined(separator: ","))]},"finish_reason":"tool_calls"}]}"#
             )
         }
-        let most = calls(OpenAIAnswerDecoder.toolCallLimit)
+        let most = calls(OpenAIAnswerReader.toolCallLimit)
         #expect(most.failure == nil)
-        #expect(most.events.count == OpenAIAnswerDecoder.toolCallLimit)
-        let tooMany = calls(OpenAIAnswerDecoder.toolCallLimit + 1)
+        #expect(most.events.count == OpenAIAnswerReader.toolCallLimit)
+        let tooMany = calls(OpenAIAnswerReader.toolCallLimit + 1)
         // A whole answer is handed out whole or not at all.
         #expect(tooMany.failure?.kind == .modelOutputError)
         #expect(tooMany.events.isEmpty && tooMany.lines.isEmpty)

@@ -84,7 +84,7 @@ struct Answer: Equatable {
 @Suite struct OpenAIFixtureTests {
     func answer(_ fixture: Fixture, _ pieces: [ArraySlice<UInt8>]) -> Answer {
         var http = HTTPClientConnection()
-        var decoder = OpenAIAnswerDecoder(isStream: fixture.isStream)
+        var decoder = AnswerDecoder(.openAI(OpenAIAnswerReader()), isStream: fixture.isStream)
         let sink = Collected()
         let now = Instant(nanoseconds: 0)
         var status = 200
@@ -210,7 +210,7 @@ struct Answer: Equatable {
 
     @Test func `a choice that nobody asked for is dropped before it reaches the wire`() {
         for (index, expected) in [(15, 1), (16, 0), (63, 0), (4_000_000_000, 0), (-1, 0)] {
-            var decoder = OpenAIAnswerDecoder(isStream: true)
+            var decoder = AnswerDecoder(.openAI(OpenAIAnswerReader()), isStream: true)
             let sink = Collected()
             let event = #"data: {"choices":[{"index":\#(index),"delta":{"content":"x"}}]}"# + "\n\n"
             decoder.decode(Array(event.utf8).span.bytes, to: sink)

@@ -7,6 +7,18 @@ import Wire
 
 @testable import Providers
 
+extension OpenAIChatRequest {
+    /// A request to the provider `sim`, whose server is a usual one but for `configure`.
+    fileprivate init(
+        model: String, isStream: Bool = false, limit: UInt32 = 0, _ configure: (inout ProviderRecord) -> Void = { _ in }
+    ) {
+        var record = ProviderRecord(name: "sim")
+        configure(&record)
+        self.init(
+            RequestTerms(model: model, isStream: isStream, maximumOutputTokens: limit), OpenAIServer(record))
+    }
+}
+
 @Suite struct RequestRenderingTests {
     private func render(
         isStream: Bool = false, limit: UInt32 = 0, legacy: Bool = false, _ build: (inout ChatBodyWriter) -> Void
@@ -14,9 +26,9 @@ import Wire
         var writer = ChatBodyWriter()
         build(&writer)
         let body = writer.finish()
-        let request = OpenAIChatRequest(
-            model: "gpt-6-luna", isStream: isStream, maximumOutputTokens: limit, usesLegacyLimitField: legacy,
-            provider: "sim")
+        let request = OpenAIChatRequest(model: "gpt-6-luna", isStream: isStream, limit: limit) {
+            $0.usesLegacyLimitField = legacy
+        }
         var json = ByteBuffer()
         try request.write(body.bytes, into: &json)
         let value = try JSONSerialization.jsonObject(with: Data(json.array()))
@@ -113,9 +125,7 @@ import Wire
             writer.message(.user, "hi")
             for (number, schema) in schemas.enumerated() { writer.tool(name: "tool-\(number)", schema: schema) }
             let body = writer.finish()
-            let request = OpenAIChatRequest(
-                model: "gpt-6-luna", isStream: true, maximumOutputTokens: 0, usesLegacyLimitField: false,
-                provider: "sim")
+            let request = OpenAIChatRequest(model: "gpt-6-luna", isStream: true)
             var json = ByteBuffer()
             try request.write(body.bytes, into: &json)
             seen.insert(String(decoding: json.array(), as: UTF8.self))
@@ -200,9 +210,9 @@ import Wire
             var writer = ChatBodyWriter()
             writer.message(.user, "x")
             writer.parameter(.user, "u-1")
-            let request = OpenAIChatRequest(
-                model: "m", isStream: isStream, maximumOutputTokens: 9, usesLegacyLimitField: true,
-                streamOptions: options, userField: field, provider: "sim")
+            let request = OpenAIChatRequest(model: "m", isStream: isStream, limit: 9) {
+                ($0.usesLegacyLimitField, $0.streamOptions, $0.userField) = (true, options, field)
+            }
             var json = ByteBuffer()
             let body = writer.finish()
             try request.write(body.bytes, into: &json)
@@ -226,9 +236,7 @@ import Wire
         var writer = ChatBodyWriter()
         for role in [ChatRole.system, .developer, .user] { writer.message(role, "\(role)") }
         let body = writer.finish()
-        let request = OpenAIChatRequest(
-            model: "m", isStream: false, maximumOutputTokens: 0, usesLegacyLimitField: false, developerRole: role,
-            provider: "sim")
+        let request = OpenAIChatRequest(model: "m") { $0.developerRole = role }
         var json = ByteBuffer()
         try request.write(body.bytes, into: &json)
         let object = try #require(try JSONSerialization.jsonObject(with: Data(json.array())) as? NSDictionary)
@@ -269,13 +277,13 @@ import Wire
         let body = writer.finish()
         let members = try members(listed)
         var json = ByteBuffer()
-        let request = OpenAIChatRequest(
-            model: "m1", isStream: true, maximumOutputTokens: 5, usesLegacyLimitField: false, provider: "sim",
-            members: members)
+        let request = OpenAIChatRequest(model: "m1", isStream: true, limit: 5) { $0.passthrough = members }
+        var record = ProviderRecord(name: "sim")
+        record.passthrough = members
         var refusals = 0
         do { try request.write(body.bytes, into: &json) } catch { refusals += 1 }
         do {
-            try OpenAIChatRequest.checkPassthrough(body.bytes) { $0 == "sim" ? members : nil }
+            try Passthrough.check(body.bytes) { $0 == "sim" ? record : nil }
         } catch {
             #expect(error.field.description == "passthrough")
             refusals += 1
@@ -318,8 +326,7 @@ import Wire
         var writer = ChatBodyWriter()
         writer.message(.user, "text")
         let whole = writer.finish().array()
-        let request = OpenAIChatRequest(
-            model: "m", isStream: false, maximumOutputTokens: 0, usesLegacyLimitField: false, provider: "sim")
+        let request = OpenAIChatRequest(model: "m")
         // Cut anywhere, or with a byte that is no UTF-8 in its text.
         for broken in (0..<whole.count).map({ Array(whole[..<$0]) }) + [Array(whole.dropLast()) + [0xFF]] {
             #expect(throws: BodyError.self) {

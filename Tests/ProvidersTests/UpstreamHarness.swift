@@ -90,7 +90,8 @@ final class UpstreamHarness: @unchecked Sendable {
             lane.execute { [self] in
                 let running = Running()
                 running.onDelta = onDelta
-                let call = UpstreamCall(target, isStream: isStream, times: times, sink: running) {
+                let terms = RequestTerms(model: "m", isStream: isStream)
+                let call = UpstreamCall(target, terms, times: times, sink: running) {
                     [self] outcome in
                     running.ends += 1
                     let time = ContinuousClock.now - began
@@ -104,7 +105,7 @@ final class UpstreamHarness: @unchecked Sendable {
                     }
                 }
                 running.call = call
-                var request = RenderedRequest(capacity: body.count)
+                var request = RenderedRequest(terms, capacity: body.count)
                 request.json.append(body)
                 request.bounds = bounds
                 beforeStart()

@@ -51,7 +51,7 @@ final class Attempt {
         for asker: Asker
     ) {
         self.asker = asker
-        let call = UpstreamCall(upstream, isStream: isStream, times: times, share: share, sink: self) {
+        let call = UpstreamCall(upstream, request.terms, times: times, share: share, sink: self) {
             [self] (outcome: consuming UpstreamOutcome) in ended(outcome)
         }
         self.call = call

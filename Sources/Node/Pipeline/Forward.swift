@@ -115,15 +115,12 @@ extension Pipeline {
         _ exchange: Exchange, _ placed: Placed, for target: LaneTarget, _ upstream: UpstreamTarget
     ) throws(Refusal) -> RenderedRequest {
         // The provider is held to what the reservation assumed, also when the client named no limit.
-        let request = OpenAIChatRequest(
+        let terms = RequestTerms(
             model: target.model, isStream: exchange.head.flags.contains(.stream),
-            maximumOutputTokens: UInt32(clamping: placed.held.mostOutput),
-            usesLegacyLimitField: upstream.record.usesLegacyLimitField, streamOptions: upstream.record.streamOptions,
-            userField: upstream.record.userField, developerRole: upstream.record.developerRole,
-            provider: target.provider, members: upstream.record.passthrough)
-        var rendered = RenderedRequest(capacity: exchange.body.bytes.count + 512)
+            maximumOutputTokens: UInt32(clamping: placed.held.mostOutput))
+        var rendered = RenderedRequest(terms, capacity: exchange.body.bytes.count + 512)
         do throws(BodyError) {
-            try exchange.writeRequest(request, into: &rendered)
+            try exchange.writeRequest(for: upstream, into: &rendered)
         } catch {
             throw .body(error)
         }

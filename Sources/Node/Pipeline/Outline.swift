@@ -19,7 +19,7 @@ extension Pipeline {
         var failure: BodyError?
         exchange.body.bytes.withBytes(of: whole) { bytes in
             do throws(BodyError) {
-                try OpenAIChatRequest.checkPassthrough(bytes) { providers[$0]?.passthrough }
+                try Passthrough.check(bytes) { providers[$0] }
             } catch { failure = error }
         }
         if let failure { throw .body(failure) }

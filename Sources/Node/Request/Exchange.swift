@@ -117,12 +117,12 @@ final class Exchange: @unchecked Sendable {
     func checkGoesOn() throws(Refusal) { if let stopReason { throw stopReason } }
 
     /// Renders the body for the provider.
-    func writeRequest(_ request: OpenAIChatRequest, into rendered: inout RenderedRequest) throws(BodyError) {
+    func writeRequest(for upstream: UpstreamTarget, into rendered: inout RenderedRequest) throws(BodyError) {
         let whole = body.bytes.slice
         var failure: BodyError?
         body.bytes.withBytes(of: whole) { bytes in
             do throws(BodyError) {
-                rendered.bounds = try request.write(bytes, into: &rendered.json)
+                try upstream.write(bytes, into: &rendered)
             } catch {
                 failure = error
             }

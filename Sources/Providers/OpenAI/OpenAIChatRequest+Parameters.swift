@@ -105,8 +105,8 @@ extension OpenAIChatRequest {
     ) {
         let bytes = body.extracting(slice.range)
         if parameter == .user {
-            guard userField != .none else { return }
-            json.key(userField.rawValue, &output)
+            guard server.userField != .none else { return }
+            json.key(server.userField.rawValue, &output)
         } else {
             json.key(OpenAIChatRequest.member(parameter), &output)
         }

@@ -4,44 +4,27 @@ import Policy
 import Wire
 
 extension OpenAIChatRequest {
-    /// Looks through the members that a body adds for the providers that `members` knows, before anything is reserved or sent.
-    ///
-    /// - Throws: `BodyError` for a body that breaks the protocol, a member that the provider's section does not list, one that stands twice, or one
-    ///   that the request has an item of its own for.
-    public static func checkPassthrough(
-        _ body: RawSpan, members: (_ provider: String) -> PassthroughMembers?
-    ) throws(BodyError) {
-        var reader = ChatBodyReader(body)
-        var items: [ChatItem] = []
-        while let item = try reader.next() { if member(of: item) != nil || isPassthrough(item) { items.append(item) } }
-        var names: Set<String> = []
-        for case .passthrough(let provider, _) in items { names.insert(body.string(provider.range)) }
-        for name in names {
-            guard let members = members(name) else { continue }
-            _ = try passed(items, for: name, members, body)
-        }
-    }
-
     static func isPassthrough(_ item: ChatItem) -> Bool { if case .passthrough = item { true } else { false } }
 
     /// Adds the members that are meant for this provider.
     func passthrough(
         _ items: [ChatItem], _ body: RawSpan, _ json: inout JSONWriter, _ output: inout ByteBuffer
     ) throws(BodyError) {
-        for member in try OpenAIChatRequest.passed(items, for: provider, members, body) {
+        for member in try OpenAIChatRequest.passed(items, for: server.provider, server.members, body) {
             json.key(member.name, &output)
             json.raw(body.extracting(member.object.range).extracting(member.value), &output)
         }
     }
 
     /// A member that passes: in the operator's spelling, with the place of its value in the object that has it.
-    private struct Passed {
+    struct Passed {
         let name: String
         let object: ByteSlice
         let value: Range<Int>
     }
 
-    private static func passed(
+    /// Those of `items`, all of a request, that pass.
+    static func passed(
         _ items: [ChatItem], for provider: String, _ members: PassthroughMembers, _ body: RawSpan
     ) throws(BodyError) -> [Passed] {
         // Servers differ in what a second member of a name means, so there is none.

@@ -3,59 +3,54 @@ import Core
 import Policy
 import Wire
 
-/// Writes one request. Nothing is sent before the whole body proved to be sound.
-public struct OpenAIChatRequest {
-    /// The model as the provider names it.
-    public let model: String
-    /// Whether deltas are wanted as they come.
-    public let isStream: Bool
-    /// Output limit in tokens; 0 for none.
-    public let maximumOutputTokens: UInt32
+/// What a server may be sent.
+struct OpenAIServer: Sendable {
     /// True for servers that know only `max_tokens`.
-    public let usesLegacyLimitField: Bool
-    /// What a stream's request says of it.
-    public let streamOptions: StreamOptions
-    /// The member in which the end user's id travels.
-    public let userField: UserField
-    /// The role in which instructions of the developer are sent.
-    public let developerRole: DeveloperRole
-    /// The provider's name, for passthrough members that are meant for it.
-    public let provider: String
-    /// Which of them pass.
-    public let members: PassthroughMembers
+    let usesLegacyLimitField: Bool
+    let streamOptions: StreamOptions
+    let userField: UserField
+    let developerRole: DeveloperRole
+    /// The provider's name, for passthrough members that are meant for it, and which of them pass.
+    let provider: String
+    let members: PassthroughMembers
+
+    /// What a provider's section says.
+    init(_ record: ProviderRecord) {
+        usesLegacyLimitField = record.usesLegacyLimitField
+        streamOptions = record.streamOptions
+        userField = record.userField
+        developerRole = record.developerRole
+        provider = record.name
+        members = record.passthrough
+    }
+}
+
+/// Writes one request. Nothing is sent before the whole body proved to be sound.
+struct OpenAIChatRequest {
+    let terms: RequestTerms
+    let server: OpenAIServer
 
     /// A request's fixed part.
-    public init(
-        model: String, isStream: Bool, maximumOutputTokens: UInt32, usesLegacyLimitField: Bool,
-        streamOptions: StreamOptions = .full, userField: UserField = .safetyIdentifier,
-        developerRole: DeveloperRole = .developer, provider: String, members: PassthroughMembers = .none
-    ) {
-        self.model = model
-        self.isStream = isStream
-        self.maximumOutputTokens = maximumOutputTokens
-        self.usesLegacyLimitField = usesLegacyLimitField
-        self.streamOptions = streamOptions
-        self.userField = userField
-        self.developerRole = developerRole
-        self.provider = provider
-        self.members = members
+    init(_ terms: RequestTerms, _ server: OpenAIServer) {
+        self.terms = terms
+        self.server = server
     }
 
     /// Appends the JSON of `body` to `output`, and returns what the request can use at most.
     ///
     /// - Throws: `BodyError` for a body that breaks the protocol; `output` then holds a part that must be dropped.
     @discardableResult
-    public func write(_ body: RawSpan, into output: inout ByteBuffer) throws(BodyError) -> AnswerBounds {
+    func write(_ body: RawSpan, into output: inout ByteBuffer) throws(BodyError) -> AnswerBounds {
         let start = output.count
         var json = JSONWriter()
         json.beginObject(&output)
         json.key("model", &output)
-        json.string(model, &output)
+        json.string(terms.model, &output)
         let (rest, attachments) = try messages(body, &json, &output)
-        if isStream {
+        if terms.isStream {
             json.key("stream", &output)
             json.bool(true, &output)
-            switch streamOptions {
+            switch server.streamOptions {
             case .full:
                 json.key("stream_options", &output)
                 json.raw(#"{"include_usage":true,"include_obfuscation":false}"#, &output)
@@ -65,15 +60,15 @@ public struct OpenAIChatRequest {
             case .none: break
             }
         }
-        if maximumOutputTokens > 0 {
-            json.key(usesLegacyLimitField ? "max_tokens" : "max_completion_tokens", &output)
-            json.integer(maximumOutputTokens, &output)
+        if terms.maximumOutputTokens > 0 {
+            json.key(server.usesLegacyLimitField ? "max_tokens" : "max_completion_tokens", &output)
+            json.integer(terms.maximumOutputTokens, &output)
         }
         try parameters(rest, body, &json, &output)
         json.endObject(&output)
         let choices = rest.lazy.compactMap { if case .choices(let count) = $0 { Int(count) } else { nil } }.last
         return AnswerBounds(
-            requestBytes: output.count - start, attachments: attachments, outputLimit: maximumOutputTokens,
+            requestBytes: output.count - start, attachments: attachments, outputLimit: terms.maximumOutputTokens,
             choices: choices ?? 1)
     }
 
@@ -143,7 +138,7 @@ public struct OpenAIChatRequest {
     private func word(_ role: ChatRole) -> StaticString {
         switch role {
         case .system: "system"
-        case .developer: developerRole == .system ? "system" : "developer"
+        case .developer: server.developerRole == .system ? "system" : "developer"
         case .user: "user"
         case .assistant: "assistant"
         case .tool: "tool"

@@ -59,19 +59,12 @@ public final class ProbeCall {
             self.channel = nil
             end(status == 0 ? .failing("closed before an answer: \(reason)") : judged)
         }
-        let head = setting.call == .models ? target.modelsHead : target.chatHead
-        channel.machine.send(head: { $0.append(head) }, body: { write(&$0) })
+        var head = ByteBuffer()
+        var body = ByteBuffer()
+        target.dialect.writeProbe(
+            setting.call, wallClockMicroseconds: target.lane.wallClockMicroseconds, head: &head, body: &body)
+        channel.machine.send(head: { $0.append(head.bytes) }, body: { $0.append(body.bytes) })
         channel.wake()
-    }
-
-    /// One token is enough to show that the model answers.
-    private func write(_ output: inout ByteBuffer) {
-        guard case .chat(let model) = setting.call else { return }
-        let message = JSONValue.object([.init("role", .string("user")), .init("content", .string("Hi"))])
-        let limit = target.record.usesLegacyLimitField ? "max_tokens" : "max_completion_tokens"
-        JSONValue.object([
-            .init("model", .string(model)), .init("messages", .array([message])), .init(limit, .integer(1)),
-        ]).write(into: &output)
     }
 
     private func received(_ event: HTTPClientConnection.Event, _ channel: Channel<HTTPClientConnection>) {
@@ -92,27 +85,7 @@ public final class ProbeCall {
     }
 
     /// What status and body say.
-    private var judged: ProbeResult {
-        guard status != 200 else { return answered }
-        let failure = OpenAIErrorReader.classify(status: status, body: body)
-        switch failure.kind {
-        // It is there, knows us, and has too much to do: that is no failure, and passes.
-        case .rateLimited: return .up
-        case .permissionDenied, .notFound, .invalidRequest:
-            guard setting.call == .models else { break }
-            return .unknown("status \(status): it shows no list of models to this API key; probe with a chat instead")
-        default: break
-        }
-        return .failing("\(failure.kind.rawValue), status \(status)")
-    }
-
-    private var answered: ProbeResult {
-        guard case .chat = setting.call else { return .up }
-        guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 32, size: ProbeCall.bodyLimit)) else {
-            return .failing("the answer is no JSON")
-        }
-        return value["choices"]?.elements?.isEmpty == false ? .up : .failing("the answer has no choices")
-    }
+    private var judged: ProbeResult { target.dialect.judge(setting.call, status: status, body: body) }
 
     private func end(_ result: ProbeResult) {
         guard let onEnd else { return }

@@ -39,8 +39,9 @@ public final class UpstreamCall {
     private let sink: any AnswerSink
     private let share: LaneShare?
     private var onEnd: ((consuming UpstreamOutcome) -> Void)?
-    private var decoder: OpenAIAnswerDecoder
-    private let isStream: Bool
+    private var decoder: AnswerDecoder
+    private let terms: RequestTerms
+    private var isStream: Bool { terms.isStream }
     /// How the answer's body is read.
     private var form: AnswerForm
     private var bounds = AnswerBounds()
@@ -85,26 +86,27 @@ public final class UpstreamCall {
 
     /// A call that `start` sends. `onEnd` is called exactly once, on the lane. `share`: whose turn its connection's work takes.
     public init(
-        _ target: UpstreamTarget, isStream: Bool, times: UpstreamTimes = UpstreamTimes(), share: LaneShare? = nil,
+        _ target: UpstreamTarget, _ terms: RequestTerms, times: UpstreamTimes = UpstreamTimes(),
+        share: LaneShare? = nil,
         sink: any AnswerSink, onEnd: @escaping (consuming UpstreamOutcome) -> Void
     ) {
         self.target = target
         self.share = share
-        self.isStream = isStream
+        self.terms = terms
         self.times = UpstreamTimes(
             firstEvent: min(target.record.firstEventTimeout, times.firstEvent),
             idle: min(target.record.idleTimeout, times.idle))
         self.sink = sink
         self.onEnd = onEnd
-        form = isStream ? .events : .whole
-        decoder = OpenAIAnswerDecoder(isStream: isStream)
+        form = terms.isStream ? .events : .whole
+        decoder = AnswerDecoder(target.dialect.reader(), isStream: terms.isStream)
     }
 
     /// Sends the request, whose JSON is taken out of it.
     public func start(_ rendered: inout RenderedRequest) {
         swap(&request, &rendered.json)
         bounds = rendered.bounds
-        decoder = OpenAIAnswerDecoder(isStream: isStream, bounds: bounds)
+        decoder.answer.end.bounds = bounds
         target.inFlight += 1
         lease()
     }
@@ -134,9 +136,14 @@ public final class UpstreamCall {
         if channel.transport.share !== share { channel.transport.share = share }
         channel.onEvent = { [self] channel, event in received(event, channel) }
         channel.onClose = { [self] channel, reason in closed(channel, reason) }
+        let (dialect, clock) = (target.dialect, target.lane.wallClockMicroseconds)
         channel.machine.send(
-            room: target.chatHead.count + request.count,
-            head: { $0.append(target.chatHead) },
+            room: dialect.headBytes + request.count,
+            head: { head in
+                request.withBytes(of: request.slice) {
+                    dialect.writeHead(terms, body: $0, wallClockMicroseconds: clock, into: &head)
+                }
+            },
             body: { output in request.withBytes(of: request.slice) { output.append($0) } })
         channel.wake()
         outcome.wasSent = true
@@ -200,7 +207,7 @@ public final class UpstreamCall {
         request.releaseIfEmpty()
         let clock = target.lane.wallClockMicroseconds
         channel.withBytes(of: head.slice) { bytes in
-            outcome.requestID = UpstreamCall.requestID(head, bytes)
+            outcome.requestID = target.dialect.requestID(head, in: bytes).map { $0.cut(to: 128) }
             guard !isAnswer else { return }
             if (300..<400).contains(status), let place = head.value(of: "location", in: bytes) {
                 location = UpstreamCall.host(of: place)
@@ -228,19 +235,12 @@ public final class UpstreamCall {
     private func use(_ found: AnswerForm) {
         form = found
         let isStream = found != .whole
-        if decoder.isStream != isStream { decoder = OpenAIAnswerDecoder(isStream: isStream, bounds: bounds) }
+        guard decoder.isStream != isStream else { return }
+        decoder = AnswerDecoder(target.dialect.reader(), isStream: isStream, bounds: bounds)
     }
 
     /// True when the status promises an answer: any success with a body.
     private var isAnswer: Bool { (200..<300).contains(status) && status != 204 }
-
-    /// OpenAI's name for it, Azure's two, OpenRouter's.
-    private static func requestID(_ head: HTTPResponseHead, _ bytes: RawSpan) -> String? {
-        let id =
-            head.value(of: "x-request-id", in: bytes) ?? head.value(of: "apim-request-id", in: bytes)
-            ?? head.value(of: "x-ms-request-id", in: bytes) ?? head.value(of: "x-generation-id", in: bytes)
-        return id.map { $0.cut(to: 128) }
-    }
 
     private func decode(_ slice: ByteSlice, _ channel: Channel<HTTPClientConnection>) {
         bodyCount += slice.count
@@ -282,8 +282,9 @@ public final class UpstreamCall {
     private func whileStreaming(hasProgress: Bool) {
         let now = target.lane.now
         // Usage is not waited for where none was asked for.
-        let hasUsage = target.record.streamOptions == .none || decoder.end.usage != nil
-        grace.note(isSettled: decoder.isSettled, at: decoder.handedOutAtFinish, hasUsage: hasUsage, now: now)
+        let hasUsage = !target.dialect.tellsUsage || decoder.end.usage != nil
+        grace.note(
+            isSettled: decoder.answer.isSettled, at: decoder.answer.handedOutAtFinish, hasUsage: hasUsage, now: now)
         if grace.isRunning { return arm(grace.ends) }
         if hasProgress {
             progressAt = now
@@ -304,7 +305,7 @@ public final class UpstreamCall {
 
     /// The provider answered with an error; its body is there as far as it came.
     private func refused() {
-        var failure = OpenAIErrorReader.classify(status: status, body: errorBody)
+        var failure = target.dialect.failure(status: status, body: errorBody)
         failure.retryAfter = retryAfter
         failure.shouldRetry = shouldRetry
         failure.location = location
@@ -359,7 +360,7 @@ public final class UpstreamCall {
             }
             fail(.serverError, "closed before an answer: \(reason)")
         case _ where isAnswer:
-            if form == .events, decoder.isWhole { return complete() }
+            if form == .events, decoder.answer.isWhole { return complete() }
             var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .serverError, status: status)
             failure.detail = "\(shortBody): \(reason)"
             fail(failure)
@@ -391,7 +392,7 @@ public final class UpstreamCall {
             return arm(isPaused ? target.lane.now + times.idle : phaseEnds)
         }
         if status != 0, !isAnswer { return refused() }
-        if decoder.isWhole { return complete() }
+        if decoder.answer.isWhole { return complete() }
         var failure = ProviderFailure(decoder.hasContent ? .streamInterrupted : .timeout, status: status)
         if decoder.hasContent { failure.cause = .timeout }
         failure.isStalled = true

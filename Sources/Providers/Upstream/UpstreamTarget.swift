@@ -3,6 +3,7 @@ import Core
 import HTTP
 import Net
 import Policy
+import Wire
 
 /// Why a provider's record cannot be used.
 public struct TargetProblem: Error, Sendable, CustomStringConvertible {
@@ -16,10 +17,8 @@ public final class UpstreamTarget {
     public let record: ProviderRecord
     let lane: Lane
     let pool: ConnectionPool<HTTPClientConnection>
-    /// Request line and constant headers of a chat request.
-    let chatHead: [UInt8]
-    /// The same of a request for the list of models.
-    let modelsHead: [UInt8]
+    /// What it speaks.
+    let dialect: any Dialect
     /// Calls under way.
     public internal(set) var inFlight = 0
     /// True after `close`: for new calls there is, or will be, another.
@@ -57,22 +56,14 @@ public final class UpstreamTarget {
         pool = ConnectionPool(
             lane: lane, endpoint: .host(address.host, port: address.port), tls: tls, serverName: address.host,
             limits: limits, machine: { _ in HTTPClientConnection() })
-        chatHead = UpstreamTarget.head(
-            "POST \(address.path)/chat/completions\(address.query)", address, apiKey, hasBody: true)
-        modelsHead = UpstreamTarget.head("GET \(address.path)/models\(address.query)", address, apiKey, hasBody: false)
+        dialect = record.dialect(address, apiKey)
     }
 
-    private static func head(_ line: String, _ address: BaseURL, _ apiKey: Secret?, hasBody: Bool) -> [UInt8] {
-        var head = ByteBuffer()
-        head.append("\(line) HTTP/1.1\r\nHost: \(address.authority)\r\n")
-        if let apiKey {
-            head.append(literal: "Authorization: Bearer ")
-            apiKey.withBytes { head.append($0) }
-            head.append(literal: "\r\n")
-        }
-        if hasBody { head.append(literal: "Content-Type: application/json\r\n") }
-        head.append(literal: "Accept-Encoding: identity\r\nUser-Agent: sluice/1\r\n")
-        return head.array()
+    /// Writes the JSON of a request with this body.
+    ///
+    /// - Throws: `BodyError` for a body that breaks the protocol.
+    public func write(_ body: RawSpan, into request: inout RenderedRequest) throws(BodyError) {
+        request.bounds = try dialect.write(body, request.terms, into: &request.json)
     }
 
     /// Closes idle connections; running calls go on.

@@ -14,7 +14,7 @@ struct LargeAnswer {
     var mark: JSONReader.Mark?
 }
 
-extension OpenAIAnswerDecoder {
+extension AnswerDecoder {
     /// The most that is handed out in one piece.
     private static let pieceBytes = 64 * 1024
 
@@ -23,66 +23,67 @@ extension OpenAIAnswerDecoder {
     /// First its bytes are checked, a part a turn, which also tells where its large values lie. Reading what it means is then short work, whatever
     /// its size: large values are passed over, and of the rest there may be as much as `JSONOutline.walk`. Last it is handed out, again in parts.
     mutating func goOnWithLarge(to sink: any AnswerSink) -> Bool {
-        var answer = large ?? LargeAnswer(outline: JSONOutline(least: min(JSONOutline.least, turnBytes)))
+        var work = large ?? LargeAnswer(outline: JSONOutline(least: min(JSONOutline.least, turnBytes)))
         large = nil
         var body = ByteBuffer()
         swap(&body, &whole)
-        let isOver = goOn(with: &answer, body.bytes, to: sink)
+        let isOver = goOn(with: &work, body.bytes, to: sink)
         guard !isOver, failure == nil else {
-            held = []
+            answer.held = []
             return true
         }
         swap(&body, &whole)
-        large = answer
+        large = work
         return false
     }
 
-    private mutating func goOn(with answer: inout LargeAnswer, _ body: RawSpan, to sink: any AnswerSink) -> Bool {
-        let bytes = body.extracting(OpenAIAnswerDecoder.markEnd(body)..<body.byteCount)
-        guard answer.isRead else {
+    private mutating func goOn(with work: inout LargeAnswer, _ body: RawSpan, to sink: any AnswerSink) -> Bool {
+        let bytes = body.extracting(AnswerDecoder.markEnd(body)..<body.byteCount)
+        guard work.isRead else {
             do {
-                guard try answer.outline.scan(bytes, atMost: turnBytes) else { return false }
+                guard try work.outline.scan(bytes, atMost: turnBytes) else { return false }
             } catch {
-                fail(.protocolError)
+                answer.fail(.protocolError)
                 return true
             }
-            answer.isRead = true
-            parse(bytes, JSONReader(bytes, outline: answer.outline))
+            work.isRead = true
+            let outline = work.outline
+            parse(JSONReader(bytes, outline: outline))
             return false
         }
-        let outline = answer.outline
-        guard handOut(JSONReader(bytes, outline: outline), &answer, to: sink) else { return false }
-        if failure == nil { noteNews() }
+        let outline = work.outline
+        guard handOut(JSONReader(bytes, outline: outline), &work, to: sink) else { return false }
+        if failure == nil { answer.noteNews() }
         return true
     }
 
     /// Hands out about `turnBytes` of what is held; true at its end.
     private mutating func handOut(
-        _ reader: borrowing JSONReader, _ answer: inout LargeAnswer, to sink: any AnswerSink
+        _ reader: borrowing JSONReader, _ work: inout LargeAnswer, to sink: any AnswerSink
     ) -> Bool {
         var room = turnBytes
-        while answer.next < held.count, failure == nil {
+        while work.next < answer.held.count, failure == nil {
             guard room > 0 else { return false }
-            let place = answer.next
-            switch held[place] {
+            let place = work.next
+            switch answer.held[place] {
             case .text(let text, let choice, let kind):
-                let rest = JSONText(range: text.range.dropFirst(answer.offset), hasEscapes: text.hasEscapes)
-                let most = max(8, min(room, OpenAIAnswerDecoder.pieceBytes))
+                let rest = JSONText(range: text.range.dropFirst(work.offset), hasEscapes: text.hasEscapes)
+                let most = max(8, min(room, AnswerDecoder.pieceBytes))
                 let part = reader.prefix(of: rest, atMost: most)
-                pass(reader.bytes, part, choice, kind, to: sink)
+                answer.pass(reader.bytes, part, choice, kind, to: sink)
                 room -= part.range.count
-                answer.offset += part.range.count
+                work.offset += part.range.count
                 guard part.range.count == rest.range.count else { continue }
             case .event(let event):
-                pass(event, to: sink)
+                answer.pass(event, to: sink)
                 room -= StreamEvent.maximumPayload / 4
             case .list(let start, let list, let choice):
-                let isOver = passList(reader, at: start, list, choice, from: &answer.mark, atMost: room, to: sink)
+                let isOver = answer.passList(reader, at: start, list, choice, from: &work.mark, atMost: room, to: sink)
                 guard isOver else { return false }
-                room -= OpenAIAnswerDecoder.pieceBytes
-            case .emptyArguments(let choice): passEmptyArguments(choice, to: sink)
+                room -= AnswerDecoder.pieceBytes
+            case .emptyArguments(let choice): answer.passEmptyArguments(choice, to: sink)
             }
-            (answer.next, answer.offset) = (place + 1, 0)
+            (work.next, work.offset) = (place + 1, 0)
         }
         return true
     }

@@ -2,28 +2,28 @@
 import Core
 import Wire
 
-extension OpenAIAnswerDecoder {
+extension OpenAIAnswerReader {
     /// Bytes of an error that are looked at.
     private static let errorLimit = 64 * 1024
 
-    mutating func error(_ reader: inout JSONReader) throws(JSONError) {
+    func error(_ reader: inout JSONReader, _ answer: inout AnswerOutput) throws(JSONError) {
         let range = try reader.rawValue()
-        guard range.count <= OpenAIAnswerDecoder.errorLimit else { return fail(.serverError) }
+        guard range.count <= OpenAIAnswerReader.errorLimit else { return answer.fail(.serverError) }
         guard let value = try? JSONValue.parse(reader.bytes.array(range)), OpenAIErrorReader.isError(value) else {
             return
         }
-        fail(OpenAIErrorReader.failure(status: 200, value))
+        answer.fail(OpenAIErrorReader.failure(status: 200, value))
     }
 
     /// The whole object is an error.
-    mutating func failUnwrapped(_ bytes: RawSpan) {
-        guard bytes.byteCount <= OpenAIAnswerDecoder.errorLimit, let value = try? JSONValue.parse(bytes.array()) else {
-            return fail(.serverError)
+    func failUnwrapped(_ bytes: RawSpan, _ answer: inout AnswerOutput) {
+        guard bytes.byteCount <= OpenAIAnswerReader.errorLimit, let value = try? JSONValue.parse(bytes.array()) else {
+            return answer.fail(.serverError)
         }
-        fail(OpenAIErrorReader.failure(status: 200, value))
+        answer.fail(OpenAIErrorReader.failure(status: 200, value))
     }
 
-    mutating func nestedUsage(_ reader: inout JSONReader) throws(JSONError) {
+    func nestedUsage(_ reader: inout JSONReader, _ answer: inout AnswerOutput) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue() else {
             try reader.skip(to: depth)
@@ -31,9 +31,9 @@ extension OpenAIAnswerDecoder {
         }
         while let key = try reader.nextKey() {
             if reader.matches(key, "usage") {
-                try usage(&reader)
+                try usage(&reader, &answer)
             } else if reader.matches(key, "error") {
-                try error(&reader)
+                try error(&reader, &answer)
             } else {
                 try reader.skipValue()
             }
@@ -41,7 +41,7 @@ extension OpenAIAnswerDecoder {
     }
 
     /// Only what is a count is taken: of an object of another shape nothing, so that what came is counted here.
-    mutating func usage(_ reader: inout JSONReader) throws(JSONError) {
+    func usage(_ reader: inout JSONReader, _ answer: inout AnswerOutput) throws(JSONError) {
         let depth = reader.depth
         guard case .objectStart = try reader.nextValue() else {
             try reader.skip(to: depth)
@@ -61,8 +61,7 @@ extension OpenAIAnswerDecoder {
                 try reader.skipValue()
             }
         }
-        lesson.noteOther()
-        chunk.usage = usage
+        answer.note(usage)
     }
 
     private func details(_ reader: inout JSONReader, _ usage: inout ReportedUsage) throws(JSONError) {
@@ -86,7 +85,7 @@ extension OpenAIAnswerDecoder {
 
     /// A count of tokens; nil for what is no number. A number that cannot be a count is nil too, and noted.
     private func count(_ reader: inout JSONReader, _ usage: inout ReportedUsage) throws(JSONError) -> Int64? {
-        guard case .number(let digits) = try scalar(&reader) else { return nil }
+        guard case .number(let digits) = try reader.scalar() else { return nil }
         var range = digits.range
         // 10.0 is 10 written by a language that has no whole numbers.
         if let point = range.first(where: { reader.bytes.byte(at: $0) == UInt8(ascii: ".") }),
@@ -97,10 +96,5 @@ extension OpenAIAnswerDecoder {
         if let value = reader.integer(range), (0...Usage.most).contains(value) { return value }
         usage.hasAbsurd = true
         return nil
-    }
-
-    func integer(_ reader: inout JSONReader) throws(JSONError) -> Int64? {
-        guard case .number(let digits) = try scalar(&reader) else { return nil }
-        return reader.integer(digits.range)
     }
 }

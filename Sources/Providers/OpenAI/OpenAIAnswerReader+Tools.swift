@@ -26,18 +26,20 @@ private struct ToolCallPiece {
     var arguments: JSONText?
 }
 
-extension OpenAIAnswerDecoder {
+extension OpenAIAnswerReader {
     /// Bytes of an id or a name that are kept.
     private static let wordLimit = 200
 
-    mutating func toolCall(_ reader: inout JSONReader, _ choice: Int) throws(JSONError) {
+    mutating func toolCall(
+        _ reader: inout JSONReader, _ choice: Int, _ answer: inout AnswerOutput
+    ) throws(JSONError) {
         var piece = ToolCallPiece()
         while let key = try reader.nextKey() {
             if reader.matches(key, "index") {
-                piece.index = try integer(&reader).map { Int(clamping: $0) }
+                piece.index = try reader.wholeNumber().map { Int(clamping: $0) }
             } else if reader.matches(key, "id") {
-                if case .string(let text) = try scalar(&reader) {
-                    piece.id = word(reader, text, OpenAIAnswerDecoder.wordLimit)
+                if case .string(let text) = try reader.scalar() {
+                    piece.id = reader.word(text, OpenAIAnswerReader.wordLimit)
                 }
             } else if reader.matches(key, "function") || reader.matches(key, "custom") {
                 try function(&reader, &piece)
@@ -45,16 +47,18 @@ extension OpenAIAnswerDecoder {
                 try reader.skipValue()
             }
         }
-        take(piece, choice, reader.bytes)
+        take(piece, choice, reader.bytes, &answer)
     }
 
     /// The form that `tool_calls` replaced: one call, without id or index.
-    mutating func functionCall(_ reader: inout JSONReader, _ choice: Int) throws(JSONError) {
+    mutating func functionCall(
+        _ reader: inout JSONReader, _ choice: Int, _ answer: inout AnswerOutput
+    ) throws(JSONError) {
         var piece = ToolCallPiece()
         piece.index = 0
         try function(&reader, &piece)
         guard !piece.name.isEmpty || piece.arguments != nil else { return }
-        take(piece, choice, reader.bytes)
+        take(piece, choice, reader.bytes, &answer)
     }
 
     private func function(_ reader: inout JSONReader, _ piece: inout ToolCallPiece) throws(JSONError) {
@@ -65,8 +69,8 @@ extension OpenAIAnswerDecoder {
         }
         while let key = try reader.nextKey() {
             if reader.matches(key, "name") {
-                if case .string(let text) = try scalar(&reader) {
-                    piece.name = word(reader, text, OpenAIAnswerDecoder.wordLimit)
+                if case .string(let text) = try reader.scalar() {
+                    piece.name = reader.word(text, OpenAIAnswerReader.wordLimit)
                 }
             } else if reader.matches(key, "arguments") || reader.matches(key, "input") {
                 piece.arguments = try arguments(&reader)
@@ -86,19 +90,21 @@ extension OpenAIAnswerDecoder {
         return JSONText(range: start..<reader.position, hasEscapes: false)
     }
 
-    private mutating func take(_ piece: ToolCallPiece, _ choice: Int, _ bytes: RawSpan) {
+    private mutating func take(
+        _ piece: ToolCallPiece, _ choice: Int, _ bytes: RawSpan, _ answer: inout AnswerOutput
+    ) {
         let place: Int
         if let known = known(piece, choice) {
             place = known
-            goOn(with: piece, known)
+            goOn(with: piece, known, &answer)
         } else if !piece.name.isEmpty {
-            guard toolCalls.count < OpenAIAnswerDecoder.toolCallLimit else {
-                return fail(.modelOutputError, code: "too_many_tool_calls")
+            guard toolCalls.count < OpenAIAnswerReader.toolCallLimit else {
+                return answer.fail(.modelOutputError, code: "too_many_tool_calls")
             }
-            place = begin(piece, choice)
+            place = begin(piece, choice, &answer)
         } else {
             // An id may come before its name; arguments may not.
-            if piece.arguments != nil { return fail(.modelOutputError, code: "arguments_without_call") }
+            if piece.arguments != nil { return answer.fail(.modelOutputError, code: "arguments_without_call") }
             if !piece.id.isEmpty { unnamedCall = KnownToolCall(choice: choice, index: piece.index, id: piece.id) }
             return
         }
@@ -108,9 +114,9 @@ extension OpenAIAnswerDecoder {
         // Blanks before the first brace are as good as nothing.
         let isBlank = arguments.range.count < 4_096 && arguments.range.allSatisfy { bytes.byte(at: $0) == 0x20 }
         guard toolCalls[place].hasArguments || !isBlank else { return }
-        open(place)
+        open(place, &answer)
         toolCalls[place].hasArguments = true
-        _ = hold(arguments, UInt8(choice), .toolArguments)
+        answer.hold(arguments, UInt8(choice), .toolArguments)
     }
 
     /// The call that a piece goes on with; nil when it begins one. A known id decides; then the number; what has neither, or a number that was
@@ -134,20 +140,20 @@ extension OpenAIAnswerDecoder {
         return calls.max { toolCalls[$0].turn < toolCalls[$1].turn }
     }
 
-    private mutating func goOn(with piece: ToolCallPiece, _ place: Int) {
+    private mutating func goOn(with piece: ToolCallPiece, _ place: Int, _ answer: inout AnswerOutput) {
         if !piece.id.isEmpty, !toolCalls[place].isStarted, !toolCalls[place].hasOwnID {
             (toolCalls[place].id, toolCalls[place].hasOwnID) = (piece.id, true)
         }
         // Some repeat the name in every piece, some send it in parts.
         guard !piece.name.isEmpty, !toolCalls[place].isStarted, piece.name != toolCalls[place].name else { return }
         let whole = toolCalls[place].name + piece.name
-        toolCalls[place].name = whole.cut(to: OpenAIAnswerDecoder.wordLimit)
-        progress += 1
+        toolCalls[place].name = whole.cut(to: OpenAIAnswerReader.wordLimit)
+        answer.progress += 1
     }
 
     /// The call that the piece begins. Its start is handed out when its name is complete.
-    private mutating func begin(_ piece: ToolCallPiece, _ choice: Int) -> Int {
-        if let last = toolCalls.indices.last { start(last) }
+    private mutating func begin(_ piece: ToolCallPiece, _ choice: Int, _ answer: inout AnswerOutput) -> Int {
+        if let last = toolCalls.indices.last { start(last, &answer) }
         var call = KnownToolCall(choice: choice, index: piece.index, id: piece.id, name: piece.name)
         if call.id.isEmpty, let early = unnamedCall, early.choice == choice, early.index == piece.index {
             call.id = early.id
@@ -156,38 +162,38 @@ extension OpenAIAnswerDecoder {
         // A result must be able to name its call, also where the server gave it no id.
         if call.id.isEmpty { (call.id, call.hasOwnID) = ("call_\(toolCalls.count)", false) }
         toolCalls.append(call)
-        progress += 1
-        lesson.noteOther()
+        answer.progress += 1
+        answer.lesson.noteOther()
         return toolCalls.count - 1
     }
 
-    private mutating func start(_ place: Int) {
+    private mutating func start(_ place: Int, _ answer: inout AnswerOutput) {
         guard !toolCalls[place].isStarted else { return }
         toolCalls[place].isStarted = true
         openTool = place
         let call = toolCalls[place]
-        hold(.toolCallStart(choice: UInt8(call.choice), index: UInt16(place), id: call.id, name: call.name))
+        answer.hold(.toolCallStart(choice: UInt8(call.choice), index: UInt16(place), id: call.id, name: call.name))
     }
 
     /// Arguments of this call follow.
-    private mutating func open(_ place: Int) {
-        start(place)
+    private mutating func open(_ place: Int, _ answer: inout AnswerOutput) {
+        start(place, &answer)
         guard place != openTool else { return }
         openTool = place
-        hold(.toolCallResume(choice: UInt8(toolCalls[place].choice), index: UInt16(place)))
+        answer.hold(.toolCallResume(choice: UInt8(toolCalls[place].choice), index: UInt16(place)))
     }
 
     /// The names of a choice's calls are complete.
-    mutating func startCalls(of choice: Int) {
-        for place in toolCalls.indices where toolCalls[place].choice == choice { start(place) }
+    mutating func startCalls(of choice: Int, _ answer: inout AnswerOutput) {
+        for place in toolCalls.indices where toolCalls[place].choice == choice { start(place, &answer) }
     }
 
     /// The calls of a choice are complete: those without arguments get an empty object.
-    mutating func completeCalls(of choice: Int) {
+    mutating func completeCalls(of choice: Int, _ answer: inout AnswerOutput) {
         for place in toolCalls.indices where toolCalls[place].choice == choice && !toolCalls[place].hasArguments {
-            open(place)
+            open(place, &answer)
             toolCalls[place].hasArguments = true
-            held.append(.emptyArguments(choice: UInt8(choice)))
+            answer.held.append(.emptyArguments(choice: UInt8(choice)))
         }
     }
 }

@@ -2,33 +2,9 @@
 import Core
 import Wire
 
-extension OpenAIAnswerDecoder {
+extension AnswerOutput {
     /// Bytes of JSON that one EVENT carries, behind its kind and its choice.
-    private static let eventRoom = StreamEvent.maximumPayload - 2
-
-    /// Each annotation is one citation. What no EVENT can carry is left out.
-    mutating func annotations(_ reader: inout JSONReader, _ choice: UInt8) throws(JSONError) {
-        let range = try reader.rawValue()
-        held.append(.list(range.lowerBound, .citations, choice: choice))
-    }
-
-    /// As the provider sent it when it fits; else its lists in pieces of the same form. A position that no EVENT can carry is left out.
-    mutating func logProbabilities(
-        _ outer: borrowing JSONReader, _ range: Range<Int>, _ choice: UInt8
-    ) throws(JSONError) {
-        guard range.count > OpenAIAnswerDecoder.eventRoom else {
-            return hold(.logProbabilities(choice: choice, json: outer.bytes.array(range)))
-        }
-        var reader = outer.reader(at: range.lowerBound)
-        guard case .objectStart = try reader.nextValue() else { return }
-        while let key = try reader.nextKey() {
-            let isRefusal = reader.matches(key, "refusal")
-            let isList = isRefusal || reader.matches(key, "content")
-            let list = try reader.rawValue()
-            guard isList else { continue }
-            held.append(.list(list.lowerBound, .logProbabilities(ofRefusal: isRefusal), choice: choice))
-        }
-    }
+    static let eventRoom = StreamEvent.maximumPayload - 2
 
     /// Hands out the elements of the list that begins at `start`, from `mark` on; at its end nil is left there. False when about `most` bytes were
     /// looked at and more are there.
@@ -47,9 +23,9 @@ extension OpenAIAnswerDecoder {
                 mark = nil
                 return true
             }
-            guard element.count <= OpenAIAnswerDecoder.room(of: list) else { continue }
+            guard element.count <= AnswerOutput.room(of: list) else { continue }
             if case .logProbabilities = list, let open = joined,
-                element.upperBound - open.lowerBound <= OpenAIAnswerDecoder.room(of: list)
+                element.upperBound - open.lowerBound <= AnswerOutput.room(of: list)
             {
                 joined = open.lowerBound..<element.upperBound
                 continue
@@ -81,7 +57,7 @@ extension OpenAIAnswerDecoder {
         switch list {
         case .citations: pass(.citation(choice: choice, json: bytes.array(range)), to: sink)
         case .logProbabilities(let ofRefusal):
-            let frame = OpenAIAnswerDecoder.frame(ofRefusal)
+            let frame = AnswerOutput.frame(ofRefusal)
             let json = Array(frame.front.utf8) + bytes.array(range) + Array(frame.back.utf8)
             pass(.logProbabilities(choice: choice, json: json), to: sink)
         }
