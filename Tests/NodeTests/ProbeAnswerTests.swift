@@ -17,7 +17,11 @@ import Testing
             case .rateLimited, .quotaExhausted, .authentication, .permissionDenied:
                 #expect(usual == nil && probed == .success)
             case .cancelled: #expect(usual == nil && probed == nil, "nobody knows")
-            default: #expect(usual == probed && usual == (kind.countsForBreaker ? .failure : .success))
+            case .overloaded, .serverError, .timeout, .streamInterrupted, .protocolError, .connect:
+                #expect(usual == .failure && probed == .failure)
+            case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .notFound,
+                .payloadTooLarge, .modelOutputError:
+                #expect(usual == .success && probed == .success)
             }
         }
         #expect(LaneTarget.sample(nil) == .success)

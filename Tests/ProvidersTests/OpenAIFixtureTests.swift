@@ -156,8 +156,8 @@ struct Answer: Equatable {
         if let error = expect["error"] {
             let failure = try #require(answer.failure)
             #expect(failure.kind.rawValue == error["class"]?.text)
-            #expect(failure.kind.isRetryable == error["retryable"]?.bool)
-            #expect(failure.kind.allowsFallback == error["fallback"]?.bool)
+            #expect(failure.kind.traits.isRetryable == error["retryable"]?.bool)
+            #expect(failure.kind.traits.allowsFallback == error["fallback"]?.bool)
             if let milliseconds = error["retry_after_ms"]?.integer {
                 #expect(failure.retryAfter == .milliseconds(milliseconds))
             }

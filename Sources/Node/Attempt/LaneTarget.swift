@@ -128,12 +128,10 @@ final class LaneTarget {
             failures += 1
             failureCounts.add(failure.kind)
         }
-        switch outcome.failure?.kind {
-        case .rateLimited: health.throttled(retryAfter: outcome.failure?.retryAfter, at: now)
-        // Waiting does not help soon: others are asked for as long as a rest can be.
-        case .quotaExhausted, .authentication, .permissionDenied:
-            health.throttled(retryAfter: outcome.failure?.retryAfter ?? TargetHealth.longestRest, at: now)
-        default: break
+        switch outcome.failure?.kind.traits.sign {
+        case .busy: health.throttled(retryAfter: outcome.failure?.retryAfter, at: now)
+        case .account: health.throttled(retryAfter: outcome.failure?.retryAfter ?? TargetHealth.longestRest, at: now)
+        case .fault, .answer, .missing, .nothing, nil: break
         }
         guard let sample = LaneTarget.sample(outcome.failure, ticket), hasBreaker else {
             return gateway.breakers.giveBack(ticket, on: self)
@@ -157,11 +155,11 @@ final class LaneTarget {
     static func sample(
         _ failure: ProviderFailure?, _ ticket: TargetBreaker.Ticket = .usual
     ) -> FailureWindow.Sample? {
-        switch failure?.kind {
-        case nil: .success
-        case .cancelled: nil
-        case .rateLimited, .quotaExhausted, .authentication, .permissionDenied: ticket == .usual ? nil : .success
-        case .some(let kind): kind.countsForBreaker ? .failure : .success
+        switch failure?.kind.traits.sign {
+        case nil, .answer, .missing: .success
+        case .nothing: nil
+        case .busy, .account: ticket == .usual ? nil : .success
+        case .fault: .failure
         }
     }
 }

@@ -90,14 +90,11 @@ final class TargetActivity: @unchecked Sendable {
 extension TargetTally {
     /// What the end of a call says about its target; nil for nothing: the client went away, or asked for what cannot be.
     static func end(of failure: ProviderFailure?) -> End? {
-        switch failure?.kind {
-        case nil: .success
-        case .cancelled: nil
-        case .rateLimited: .throttled
-        // Not for the breaker, which would keep away requests that another key may serve; but nobody is served here as it is.
-        case .quotaExhausted, .authentication, .permissionDenied, .notFound: .failure
-        // It answered, and was right to refuse.
-        case .some(let kind): kind.countsForBreaker ? .failure : .success
+        switch failure?.kind.traits.sign {
+        case nil, .answer: .success
+        case .nothing: nil
+        case .busy: .throttled
+        case .account, .missing, .fault: .failure
         }
     }
 }

@@ -72,16 +72,3 @@ struct Bill {
         return all
     }
 }
-
-extension ProviderFailure {
-    /// Without a word of an answer: true when it was us who gave up, so that the provider may have worked, and bills it.
-    fileprivate var mayBeBilled: Bool {
-        switch kind {
-        case .cancelled, .timeout: status == 0 || status == 200
-        case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,
-            .permissionDenied, .quotaExhausted, .notFound, .payloadTooLarge, .rateLimited, .overloaded, .serverError,
-            .modelOutputError, .streamInterrupted, .protocolError, .connect:
-            false
-        }
-    }
-}

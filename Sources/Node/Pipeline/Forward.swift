@@ -179,7 +179,7 @@ extension Pipeline {
         let gateway = exchange.gateway
         guard exchange.tries.race.mayTryNext, !gateway.isDrained else { return nil }
         var choice: (index: Int, pause: Duration)?
-        if failure.kind.allowsFallback, let index = pickTarget(exchange, held) { choice = (index, .zero) }
+        if failure.kind.traits.allowsFallback, let index = pickTarget(exchange, held) { choice = (index, .zero) }
         if choice == nil, !isBilled, failure.isRetryable, !last.target.isShut(gateway), let index = last.index,
             let pause = pause(exchange, failure)
         {

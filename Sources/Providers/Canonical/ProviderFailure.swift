@@ -22,40 +22,6 @@ public enum FailureClass: String, Sendable, CaseIterable {
     case protocolError = "protocol_error"
     case connect
     case cancelled
-
-    /// The same target may be asked again.
-    public var isRetryable: Bool {
-        switch self {
-        case .rateLimited, .overloaded, .serverError, .modelOutputError, .timeout, .connect: true
-        case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,
-            .permissionDenied, .quotaExhausted, .notFound, .payloadTooLarge, .streamInterrupted, .protocolError,
-            .cancelled:
-            false
-        }
-    }
-
-    /// Another target may be asked.
-    public var allowsFallback: Bool {
-        switch self {
-        case .invalidRequest, .contentFiltered, .streamInterrupted, .cancelled: false
-        // Too large is mostly what a proxy in front of the model thinks: another target may have none.
-        case .unsupportedParameter, .contextLengthExceeded, .authentication, .permissionDenied, .quotaExhausted,
-            .notFound, .payloadTooLarge, .rateLimited, .overloaded, .serverError, .modelOutputError, .timeout,
-            .protocolError, .connect:
-            true
-        }
-    }
-
-    /// It speaks against the health of the target.
-    public var countsForBreaker: Bool {
-        switch self {
-        case .overloaded, .serverError, .timeout, .streamInterrupted, .protocolError, .connect: true
-        case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,
-            .permissionDenied, .quotaExhausted, .notFound, .payloadTooLarge, .rateLimited, .modelOutputError,
-            .cancelled:
-            false
-        }
-    }
 }
 
 /// One failure. Carries the provider's own words only in parts that cannot hold a key or a prompt.
@@ -88,28 +54,20 @@ public struct ProviderFailure: Error, Sendable, Equatable {
     }
 
     /// The same target may be asked again; the provider's own word comes before what is usual for the class.
-    public var isRetryable: Bool { shouldRetry ?? kind.isRetryable }
+    public var isRetryable: Bool { shouldRetry ?? kind.traits.isRetryable }
 
     /// The wire's code for this failure.
     public var wireCode: ErrorCode {
-        switch kind {
-        case .connect: .upstreamConnect
-        case .rateLimited, .quotaExhausted: .upstreamThrottled
-        case .overloaded, .serverError, .modelOutputError: .upstreamFailed
-        case .timeout: .upstreamStalled
-        case .streamInterrupted:
-            switch cause {
-            case nil, .protocolError: .upstreamTruncated
-            case .timeout where isStalled: .upstreamStalled
-            default: .upstreamFailed
-            }
-        case .protocolError: .upstreamMalformed
-        case .cancelled: .cancelled
-        case .invalidRequest, .unsupportedParameter, .contextLengthExceeded, .contentFiltered, .authentication,
-            .permissionDenied, .notFound, .payloadTooLarge:
-            .upstreamRejected
+        guard kind == .streamInterrupted else { return kind.traits.code }
+        return switch cause {
+        case nil, .protocolError: .upstreamTruncated
+        case .timeout where isStalled: .upstreamStalled
+        default: .upstreamFailed
         }
     }
+
+    /// Without a word of an answer: true when it was us who gave up, so that the provider may have worked, and bills it.
+    public var mayBeBilled: Bool { kind.traits.isGivenUp && (status == 0 || status == 200) }
 
     /// The retry class, where the provider's documents say more than the code does.
     public var wireRetry: RetryClass {
