@@ -81,8 +81,8 @@ let package = Package(
         tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "TestServer", "Net"]),
         tests(
             "CoordinatorTests",
-            of: ["Coordinator", "Client", "Core", "Net", "Policy", "Store", "Telemetry", "TestServer", "Wire"]),
-        tests("NodeTests", of: ["Node", "Core", "Net", "Policy", "Providers", "Wire"]),
+            of: ["Coordinator", "Client", "Core", "HTTP", "Net", "Policy", "Store", "Telemetry", "TestServer", "Wire"]),
+        tests("NodeTests", of: ["Node", "Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
         tests("IntegrationTests", of: ["Client", "Core", "Net", "TestServer", "Wire"]),
         tests("NetTests", of: ["Core", "Net", "Telemetry"]),

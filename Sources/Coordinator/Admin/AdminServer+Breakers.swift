@@ -7,16 +7,6 @@ import Store
 import Telemetry
 
 extension AdminServer {
-    /// Answers `/v1/breakers`; false for another method.
-    func answerBreakers(_ method: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) -> Bool {
-        switch method {
-        case "GET": list(channel)
-        case "POST": order(body, channel)
-        default: return false
-        }
-        return true
-    }
-
     private var breakers: BreakerStore { coordinator.breakers }
 
     /// Every target that a route names, once.
@@ -25,7 +15,7 @@ extension AdminServer {
         return names.sorted { $0.lexicographicallyPrecedes($1) }.map { ($0[0], $0[1]) }
     }
 
-    private func list(_ channel: Channel<HTTPServerConnection>) {
+    func listBreakers(_ channel: Channel<HTTPServerConnection>) {
         read(targets[...], []) { [self] result in
             switch result {
             case .success(let all): reply(channel, 200, .object([.init("breakers", .array(all))]))
@@ -69,7 +59,7 @@ extension AdminServer {
     /// The longest order.
     private static let longest = BreakerModel.orderLimit / 1_000_000
 
-    private func order(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
+    func order(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
         guard let value = try? JSONValue.parse(body, limits: JSONLimits(depth: 4)) else {
             return problem(channel, 400, "the body is not JSON")
         }

@@ -5,23 +5,11 @@ import Net
 import Policy
 
 extension AdminServer {
-    /// Answers `/v1/canaries…`; false when there is nothing of that name.
-    func answerCanaries(
-        _ method: String, _ path: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>
-    ) -> Bool {
-        switch (method, path) {
-        case ("GET", "/v1/canaries"):
-            guard coordinator.canaries.isLoaded else {
-                problem(channel, 503, "Redis cannot be reached: canaries are kept there")
-                return true
-            }
-            reply(channel, 200, .object([.init("canaries", .array(coordinator.canaries.runs.map(json)))]))
-        case ("POST", "/v1/canaries"): start(body, channel)
-        case ("POST", "/v1/canaries/promote"): end(isPromoted: true, body, channel)
-        case ("POST", "/v1/canaries/abort"): end(isPromoted: false, body, channel)
-        default: return false
+    func listCanaries(_ asked: AdminRequest) {
+        guard coordinator.canaries.isLoaded else {
+            return problem(asked.channel, 503, "Redis cannot be reached: canaries are kept there")
         }
-        return true
+        reply(asked.channel, 200, .object([.init("canaries", .array(coordinator.canaries.runs.map(json)))]))
     }
 
     private func json(_ run: CanaryRun) -> JSONValue {
@@ -29,7 +17,7 @@ extension AdminServer {
         return .object(run.summary + [.init("cluster_conf", line.map { .string($0) } ?? .null)])
     }
 
-    private func start(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
+    func start(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
         guard let value = parsed(body, channel), let order = change(value, channel) else { return }
         do throws(ValueProblem) {
             let plan = try AdminServer.plan(value)
@@ -71,7 +59,7 @@ extension AdminServer {
         }
     }
 
-    private func end(isPromoted: Bool, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
+    func end(isPromoted: Bool, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
         guard let value = parsed(body, channel), let order = change(value, channel) else { return }
         let route = value["route"]?.text ?? ""
         guard let run = coordinator.endCanary(route, isPromoted: isPromoted, order) else {

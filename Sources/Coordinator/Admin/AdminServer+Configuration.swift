@@ -5,24 +5,17 @@ import Net
 import Policy
 
 extension AdminServer {
-    /// Answers `/v1/apply` and `/v1/config…`; false when there is nothing of that name.
-    func answerConfiguration(
-        _ method: String, _ path: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>
-    ) -> Bool {
-        let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst(3).map(String.init)
-        switch (method, path == "/v1/apply", parts.count) {
-        case ("POST", true, _):
-            guard let change = change(body, channel) else { return true }
-            coordinator.apply(change) { [self] in tell($0, channel) }
-        case ("GET", false, 0): history(channel)
-        case ("GET", false, 1): texts(parts[0], channel)
-        case ("POST", false, 2) where parts[1] == "rollback":
-            guard let number = Int64(parts[0]) else { return false }
-            guard let change = change(body, channel) else { return true }
-            coordinator.rollBack(to: number, change) { [self] in tell($0, channel) }
-        default: return false
+    func apply(_ asked: AdminRequest) {
+        guard let change = change(asked.body, asked.channel) else { return }
+        coordinator.apply(change) { [self] in tell($0, asked.channel) }
+    }
+
+    func rollBack(_ asked: AdminRequest) {
+        guard let number = Int64(asked.parameters[0]) else {
+            return problem(asked.channel, 404, "there is no version '\(asked.parameters[0])'")
         }
-        return true
+        guard let change = change(asked.body, asked.channel) else { return }
+        coordinator.rollBack(to: number, change) { [self] in tell($0, asked.channel) }
     }
 
     /// What a request says of a change; nil, with an answer, when it cannot be.
@@ -71,7 +64,7 @@ extension AdminServer {
         }
     }
 
-    private func history(_ channel: Channel<HTTPServerConnection>) {
+    func history(_ channel: Channel<HTTPServerConnection>) {
         guard let history = coordinator.versions.history else {
             return problem(channel, 503, coordinator.versions.problem ?? "the versions were not read yet")
         }
@@ -79,7 +72,7 @@ extension AdminServer {
     }
 
     /// The texts of at most two versions, `3` or `3,5`.
-    private func texts(_ list: String, _ channel: Channel<HTTPServerConnection>) {
+    func texts(_ list: String, _ channel: Channel<HTTPServerConnection>) {
         let numbers = list.split(separator: ",", omittingEmptySubsequences: false).map { Int64($0) ?? 0 }
         guard (1...2).contains(numbers.count), let history = coordinator.versions.history else {
             return problem(channel, 404, "expected one number of a version, or two with a comma")

@@ -6,27 +6,15 @@ import Policy
 import Store
 
 extension AdminServer {
-    /// Answers `/v1/keys…`; false when there is nothing of that name.
-    func answerKeys(_ method: String, _ path: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) -> Bool
-    {
-        let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst(3).map(String.init)
-        switch (method, parts.count, parts.last) {
-        case ("GET", 0, _):
-            let all = coordinator.allKeys.values.sorted { $0.id < $1.id }.map { json($0) }
-            reply(channel, 200, .object([.init("keys", .array(all))]))
-        case ("POST", 0, _): create(body, channel)
-        case ("GET", 1, let id?):
-            guard let record = coordinator.allKeys[id] else {
-                fail(channel, .unknown, id)
-                return true
-            }
-            reply(channel, 200, json(record))
-        case ("POST", 2, "change"): change(parts[0], body, channel)
-        case ("POST", 2, "rotate"): rotate(parts[0], body, channel)
-        case ("POST", 2, "revoke"): revoke(parts[0], channel)
-        default: return false
-        }
-        return true
+    func listKeys(_ asked: AdminRequest) {
+        let all = coordinator.allKeys.values.sorted { $0.id < $1.id }.map { json($0) }
+        reply(asked.channel, 200, .object([.init("keys", .array(all))]))
+    }
+
+    func showKey(_ asked: AdminRequest) {
+        let id = asked.parameters[0]
+        guard let record = coordinator.allKeys[id] else { return fail(asked.channel, .unknown, id) }
+        reply(asked.channel, 200, json(record))
     }
 
     private var seconds: Int64 { coordinator.lane.wallClockMicroseconds / 1_000_000 }
@@ -52,7 +40,7 @@ extension AdminServer {
         return list
     }
 
-    private func create(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
+    func create(_ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
         guard let value = parsed(body, channel) else { return }
         var draft = KeyDraft(value, nowSeconds: seconds)
         var record = KeyRecord(id: "draft")
@@ -80,7 +68,7 @@ extension AdminServer {
         }
     }
 
-    private func change(_ id: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
+    func change(_ id: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
         guard let value = parsed(body, channel), isKept(id, channel) else { return }
         guard let known = coordinator.keys.records[id] else { return fail(channel, .unknown, id) }
         var draft = KeyDraft(value, nowSeconds: seconds)
@@ -106,7 +94,7 @@ extension AdminServer {
     /// The longest time in which an old secret stays valid beside a new one: 90 days.
     private static let longestOverlap: Int64 = 90 * 86_400
 
-    private func rotate(_ id: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
+    func rotate(_ id: String, _ body: [UInt8], _ channel: Channel<HTTPServerConnection>) {
         guard isKept(id, channel) else { return }
         var overlap: Int64 = 86_400
         if !body.isEmpty {
@@ -127,7 +115,7 @@ extension AdminServer {
         }
     }
 
-    private func revoke(_ id: String, _ channel: Channel<HTTPServerConnection>) {
+    func revoke(_ id: String, _ channel: Channel<HTTPServerConnection>) {
         guard isKept(id, channel) else { return }
         coordinator.keys.revoke(id) { [self] result in
             switch result {

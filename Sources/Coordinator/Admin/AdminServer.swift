@@ -58,47 +58,31 @@ final class AdminServer {
     }
 
     private func answer(_ request: Request, _ channel: Channel<HTTPServerConnection>) {
-        switch (request.method, request.path) {
-        case ("GET", "/livez"): return reply(channel, 200, .object([.init("live", .bool(true))]))
-        case ("GET", "/readyz"):
-            let warnings = JSONValue.array(coordinator.warnings.map { .string($0) })
-            let leads = JSONValue.bool(coordinator.leads)
-            let members: [JSONValue.Member] = [
-                .init("ready", .bool(true)), .init("leads", leads), .init("warnings", warnings),
-            ]
-            return reply(channel, 200, .object(members))
-        case ("GET", "/metrics"): return metrics(channel)
-        default: break
+        let found = AdminServer.routes.find(request.method, request.path)
+        if case .route(let route, let parameters) = found {
+            let asked = AdminRequest(parameters: parameters, body: request.body, channel: channel)
+            if route.action.needs == .nobody { return route.action.run(self, asked) }
+            guard request.isAllowed else { return deny(request.method, request.path, channel) }
+            if route.action.needs == .leader, let reason = coordinator.notLeading {
+                // Misdirected: the tool asks the next coordinator of its file.
+                return reply(channel, 421, .object([.init("error", .string(reason)), .init("leads", .bool(false))]))
+            }
+            return route.action.run(self, asked)
         }
         guard request.isAllowed else { return deny(request.method, request.path, channel) }
-        if let reason = coordinator.notLeading, request.path != "/v1/status" {
-            // Misdirected: the tool asks the next coordinator of its file.
-            return reply(channel, 421, .object([.init("error", .string(reason)), .init("leads", .bool(false))]))
-        }
-        if request.path == "/v1/keys" || request.path.hasPrefix("/v1/keys/"),
-            answerKeys(request.method, request.path, request.body, channel)
-        {
-            return
-        }
-        if request.path == "/v1/apply" || request.path == "/v1/config" || request.path.hasPrefix("/v1/config/"),
-            answerConfiguration(request.method, request.path, request.body, channel)
-        {
-            return
-        }
-        if request.path.hasPrefix("/v1/canaries"),
-            answerCanaries(request.method, request.path, request.body, channel)
-        {
-            return
-        }
-        if request.path == "/v1/breakers", answerBreakers(request.method, request.body, channel) { return }
-        switch (request.method, request.path) {
-        case ("GET", "/v1/status"): reply(channel, 200, status)
-        case ("POST", "/v1/explain"): explain(request.body, channel)
-        default: problem(channel, 404, "no \(request.method) \(request.path) here")
-        }
+        problem(channel, 404, "no \(request.method) \(request.path) here")
     }
 
-    private var status: JSONValue {
+    func ready(_ asked: AdminRequest) {
+        let warnings = JSONValue.array(coordinator.warnings.map { .string($0) })
+        reply(
+            asked.channel, 200,
+            .object([
+                .init("ready", .bool(true)), .init("leads", .bool(coordinator.leads)), .init("warnings", warnings),
+            ]))
+    }
+
+    var status: JSONValue {
         let now = coordinator.lane.now
         let nodes = coordinator.members.nodes.values.sorted { $0.number < $1.number }.map { member -> JSONValue in
             .object([
@@ -131,7 +115,7 @@ final class AdminServer {
         ])
     }
 
-    private func metrics(_ channel: Channel<HTTPServerConnection>) {
+    func metrics(_ asked: AdminRequest) {
         var page = MetricsPage()
         page.facts("sluice_build_info", help: "The program.", [("version", Program.version)])
         page.gauge(
@@ -169,7 +153,8 @@ final class AdminServer {
             value: .nanoseconds(Host.processorMicroseconds() * 1_000))
         page.gauge("process_resident_memory_bytes", help: "Memory.", value: .signed(Host.residentBytes()))
         let text = page.finish()
-        channel.machine.respond(status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)
+        asked.channel.machine.respond(
+            status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: text.bytes)
     }
 
     func problem(_ channel: Channel<HTTPServerConnection>, _ status: Int, _ text: String) {

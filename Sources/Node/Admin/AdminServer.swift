@@ -22,7 +22,8 @@ final class AdminServer {
     private let address: SocketAddress
     private var listener: Listener<HTTPServerConnection>?
 
-    private final class Request {
+    /// What is asked, as it was read so far.
+    final class Request {
         var method = ""
         var path = ""
         var host = ""
@@ -77,28 +78,54 @@ final class AdminServer {
             // A page of another site whose name was made to point here (DNS rebinding) must not read it through an operator's browser.
             return reply(channel, 421, "this port is asked by the name localhost or by its address\n")
         }
+        switch AdminServer.routes.find(request.method, request.path) {
+        case .route(let route, _): route.action(self, channel, request)
+        case .otherMethods, .nothing:
+            let paths = AdminServer.routes.routes.map(\.pattern).joined(separator: ", ")
+            reply(channel, 404, "there are \(paths)\n")
+        }
+    }
+
+    /// Answers one path.
+    typealias Answer = @Sendable (AdminServer, Channel<HTTPServerConnection>, Request) -> Void
+
+    /// All that is answered. Docs/operating.md has the same table, which a test compares.
+    static let routes = HTTPRouteTable<Answer>([
+        HTTPRoute("GET", "/livez", "503 while a lane hangs") { server, channel, _ in server.live(channel) },
+        HTTPRoute("GET", "/readyz", "whether clients may be sent here, why not, and what is degraded") {
+            server, channel, _ in server.ready(channel)
+        },
+        HTTPRoute("GET", "/metrics", "metrics for Prometheus") { server, channel, _ in server.metrics(channel) },
+        HTTPRoute("GET", "/config", "the snapshot in use, key hashes masked; asks for `admin-secret`") {
+            $0.configuration($1, $2)
+        },
+    ])
+
+    private func live(_ channel: Channel<HTTPServerConnection>) {
         let hung = node.hungLanes
-        switch request.path {
-        case "/livez": reply(channel, hung.isEmpty ? 200 : 503, hung.isEmpty ? "live\n" : "lanes that hang: \(hung)\n")
+        reply(channel, hung.isEmpty ? 200 : 503, hung.isEmpty ? "live\n" : "lanes that hang: \(hung)\n")
+    }
+
+    private func ready(_ channel: Channel<HTTPServerConnection>) {
         // A lane that hangs gives no reading to wait for.
-        case "/readyz":
-            guard hung.isEmpty else {
-                return AdminServer.reply(channel, reasonsNotReady: hung.map { "lane \($0) hangs" }, warnings: [])
-            }
-            read(channel) { reading in
-                let facts = reading.facts
-                AdminServer.reply(channel, reasonsNotReady: facts.reasonsNotReady, warnings: facts.warnings)
-            }
-        case "/metrics":
-            guard hung.isEmpty else { return reply(channel, 503, "lanes that hang: \(hung)\n") }
-            read(channel) { answer in
-                let page = answer.page
-                channel.machine.respond(
-                    status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: page.span.raw)
-                channel.wake()
-            }
-        case "/config": configuration(channel, request)
-        default: reply(channel, 404, "try /livez, /readyz, /metrics or /config\n")
+        let hung = node.hungLanes
+        guard hung.isEmpty else {
+            return AdminServer.reply(channel, reasonsNotReady: hung.map { "lane \($0) hangs" }, warnings: [])
+        }
+        read(channel) { reading in
+            let facts = reading.facts
+            AdminServer.reply(channel, reasonsNotReady: facts.reasonsNotReady, warnings: facts.warnings)
+        }
+    }
+
+    private func metrics(_ channel: Channel<HTTPServerConnection>) {
+        let hung = node.hungLanes
+        guard hung.isEmpty else { return reply(channel, 503, "lanes that hang: \(hung)\n") }
+        read(channel) { answer in
+            let page = answer.page
+            channel.machine.respond(
+                status: 200, headers: "Content-Type: \(MetricsPage.contentType)\r\n", body: page.span.raw)
+            channel.wake()
         }
     }
 

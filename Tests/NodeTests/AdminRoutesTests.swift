@@ -1,0 +1,19 @@
+// The table of routes that operators read is the one that answers.
+import Foundation
+import HTTP
+import Testing
+
+@testable import Node
+
+@Suite struct AdminRoutesTests {
+    @Test func `the documents have each route of a node`() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let text = try String(contentsOf: root.appending(path: "Docs/operating.md"), encoding: .utf8)
+        let lines = text.split(separator: "\n").map(String.init)
+        let documented = lines.filter {
+            ($0.hasPrefix("| `GET ") || $0.hasPrefix("| `POST ")) && $0.split(separator: "|").count == 2
+        }
+        #expect(documented == AdminServer.routes.routes.map { "| `\($0.method) \($0.pattern)` | \($0.text) |" })
+    }
+}
