@@ -82,7 +82,9 @@ let package = Package(
         tests(
             "CoordinatorTests",
             of: ["Coordinator", "Client", "Core", "HTTP", "Net", "Policy", "Store", "Telemetry", "TestServer", "Wire"]),
-        tests("NodeTests", of: ["Node", "Core", "HTTP", "Net", "Policy", "Providers", "Wire"]),
+        tests(
+            "NodeTests",
+            of: ["Node", "Core", "HTTP", "Net", "Policy", "Providers", "Store", "Telemetry", "Wire"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
         tests("IntegrationTests", of: ["Client", "Core", "Net", "TestServer", "Wire"]),
         tests("NetTests", of: ["Core", "Net", "Telemetry"]),

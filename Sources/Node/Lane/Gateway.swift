@@ -35,7 +35,7 @@ final class Gateway: @unchecked Sendable {
     private(set) var snapshotNumber: UInt64 = 0
     private var listener: Listener<ServerConnection>?
     private(set) var sessions: [UInt64: Session] = [:]
-    private var targets: [String: UpstreamTarget] = [:]
+    private(set) var targets: [String: UpstreamTarget] = [:]
     /// Copies of requests under way.
     var shadows = 0
     /// What routes go to, by `provider/model`, and by route.
@@ -343,14 +343,6 @@ final class Gateway: @unchecked Sendable {
         let admission = Admission(record, share: share(of: record), lane: lane, limits: limits)
         admissions[name] = admission
         return admission
-    }
-
-    /// Connections to providers, for the metrics page.
-    var targetStates: [(name: String, inFlight: Int, open: Int, idle: Int, made: Int64, reused: Int64)] {
-        targets.sorted { $0.key < $1.key }.map { name, target in
-            let connections = target.connections
-            return (name, target.inFlight, connections.open, connections.idle, connections.made, connections.reused)
-        }
     }
 
     /// True when an attempt beyond a request's first may be made; it is counted.

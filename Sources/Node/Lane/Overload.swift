@@ -60,7 +60,7 @@ final class Overload {
 }
 
 /// What lanes give up at the moment of a scrape.
-struct OverloadReading: Sendable {
+struct OverloadReading: MetricSet {
     private(set) var rung: LoadRung
     private(set) var load: UInt8
     private var pressure: Double
@@ -73,20 +73,15 @@ struct OverloadReading: Sendable {
         shed = overload.shed
     }
 
-    mutating func merge(_ other: OverloadReading) {
-        rung = max(rung, other.rung)
-        load = max(load, other.load)
-        pressure = max(pressure, other.pressure)
-        shed.merge(other.shed)
-    }
-
-    func write(onto page: inout MetricsPage) {
-        page.gauge(
-            "sluice_rung", help: "Rung of the degradation ladder, of the highest lane; 0: nothing is given up.",
-            value: .signed(Int64(rung.rawValue)))
-        page.gauge(
-            "sluice_pressure_ratio", help: "How near lag or memory is to its limit (1), on the lane that is nearest.",
-            value: .real(min(pressure, 1_000)))
-        page.add(shed)
-    }
+    static let rows: [MetricRow<OverloadReading>] = [
+        .highest(
+            "sluice_rung", "Rung of the degradation ladder, of the highest lane; 0: nothing is given up.", \.rung
+        ) { .signed(Int64($0.rawValue)) },
+        .highest(
+            "sluice_pressure_ratio", "How near lag or memory is to its limit (1), on the lane that is nearest.",
+            \.pressure
+        ) { .real(min($0, 1_000)) },
+        .family(\.shed),
+        .unshown(\.load, max),
+    ]
 }

@@ -2,7 +2,7 @@
 import Telemetry
 
 /// Counts of blocks, for the metrics page.
-struct LeaseReading: Sendable {
+struct LeaseReading: MetricSet {
     private var requests: Counter
     private var granted: Counter
     private var denied: Counter
@@ -19,21 +19,12 @@ struct LeaseReading: Sendable {
         open = leases.openBlocks
     }
 
-    mutating func merge(_ other: LeaseReading) {
-        requests.merge(other.requests)
-        granted.merge(other.granted)
-        denied.merge(other.denied)
-        parts.merge(other.parts)
-        lost.merge(other.lost)
-        open += other.open
-    }
-
-    func write(onto page: inout MetricsPage) {
-        page.add("sluice_leased_requests_total", help: "Requests that ran on a block of quota.", requests)
-        page.add("sluice_lease_blocks_total", help: "Blocks of quota that were granted.", granted)
-        page.add("sluice_lease_blocks_denied_total", help: "Blocks of quota that a limit had no room for.", denied)
-        page.add("sluice_lease_parts_total", help: "Parts of blocks that Redis confirmed.", parts)
-        page.add("sluice_lease_requests_lost_total", help: "Requests on blocks whose settlement was given up.", lost)
-        page.gauge("sluice_lease_blocks_open", help: "Blocks not settled yet.", value: .signed(Int64(open)))
-    }
+    static let rows: [MetricRow<LeaseReading>] = [
+        .one("sluice_leased_requests_total", "Requests that ran on a block of quota.", \.requests),
+        .one("sluice_lease_blocks_total", "Blocks of quota that were granted.", \.granted),
+        .one("sluice_lease_blocks_denied_total", "Blocks of quota that a limit had no room for.", \.denied),
+        .one("sluice_lease_parts_total", "Parts of blocks that Redis confirmed.", \.parts),
+        .one("sluice_lease_requests_lost_total", "Requests on blocks whose settlement was given up.", \.lost),
+        .level("sluice_lease_blocks_open", "Blocks not settled yet.", \.open),
+    ]
 }

@@ -2,7 +2,7 @@
 import Telemetry
 
 /// Counts of the safe mode and the spool, for the metrics page.
-struct SafeReading: Sendable {
+struct SafeReading: MetricSet {
     private var isActive: Bool
     private var granted: Counter
     private var denied: Counter
@@ -21,29 +21,16 @@ struct SafeReading: Sendable {
         self.spoolShare = spoolShare
     }
 
-    mutating func merge(_ other: SafeReading) {
-        isActive = isActive || other.isActive
-        granted.merge(other.granted)
-        denied.merge(other.denied)
-        closed.merge(other.closed)
-        asserted.merge(other.asserted)
-        spoolShare = max(spoolShare, other.spoolShare)
-        damagedBytes += other.damagedBytes
-    }
-
-    func write(onto page: inout MetricsPage) {
-        page.gauge(
-            "sluice_safe_mode", help: "1 while a lane keeps its share of the limits alone.",
-            value: .signed(isActive ? 1 : 0))
-        page.add("sluice_safe_granted_total", help: "Requests let in without shared state.", granted)
-        page.add("sluice_safe_denied_total", help: "Requests that a lane's share had no room for.", denied)
-        page.add("sluice_safe_closed_total", help: "Requests refused because a limit is closed without Redis.", closed)
-        page.add("sluice_holds_asserted_total", help: "Running reservations that another Redis was told of.", asserted)
-        page.gauge(
-            "sluice_spool_used_ratio", help: "How much of the fullest lane's spool is taken, of 1.",
-            value: .real(spoolShare))
-        page.counter(
-            "sluice_spool_damaged_bytes_total", help: "Bytes of the spools that were damaged at the start.",
-            value: UInt64(damagedBytes))
-    }
+    static let rows: [MetricRow<SafeReading>] = [
+        .any("sluice_safe_mode", "1 while a lane keeps its share of the limits alone.", \.isActive),
+        .one("sluice_safe_granted_total", "Requests let in without shared state.", \.granted),
+        .one("sluice_safe_denied_total", "Requests that a lane's share had no room for.", \.denied),
+        .one("sluice_safe_closed_total", "Requests refused because a limit is closed without Redis.", \.closed),
+        .one("sluice_holds_asserted_total", "Running reservations re-asserted to a new Redis.", \.asserted),
+        .highest("sluice_spool_used_ratio", "How much of the fullest lane's spool is taken, of 1.", \.spoolShare) {
+            .real($0)
+        },
+        .total(
+            "sluice_spool_damaged_bytes_total", "Bytes of the spools that were damaged at the start.", \.damagedBytes),
+    ]
 }

@@ -4,7 +4,7 @@ import Net
 import Telemetry
 
 /// The turns of lanes, for the metrics page.
-struct TurnReading: Sendable {
+struct TurnReading: MetricSet {
     private var turns: Histogram
     private var longest: Duration
 
@@ -13,17 +13,12 @@ struct TurnReading: Sendable {
         longest = lane.turnTimes.longest(at: lane.now)
     }
 
-    mutating func merge(_ other: TurnReading) {
-        turns.merge(other.turns)
-        longest = max(longest, other.longest)
-    }
-
-    func write(onto page: inout MetricsPage) {
-        page.add(
+    static let rows: [MetricRow<TurnReading>] = [
+        .one(
             "sluice_lane_turn_seconds",
-            help: "Turns of the lanes: what a lane does before it looks at its sockets again.", turns)
-        page.gauge(
-            "sluice_lane_longest_turn_seconds", help: "Longest turn of a lane in the last 30 to 60 seconds.",
-            value: .nanoseconds(longest.nanoseconds))
-    }
+            "Turns of the lanes: what a lane does before it looks at its sockets again.", \.turns),
+        .highest(
+            "sluice_lane_longest_turn_seconds", "Longest turn of a lane in the last 30 to 60 seconds.", \.longest
+        ) { .nanoseconds($0.nanoseconds) },
+    ]
 }

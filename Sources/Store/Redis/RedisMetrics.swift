@@ -3,7 +3,7 @@
 import Telemetry
 
 /// Counts of one connection over its whole life, reconnects included.
-public struct RedisMetrics: Sendable {
+public struct RedisMetrics: MetricSet {
     /// From the call to the reply.
     public var latency = Histogram()
     /// Commands that were sent.
@@ -27,29 +27,16 @@ public struct RedisMetrics: Sendable {
     /// Nothing counted yet.
     public init() {}
 
-    /// Adds the counts of another lane.
-    public mutating func merge(_ other: RedisMetrics) {
-        latency.merge(other.latency)
-        commands.merge(other.commands)
-        errors.merge(other.errors)
-        timeouts.merge(other.timeouts)
-        refused.merge(other.refused)
-        connects.merge(other.connects)
-        disconnects.merge(other.disconnects)
-        scriptReloads.merge(other.scriptReloads)
-        redirections.merge(other.redirections)
-    }
-
-    /// Writes all families onto a page.
-    public func write(onto page: inout MetricsPage) {
-        page.add("sluice_redis_command_duration_seconds", help: "From a command's call to its reply.", latency)
-        page.add("sluice_redis_commands_total", help: "Commands sent to Redis.", commands)
-        page.add("sluice_redis_errors_total", help: "Error replies of Redis.", errors)
-        page.add("sluice_redis_timeouts_total", help: "Commands without a reply within their deadline.", timeouts)
-        page.add("sluice_redis_refused_total", help: "Commands refused: no connection, or too many waiting.", refused)
-        page.add("sluice_redis_connects_total", help: "Connections to Redis that became ready.", connects)
-        page.add("sluice_redis_disconnects_total", help: "Connections to Redis that ended or failed.", disconnects)
-        page.add("sluice_redis_script_reloads_total", help: "Scripts that Redis had forgotten.", scriptReloads)
-        page.add("sluice_redis_redirections_total", help: "Commands that a cluster sent elsewhere.", redirections)
-    }
+    /// One row for each.
+    public static let rows: [MetricRow<RedisMetrics>] = [
+        .one("sluice_redis_command_duration_seconds", "From a command's call to its reply.", \.latency),
+        .one("sluice_redis_commands_total", "Commands sent to Redis.", \.commands),
+        .one("sluice_redis_errors_total", "Error replies of Redis.", \.errors),
+        .one("sluice_redis_timeouts_total", "Commands without a reply within their deadline.", \.timeouts),
+        .one("sluice_redis_refused_total", "Commands refused: no connection, or too many waiting.", \.refused),
+        .one("sluice_redis_connects_total", "Connections to Redis that became ready.", \.connects),
+        .one("sluice_redis_disconnects_total", "Connections to Redis that ended or failed.", \.disconnects),
+        .one("sluice_redis_script_reloads_total", "Scripts that Redis had forgotten.", \.scriptReloads),
+        .one("sluice_redis_redirections_total", "Commands that a cluster sent elsewhere.", \.redirections),
+    ]
 }

@@ -2,6 +2,7 @@
 
 import Core
 import Net
+import Telemetry
 
 /// One lane's side of a Redis Cluster. Used on its lane only.
 ///
