@@ -14,8 +14,7 @@ extension ClientConnection {
                 input.consume(input.count)
                 return nil
             }
-            guard input.count >= FrameHeader.size else { return partial(input.count) }
-            let header = FrameHeader(input)
+            guard let header = entrance.header(of: input, at: now, shared) else { return nil }
             do throws(WireFault) {
                 guard header.flags.isKnown else { throw WireFault(.unknownFlag) }
                 guard Int(header.length) <= max(shared.limits.frameBytes, ServerConnection.largestFrame) else {
@@ -23,10 +22,7 @@ extension ClientConnection {
                 }
                 guard header.stream >> 31 == 0 else { throw WireFault(.wrongStream) }
                 let size = FrameHeader.size + Int(header.length)
-                guard input.count >= size else { return partial(input.count) }
-                partialDue = .distantFuture
-                lastReceived = now
-                try charge(size)
+                guard try entrance.take(size, of: input.count, costShift: 2, at: now, shared) else { return nil }
                 let payload = input.slice(at: FrameHeader.size, count: Int(header.length))
                 let event =
                     header.type == FrameType.delta.rawValue && isUsable
@@ -40,28 +36,7 @@ extension ClientConnection {
         }
     }
 
-    private mutating func partial(_ waiting: Int) -> Event? {
-        if waiting == 0 {
-            partialDue = .distantFuture
-        } else if partialDue == .distantFuture {
-            partialDue = clock + shared.limits.partialFrameTime
-        }
-        return nil
-    }
-
-    private mutating func charge(_ size: Int) throws(WireFault) {
-        let cost = Int64(max(size, shared.limits.frameCharge)) &* shared.inboundCost >> 10
-        // A server answers many small frames at once; four times the budget that it gives us.
-        guard inbound.take(cost >> 2, depth: shared.inboundDepth, at: clock) else {
-            throw WireFault(.inboundRate)
-        }
-    }
-
-    private mutating func glitch() throws(WireFault) {
-        guard glitches.take(shared.glitchCost, depth: shared.glitchDepth, at: clock) else {
-            throw WireFault(.glitches)
-        }
-    }
+    private mutating func glitch() throws(WireFault) { try entrance.oddity(at: clock, shared) }
 
     private mutating func delta(
         _ header: FrameHeader, _ payload: ByteSlice, _ input: borrowing ByteBuffer
@@ -178,11 +153,7 @@ extension ClientConnection {
         guard reader.remaining == 8 else { throw WireFault(.wrongFixedLength) }
         let value: UInt64 = try reader.integer()
         if type == .ping {
-            if clock - lastPing < shared.limits.pingInterval {
-                pingStrikes += 1
-                guard pingStrikes <= shared.limits.pingStrikes else { throw WireFault(.pings) }
-            }
-            lastPing = clock
+            try entrance.ping(at: clock, shared)
             control.pong = value
             control.bits.insert(.pong)
         } else {
@@ -311,7 +282,7 @@ extension ClientConnection {
             return nil
         case .awaitingAnswer, .open: break
         }
-        let isClean = streams.count == 0 && partialDue == .distantFuture && isUsable
+        let isClean = streams.count == 0 && entrance.partialDue == .distantFuture && isUsable
         phase = .finished
         if isClean { return nil }
         let detail = Violation.transportEnded.rawValue
@@ -337,10 +308,10 @@ extension ClientConnection {
         let due: Instant
         switch phase {
         case .failed, .finished: return nil
-        case .awaitingAnswer: due = min(answerDue, partialDue)
+        case .awaitingAnswer: due = min(answerDue, entrance.partialDue)
         case .open:
-            let ping = pongDue == .distantFuture ? lastReceived + shared.limits.pingIdle : pongDue
-            due = hasLost ? clock : min(partialDue, ping)
+            let ping = pongDue == .distantFuture ? entrance.lastReceived + shared.limits.pingIdle : pongDue
+            due = hasLost ? clock : min(entrance.partialDue, ping)
         }
         return due == .distantFuture ? nil : due
     }
@@ -352,13 +323,13 @@ extension ClientConnection {
         case .failed, .finished: return nil
         case .awaitingAnswer:
             if now >= answerDue { return fail(.helloTimeout) }
-            return now >= partialDue ? fail(.partialFrame) : nil
+            return now >= entrance.partialDue ? fail(.partialFrame) : nil
         case .open: break
         }
         if hasLost, let event = nextLost() { return event }
-        if now >= partialDue { return fail(.partialFrame) }
+        if now >= entrance.partialDue { return fail(.partialFrame) }
         if now >= pongDue { return fail(.pingTimeout) }
-        if pongDue == .distantFuture, now >= lastReceived + shared.limits.pingIdle {
+        if pongDue == .distantFuture, now >= entrance.lastReceived + shared.limits.pingIdle {
             pingValue = chance.next()
             pongDue = now + shared.limits.pongTime
             control.ping = pingValue

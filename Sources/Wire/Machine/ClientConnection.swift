@@ -76,15 +76,10 @@ public struct ClientConnection: Machine, ~Copyable {
     var sending = RowList()
     var control = PendingControl()
 
+    var entrance: FrameEntrance
     var answerDue: Instant
-    var partialDue = Instant.distantFuture
-    var lastReceived: Instant
     var pongDue = Instant.distantFuture
     var pingValue: UInt64 = 0
-    var lastPing = Instant(nanoseconds: .min / 2)
-    var pingStrikes = 0
-    var glitches = RateBudget()
-    var inbound = RateBudget()
 
     /// A connection that says HELLO with its first `transmit`. `seed` feeds its PINGs.
     public init(
@@ -100,7 +95,7 @@ public struct ClientConnection: Machine, ~Copyable {
         offered = hello.capabilities
         chance = Chance(seed: seed)
         clock = now
-        lastReceived = now
+        entrance = FrameEntrance(at: now)
         answerDue = now + limits.helloTime + limits.helloTime
     }
 

@@ -17,15 +17,11 @@ extension ServerConnection {
                 input.consume(input.count)
                 return nil
             }
-            guard input.count >= FrameHeader.size else { return partial(input.count) }
-            let header = FrameHeader(input)
+            guard let header = entrance.header(of: input, at: now, shared) else { return nil }
             do throws(WireFault) {
                 try check(header)
                 let size = FrameHeader.size + Int(header.length)
-                guard input.count >= size else { return partial(input.count) }
-                partialDue = .distantFuture
-                lastReceived = now
-                try charge(size)
+                guard try entrance.take(size, of: input.count, at: now, shared) else { return nil }
                 let payload = input.slice(at: FrameHeader.size, count: Int(header.length))
                 let event = try handle(header, payload, input)
                 input.consume(size)
@@ -34,16 +30,6 @@ extension ServerConnection {
                 return fail(error.violation)
             }
         }
-    }
-
-    /// Remembers since when a frame is incomplete.
-    private mutating func partial(_ waiting: Int) -> Event? {
-        if waiting == 0 {
-            partialDue = .distantFuture
-        } else if partialDue == .distantFuture {
-            partialDue = clock + shared.limits.partialFrameTime
-        }
-        return nil
     }
 
     /// What can be said of a frame before its payload is there.
@@ -59,17 +45,7 @@ extension ServerConnection {
         guard header.stream >> 31 == 0 else { throw WireFault(.wrongStream) }
     }
 
-    /// Every frame is charged: bytes, and at least what its bookkeeping costs.
-    private mutating func charge(_ size: Int) throws(WireFault) {
-        let cost = Int64(max(size, shared.limits.frameCharge)) &* shared.inboundCost >> 10
-        guard inbound.take(cost, depth: shared.inboundDepth, at: clock) else { throw WireFault(.inboundRate) }
-    }
-
-    mutating func glitch() throws(WireFault) {
-        guard glitches.take(shared.glitchCost, depth: shared.glitchDepth, at: clock) else {
-            throw WireFault(.glitches)
-        }
-    }
+    mutating func glitch() throws(WireFault) { try entrance.oddity(at: clock, shared) }
 
     private mutating func handle(
         _ header: FrameHeader, _ payload: ByteSlice, _ input: borrowing ByteBuffer
@@ -145,11 +121,7 @@ extension ServerConnection {
     }
 
     private mutating func ping(_ value: UInt64) throws(WireFault) {
-        if clock - lastPing < shared.limits.pingInterval {
-            pingStrikes += 1
-            guard pingStrikes <= shared.limits.pingStrikes else { throw WireFault(.pings) }
-        }
-        lastPing = clock
+        try entrance.ping(at: clock, shared)
         control.pong = value
         control.bits.insert(.pong)
     }
@@ -300,7 +272,7 @@ extension ServerConnection {
             return nil
         case .awaitingHello, .deciding, .open: break
         }
-        let isClean = streams.count == 0 && partialDue == .distantFuture && isUsable
+        let isClean = streams.count == 0 && entrance.partialDue == .distantFuture && isUsable
         phase = .finished
         if isClean { return nil }
         let detail = Violation.transportEnded.rawValue

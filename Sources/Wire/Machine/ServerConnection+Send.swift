@@ -18,7 +18,7 @@ extension ServerConnection {
         answer.encode(into: &ready, room: FrameHeader.size + Self.largestFrame)
         owesAnswer = true
         phase = .open
-        lastReceived = now
+        entrance.lastReceived = now
         idleSince = now
         // ± 10 %, so that connections made together do not end together.
         let age = shared.limits.age.nanoseconds

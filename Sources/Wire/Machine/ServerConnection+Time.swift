@@ -7,14 +7,14 @@ extension ServerConnection {
     public var deadline: Instant? {
         switch phase {
         case .failed, .finished: return nil
-        case .awaitingHello: return min(helloDue, partialDue)
+        case .awaitingHello: return min(helloDue, entrance.partialDue)
         case .deciding: return nil
         case .open: break
         }
         if !pending.isEmpty { return clock }
-        var due = min(min(partialDue, pongDue), min(ageDue, drainDue))
+        var due = min(min(entrance.partialDue, pongDue), min(ageDue, drainDue))
         due = min(due, min(writeStallDue, streamsDue))
-        if pongDue == .distantFuture { due = min(due, lastReceived + shared.limits.pingIdle) }
+        if pongDue == .distantFuture { due = min(due, entrance.lastReceived + shared.limits.pingIdle) }
         switch leaving {
         case .no: if streams.count == 0 { due = min(due, idleSince + shared.limits.idleTime) }
         case .announced(let until, _, _): due = min(due, until)
@@ -31,13 +31,13 @@ extension ServerConnection {
         case .deciding, .failed, .finished: return nil
         case .awaitingHello:
             if now >= helloDue { return fail(.helloTimeout) }
-            return now >= partialDue ? fail(.partialFrame) : nil
+            return now >= entrance.partialDue ? fail(.partialFrame) : nil
         case .open: break
         }
-        if now >= partialDue { return fail(.partialFrame) }
+        if now >= entrance.partialDue { return fail(.partialFrame) }
         if now >= pongDue { return fail(.pingTimeout) }
         if now >= writeStallDue { return fail(.writeStall) }
-        if pongDue == .distantFuture, now >= lastReceived + shared.limits.pingIdle {
+        if pongDue == .distantFuture, now >= entrance.lastReceived + shared.limits.pingIdle {
             queuePing()
             trim()
         }

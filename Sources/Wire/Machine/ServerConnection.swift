@@ -102,10 +102,10 @@ public struct ServerConnection: Machine, ~Copyable {
     var pending: [Pending] = []
     var control = PendingControl()
 
+    var entrance: FrameEntrance
+
     // Time.
     var helloDue: Instant
-    var partialDue = Instant.distantFuture
-    var lastReceived: Instant
     var pongDue = Instant.distantFuture
     var pingValue: UInt64 = 0
     var ageDue = Instant.distantFuture
@@ -114,13 +114,9 @@ public struct ServerConnection: Machine, ~Copyable {
     var writeStallDue = Instant.distantFuture
     var streamsDue = Instant.distantFuture
     var lastGrease: Instant
-    var lastPing = Instant(nanoseconds: .min / 2)
 
     // Budgets against abuse.
-    var inbound = RateBudget()
-    var glitches = RateBudget()
     var streamRate = RateBudget()
-    var pingStrikes = 0
     var creditFrames = 0
     var refusedResumes = 0
     var sentBytes: UInt64 = 0
@@ -131,7 +127,7 @@ public struct ServerConnection: Machine, ~Copyable {
         chance = Chance(seed: seed)
         clock = now
         helloDue = now + limits.helloTime
-        lastReceived = now
+        entrance = FrameEntrance(at: now)
         idleSince = now
         lastGrease = now
     }
