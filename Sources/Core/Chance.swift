@@ -40,9 +40,6 @@ public struct Chance: RandomNumberGenerator, Sendable {
     /// A number from 0 up to, but not including, 1.
     public mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
 
-    /// A generator of its own for a part, so that parts do not disturb each other's sequences.
-    public mutating func fork() -> Chance { Chance(seed: next()) }
-
     /// 128 random bits.
     public mutating func identifier() -> Identifier128 { Identifier128(high: next(), low: next()) }
 }

@@ -28,9 +28,6 @@ public struct EventStreamDecoder: ~Copyable {
     /// A decoder at the start of a stream.
     public init(limits: Limits = Limits()) { self.limits = limits }
 
-    /// True when the stream stopped inside an event: data without the empty line that dispatches it.
-    public var isInsideEvent: Bool { hasGathered || partial.count > 0 }
-
     /// Decodes `bytes`, calling `onEvent` with the data of each event that is complete. Stops early when `onEvent` returns false.
     public mutating func decode(_ bytes: RawSpan, _ onEvent: (RawSpan) -> Bool) throws(HTTPFailure) {
         var place = 0

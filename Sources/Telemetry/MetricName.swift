@@ -61,8 +61,4 @@ public enum GenAILabel {
     public static let provider = "gen_ai_provider_name"
     /// The model that was asked for.
     public static let requestModel = "gen_ai_request_model"
-    /// `input` or `output`.
-    public static let usageType = "gen_ai_token_type"
-    /// The class of a failure.
-    public static let errorType = "error_type"
 }

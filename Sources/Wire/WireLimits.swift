@@ -104,8 +104,6 @@ public struct WireLimits: Sendable, Equatable {
     public var inboundBurstBytes = 16 << 20
     /// The least that a frame is charged: bookkeeping costs more than bytes.
     public var frameCharge = 256
-    /// Control frames waiting to be sent. The machine keeps at most one of each kind, seven in all; this is the promise.
-    public static let controlFrames = 16
 
     /// The standard limits.
     public static let standard = WireLimits()

@@ -25,9 +25,6 @@ public struct Tenant: Hashable, Sendable {
 
     private let path: Path
 
-    /// The longest name of each part, in UTF-8 bytes.
-    public static let maximumNameLength = 128
-
     /// A path of names as authentication and configuration gave them.
     public init(org: String, team: String, key: String, feature: String = "") {
         path = Path(org, team, key, feature)
