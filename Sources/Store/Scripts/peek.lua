@@ -62,15 +62,8 @@ for s = 2, groups + 1 do
       if left < 1 then wait = 0 end
       value = value - 1 -- it has no field
     elseif kind == 3 then
-      local start, used, before = now - now % b, 0, 0
-      if state then
-        local since, count, older = read('<ddd', state)
-        if since == start then
-          used, before = count, min(older, CEILING)
-        elseif since == start - b then
-          before = min(count, CEILING)
-        end
-      end
+      local start = now - now % b
+      local used, before = counted(state, start, b)
       local ticks = floor(b / c)
       left = a - used - floor(before * floor((b - (now - start)) / c) / ticks)
       if left < want then

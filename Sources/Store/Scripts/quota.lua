@@ -44,6 +44,15 @@ local function window(period, at)
 end
 -- window end
 
+-- What a sliding counter counted in the window of `width` µs that began at `start`, and in the one before it.
+local function counted(state, start, width)
+  if not state then return 0, 0 end
+  local since, count, older = read('<ddd', state)
+  if since == start then return count, min(older, CEILING) end
+  if since == start - width then return 0, min(count, CEILING) end
+  return 0, 0
+end
+
 -- How long `cost` units take to refill, µs, rounded up. Without the functions of `math`: a call costs more than what it computes.
 local function refill(cost, whole, rest, divisor)
   local long = cost * whole

@@ -152,15 +152,8 @@ for s = 2, groups + 1 do
       if room < 0 then wait, room = 0, room + want end
       value = value - 1 -- it has no field
     elseif kind == 3 then
-      local start, used, before = now - now % b, 0, 0
-      if state then
-        local since, count, older = read('<ddd', state)
-        if since == start then
-          used, before = count, min(older, CEILING)
-        elseif since == start - b then
-          before = min(count, CEILING)
-        end
-      end
+      local start = now - now % b
+      local used, before = counted(state, start, b)
       local ticks = floor(b / c)
       local share = floor(before * floor((b - (now - start)) / c) / ticks)
       room = a - used - share - want
