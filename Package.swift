@@ -78,23 +78,24 @@ let package = Package(
         tests("CoreTests", of: ["Core"]),
         tests("TelemetryTests", of: ["Telemetry", "Core"]),
         tests("PolicyTests", of: ["Core", "Policy"]),
-        tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "TestServer", "Net"]),
+        tests("StoreTests", of: ["Core", "Policy", "Store", "Telemetry", "TestSupport", "Net"]),
         tests(
             "CoordinatorTests",
-            of: ["Coordinator", "Client", "Core", "HTTP", "Net", "Policy", "Store", "Telemetry", "TestServer", "Wire"]),
+            of: ["Coordinator", "Client", "Core", "HTTP", "Net", "Policy", "Store", "Telemetry", "TestSupport", "Wire"]),
         tests(
             "NodeTests",
-            of: ["Node", "Core", "HTTP", "Net", "Policy", "Providers", "Store", "Telemetry", "Wire"]),
+            of: ["Node", "Core", "HTTP", "Net", "Policy", "Providers", "Store", "Telemetry", "TestSupport", "Wire"]),
         tests("ProviderSimTests", of: ["ProviderSim", "Core", "Net"]),
-        tests("IntegrationTests", of: ["Client", "Core", "Net", "TestServer", "Wire"]),
-        tests("NetTests", of: ["Core", "Net", "Telemetry"]),
+        tests("IntegrationTests", of: ["Client", "Core", "Net", "TestSupport", "Wire"]),
+        tests("NetTests", of: ["Core", "Net", "Telemetry", "TestSupport"]),
         tests("HTTPTests", of: ["Core", "HTTP"]),
         tests(
-            "ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "Wire"], beside: ["Fixtures"]),
+            "ProvidersTests", of: ["Core", "HTTP", "Net", "Policy", "Providers", "TestSupport", "Wire"],
+            beside: ["Fixtures"]),
         tests("WireTests", of: ["Core", "Wire"], beside: ["Vectors"]),
-        props("TestServer", of: ["Core", "Net", "Wire"]),
-        tests("ClientTests", of: ["Client", "Core", "Net", "TestServer", "Wire"]),
-        tests("ToolTests", of: ["Tool", "Core", "Net", "TestServer", "Wire"]),
+        props("TestSupport", of: ["Core", "Net", "Wire"]),
+        tests("ClientTests", of: ["Client", "Core", "Net", "TestSupport", "Wire"]),
+        tests("ToolTests", of: ["Tool", "Core", "Net", "TestSupport", "Wire"]),
         tests("TidyTests", of: []),
     ]
 )

@@ -3,7 +3,7 @@ import Client
 import Core
 import Foundation
 import Net
-import TestServer
+import TestSupport
 import Testing
 import Wire
 
@@ -123,7 +123,7 @@ import Wire
             case .refused(let error)? = await failure({ () async throws(ClientFailure) in
                 try await client.answer(request)
             })
-        else { throw TestFailure(description: "it was sent") }
+        else { throw TestFailure("it was sent") }
         #expect(error.code == .invalidRequest && error.field == field)
         #expect(server.seen.requests.isEmpty)
         await client.close()
@@ -193,7 +193,7 @@ import Wire
         let stream = try await client.chat(ask(deadline: .milliseconds(300)))
         let (_, failure) = await events(stream)
         guard case .refused(let error)? = failure else {
-            throw TestFailure(description: "\(String(describing: failure))")
+            throw TestFailure("\(String(describing: failure))")
         }
         #expect(error.code == .deadline && error.retry == .unsafe && error.outputTokens == 9)
         await client.close()

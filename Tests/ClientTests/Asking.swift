@@ -3,7 +3,7 @@ import Client
 import Core
 import Foundation
 import Net
-import TestServer
+import TestSupport
 import Wire
 
 /// Options that lead to `server`; `change` adjusts them.
@@ -48,11 +48,9 @@ func events(_ stream: ChatStream) async -> (events: [ChatEvent], failure: Client
 extension SluiceClient {
     /// Waits until that many connections are ready.
     func ready(_ wanted: Int) async throws {
-        for _ in 0..<5_000 {
-            if await readyConnections() == wanted { return }
-            try await Task.sleep(for: .milliseconds(2))
+        try await eventually("\(wanted) connections are ready", pause: .milliseconds(2)) {
+            await readyConnections() == wanted
         }
-        throw TestFailure(description: "\(wanted) connections are not ready after 10 s")
     }
 }
 

@@ -4,7 +4,7 @@ import Core
 import Foundation
 import Net
 import Synchronization
-import TestServer
+import TestSupport
 import Testing
 import Wire
 
@@ -65,7 +65,7 @@ import Wire
         let stream = try await client.chat(ask())
         stream.cancel()
         guard case .refused(let error)? = await events(stream).failure else {
-            throw TestFailure(description: "no word")
+            throw TestFailure("no word")
         }
         #expect(error.code == .cancelled && error.inputTokens == 7)
         await client.close()
@@ -226,7 +226,7 @@ import Wire
         let client = try SluiceClient(try options(server))
         let running = try await client.chat(ask())
         await client.close()
-        guard case .connectionLost? = await events(running).failure else { throw TestFailure(description: "not lost") }
+        guard case .connectionLost? = await events(running).failure else { throw TestFailure("not lost") }
         #expect(await failure { () async throws(ClientFailure) in try await client.chat(ask()) } == .closed)
         try await server.wait("the connection is gone") { $0.closed == 1 }
     }

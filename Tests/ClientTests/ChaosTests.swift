@@ -4,7 +4,7 @@ import Core
 import Foundation
 import Net
 import Synchronization
-import TestServer
+import TestSupport
 import Testing
 import Wire
 

@@ -3,7 +3,7 @@ import Client
 import Core
 import Foundation
 import Net
-import TestServer
+import TestSupport
 import Testing
 import Wire
 
@@ -45,7 +45,7 @@ import Wire
             })
         let found = await failure { () async throws(ClientFailure) in try await client.answer(ask()) }
         guard case .unreachable(let reason)? = found else {
-            throw TestFailure(description: "\(String(describing: found))")
+            throw TestFailure("\(String(describing: found))")
         }
         #expect(reason.contains("certificate"), "\(reason)")
         #expect(found?.retry == .safeElsewhere)
@@ -58,7 +58,7 @@ import Wire
         let client = try SluiceClient(try options(server) { $0.patience = .milliseconds(300) })
         let began = ContinuousClock.now
         let found = await failure { () async throws(ClientFailure) in try await client.answer(ask()) }
-        guard case .unreachable? = found else { throw TestFailure(description: "\(String(describing: found))") }
+        guard case .unreachable? = found else { throw TestFailure("\(String(describing: found))") }
         #expect(ContinuousClock.now - began < .seconds(15), "nobody waits for the deadline of 20 s")
         await client.close()
     }
@@ -67,7 +67,7 @@ import Wire
         let client = try SluiceClient(try options(port: try closedPort()) { $0.patience = .milliseconds(200) })
         let found = await failure { () async throws(ClientFailure) in try await client.answer(ask()) }
         guard case .unreachable(let reason)? = found else {
-            throw TestFailure(description: "\(String(describing: found))")
+            throw TestFailure("\(String(describing: found))")
         }
         #expect(reason.lowercased().contains("refused"), "\(reason)")
         await client.close()
@@ -197,7 +197,7 @@ import Wire
         let client = try SluiceClient(try options(server))
         let found = await events(try await client.chat(ask()))
         #expect(found.events == [.accepted(Accepted(provider: 1)), .text("half", choice: 0)])
-        guard case .connectionLost? = found.failure else { throw TestFailure(description: "\(found)") }
+        guard case .connectionLost? = found.failure else { throw TestFailure("\(found)") }
         #expect(found.failure?.retry == .unsafe && found.failure?.code == .connectionLost)
         #expect(found.failure?.scope == .connection)
         #expect(server.seen.requests.count == 1, "what was accepted is never asked again")
@@ -233,7 +233,7 @@ import Wire
         }
         let client = try SluiceClient(try options(server))
         let found = await failure { () async throws(ClientFailure) in try await client.answer(ask()) }
-        guard case .connectionLost? = found else { throw TestFailure(description: "\(String(describing: found))") }
+        guard case .connectionLost? = found else { throw TestFailure("\(String(describing: found))") }
         await client.close()
     }
 
@@ -253,7 +253,7 @@ import Wire
         }
         let client = try SluiceClient(try options(server))
         let found = await events(try await client.chat(ask()))
-        guard case .connectionLost(let reason)? = found.failure else { throw TestFailure(description: "\(found)") }
+        guard case .connectionLost(let reason)? = found.failure else { throw TestFailure("\(found)") }
         #expect(reason.contains("UNKNOWN_FRAME"), "\(reason)")
         #expect(try await client.answer(ask()).text == "well")
         try await server.wait("the server was told") { $0.failures.first?.code == .unknownFrame }

@@ -2,7 +2,7 @@
 import Client
 import Foundation
 import Net
-import TestServer
+import TestSupport
 import Testing
 import Wire
 

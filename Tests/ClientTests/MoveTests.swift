@@ -3,7 +3,7 @@ import Client
 import Core
 import Foundation
 import Net
-import TestServer
+import TestSupport
 import Testing
 import Wire
 

@@ -3,7 +3,7 @@ import Client
 import Core
 import Net
 import Synchronization
-import TestServer
+import TestSupport
 import Testing
 import Wire
 
@@ -72,7 +72,7 @@ import Wire
         let stream = try await client.chat(ask())
         server.onLive { for connection in $0 { connection.channel.abort() } }
         let (_, failure) = await events(stream)
-        guard case .connectionLost? = failure else { throw TestFailure(description: "\(String(describing: failure))") }
+        guard case .connectionLost? = failure else { throw TestFailure("\(String(describing: failure))") }
         #expect(server.seen.requests[0].flags == .stream)
         #expect(server.seen.hellos.allSatisfy { !$0.capabilities.contains(.resume) })
         await client.close()
@@ -85,7 +85,7 @@ import Wire
         server.onLive { for connection in $0 { connection.channel.abort() } }
         let (_, failure) = await events(stream)
         guard case .connectionLost(let reason)? = failure else {
-            throw TestFailure(description: "\(String(describing: failure))")
+            throw TestFailure("\(String(describing: failure))")
         }
         #expect(reason.contains("not kept") && failure?.retry == .unsafe)
         #expect(server.seen.resumes.count == 1)
@@ -132,7 +132,7 @@ import Wire
         let began = ContinuousClock.now
         server.onLive { for connection in $0 { connection.channel.abort() } }
         let (_, failure) = await events(stream)
-        guard case .connectionLost? = failure else { throw TestFailure(description: "\(String(describing: failure))") }
+        guard case .connectionLost? = failure else { throw TestFailure("\(String(describing: failure))") }
         #expect(ContinuousClock.now - began >= .milliseconds(600))
         #expect(server.seen.resumes.isEmpty)
         #expect(server.seen.hellos.count <= 1 + 1 + 3, "one connection in its place, three searches")
@@ -163,7 +163,7 @@ import Wire
         let client = try SluiceClient(try options(server) { $0.continuesStreams = true })
         let stream = try await client.chat(ask())
         await client.close()
-        guard case .connectionLost? = await events(stream).failure else { throw TestFailure(description: "not lost") }
+        guard case .connectionLost? = await events(stream).failure else { throw TestFailure("not lost") }
         try await server.wait("nobody comes back") { $0.cancels == [.shutdown] }
     }
 }

@@ -2,7 +2,7 @@
 import Core
 import Foundation
 import Net
-import TestServer
+import TestSupport
 import Testing
 import Wire
 

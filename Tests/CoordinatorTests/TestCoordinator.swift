@@ -1,7 +1,7 @@
 // A real coordinator process, or two of them, with a real Redis, in a folder of its own, and the calls that operators make.
 import Core
 import Foundation
-import TestServer
+import TestSupport
 import Testing
 
 struct CoordinatorFailure: Error, CustomStringConvertible { let description: String }
@@ -146,9 +146,8 @@ final class TestCoordinator: @unchecked Sendable {
     }
 
     func startRedis() throws {
-        try launch(
-            "redis", "/usr/bin/redis-server",
-            ["--port", "0", "--unixsocket", path("state/redis.sock"), "--save", "", "--dir", folder.path])
+        let words = RedisCommand.words(socket: path("state/redis.sock"), folder: folder.path)
+        try launch("redis", words[0], Array(words.dropFirst()))
         try wait("Redis") {
             (try? self.run("/usr/bin/redis-cli", ["-s", self.path("state/redis.sock"), "ping"]).output)
                 == "PONG\n"
@@ -233,12 +232,8 @@ final class TestCoordinator: @unchecked Sendable {
     }
 
     func wait(_ what: String, seconds: Double = 15, _ condition: () -> Bool) throws {
-        var patience = Patience(seconds: seconds)
-        repeat {
-            if condition() { return }
-            Thread.sleep(forTimeInterval: 0.02)
-        } while patience.lasts(.milliseconds(20))
-        throw CoordinatorFailure(description: "\(what) is not there after \(seconds) s; log: \(log().suffix(800))")
+        try waitOnThread(
+            what, seconds: seconds, pause: .milliseconds(20), condition, otherwise: { "; log: \(log().suffix(800))" })
     }
 
     // MARK: - Asking

@@ -4,6 +4,7 @@ import Core
 import Foundation
 import Net
 import Synchronization
+import TestSupport
 import Wire
 
 /// A client of a test's cluster on a lane of its own. It never repeats a request by itself.
@@ -71,11 +72,7 @@ final class Caller: @unchecked Sendable {
 
     /// Waits for connections, so that the next request's time holds no handshake.
     func connected(_ wanted: Int = 1) async throws {
-        for _ in 0..<500 {
-            if await readyConnections() >= wanted { return }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-        throw ClusterFailure(description: "\(wanted) connections are not ready after 5 s")
+        try await eventually("\(wanted) connections are ready") { await readyConnections() >= wanted }
     }
 
     /// Asks and waits for the outcome; `edit` changes the request's head, `settings` adds to its body.

@@ -1,7 +1,7 @@
 // A lane of a real node that hangs: the node says so on its admin port, and again when the lane goes on.
 import Core
 import Foundation
-import TestServer
+import TestSupport
 import Testing
 
 @Suite struct HangTests {

@@ -1,6 +1,7 @@
 // The Redis of a test's cluster: one server, or a set of servers that a proof's script runs.
 import Core
 import Foundation
+import TestSupport
 
 extension TestCluster {
     /// One server on a Unix socket, or real sets of servers: three primaries with a replica each; a primary, two replicas, three sentinels.
@@ -31,10 +32,9 @@ extension TestCluster {
     var redisCommand: [String] {
         switch redisKind {
         case .single:
-            [
-                "/usr/bin/redis-server", "--port", "0", "--unixsocket", path("state/redis.sock"), "--save", "",
-                "--appendonly", "yes", "--appendfsync", "no", "--dir", path("state"),
-            ] + (hasRedisUsers ? ["--aclfile", path("state/users.acl")] : [])
+            RedisCommand.words(
+                socket: path("state/redis.sock"), folder: path("state"), isKept: true,
+                hasRedisUsers ? ["--aclfile", path("state/users.acl")] : [])
         case .sentinel, .cluster:
             [
                 TestCluster.root.appending(path: "Scripts/lib/redis-shape").path, redisKind.rawValue,

@@ -1,7 +1,7 @@
 // A real cluster of real processes for one test: Redis, coordinator, simulator, two nodes, HAProxy.
 import Core
 import Foundation
-import TestServer
+import TestSupport
 import Testing
 
 /// Why a cluster did not come up; names the log.
@@ -254,11 +254,6 @@ final class TestCluster: @unchecked Sendable {
     func wait(
         _ what: String, seconds: Double = 20, _ condition: () async throws -> Bool, otherwise: () -> String = { "" }
     ) async throws {
-        var patience = Patience(seconds: seconds)
-        repeat {
-            if try await condition() { return }
-            try await Task.sleep(for: .milliseconds(20))
-        } while patience.lasts(.milliseconds(20))
-        throw ClusterFailure(description: "\(what): not so after \(seconds) s \(otherwise())")
+        try await eventually(what, seconds: seconds, pause: .milliseconds(20), otherwise: otherwise, condition)
     }
 }

@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import Telemetry
+import TestSupport
 import Testing
 
 @testable import Net
@@ -26,12 +27,6 @@ extension TestAuthority {
         }
         for name in names { try openssl("ca -config ca.conf -revoke \(name).pem") }
         try openssl("ca -config ca.conf -gencrl -out crl.pem")
-    }
-
-    func stranger() throws {
-        try openssl(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout other.key -out other.pem"
-        )
     }
 }
 
@@ -196,7 +191,6 @@ extension TestAuthority {
             do throws(TLSFailure) { try context.reload() } catch { return error.description }
             return ""
         }
-        try authority.stranger()
         try authority.revoke([], by: "other")
         #expect(reload().contains("CRL"))
         try Data("no list\n".utf8).write(to: URL(fileURLWithPath: authority.path("crl.pem")))

@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import Net
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct ConnectionTests {

@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import Net
+import TestSupport
 import Testing
 
 @Suite struct DoorTests {
@@ -11,10 +12,6 @@ import Testing
     private func honest(_ rig: Rig, _ authority: TestAuthority) async throws -> Result<[UInt8], ConnectFailure> {
         try await ConnectionTests().exchange(
             rig.caller, rig.listener.address, tls: authority.client(), payload: [1, 2, 3])
-    }
-
-    private func eventually(_ what: Comment, _ condition: () async -> Bool) async throws {
-        try await ListenerLimitTests().eventually(what, condition)
     }
 
     @Test func `silent strangers who come back whenever they are closed cost nobody else a connection`() async throws {

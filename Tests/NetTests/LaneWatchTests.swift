@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import Net
+import TestSupport
 import Testing
 
 @Suite struct LaneWatchTests {
@@ -14,15 +15,6 @@ import Testing
     }
 
     private struct Watching: @unchecked Sendable { let watch: LaneWatch }
-
-    private func wait(_ condition: () async -> Bool) async -> Bool {
-        let end = ContinuousClock.now + .seconds(60)
-        while ContinuousClock.now < end {
-            if await condition() { return true }
-            try? await Task.sleep(for: .milliseconds(5))
-        }
-        return false
-    }
 
     @Test func `a lane that makes no turn is named until it makes one, and only it`() async throws {
         let lanes = try Lane.start(count: 3, name: "watched")
@@ -48,9 +40,9 @@ import Testing
             begun.signal()
             gate.wait()
         }
-        #expect(await wait { await hung() == [1] })
+        try await eventually("it is seen", seconds: 60) { await hung() == [1] }
         gate.signal()
-        #expect(await wait { await hung().isEmpty })
+        try await eventually("its return is seen", seconds: 60) { await hung().isEmpty }
         #expect(said.all == ["1 hangs", "1 runs"])
     }
 }

@@ -1,6 +1,7 @@
 // What a lane bears from strangers and from peers that do not read: every limit of a listener, and the write stall.
 import Core
 import Net
+import TestSupport
 import Testing
 
 @Suite struct ListenerLimitTests {
@@ -64,16 +65,6 @@ import Testing
         }
 
         func stands() async -> Bool { await on(lane) { done in done(!self.hasEnded && self.channel.value.isOpen) } }
-    }
-
-    /// Waits until `condition` holds, for a minute at most.
-    func eventually(_ what: Comment, _ condition: () async -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(60)
-        while ContinuousClock.now < end {
-            if await condition() { return }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-        Issue.record(what)
     }
 
     @Test func `one connection more than allowed is closed at once, and its place is free again afterwards`()

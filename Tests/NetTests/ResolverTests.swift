@@ -1,6 +1,7 @@
 // Names: one lookup at a time, a memory that outlives failures, and addresses that are raced when the first does not answer.
 import Core
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Net
@@ -71,11 +72,6 @@ private final class Blackhole {
         await on(lane) { done in resolver.resolve(.host(name, port: 80), on: lane) { done($0) } }
     }
 
-    private func eventually(_ condition: () -> Bool) async throws {
-        for _ in 0..<1_000 where !condition() { try await Task.sleep(for: .milliseconds(10)) }
-        #expect(condition())
-    }
-
     @Test func `a name is asked for once, whoever waits`() async throws {
         names.set("db.example", [a])
         names.hang()
@@ -83,7 +79,7 @@ private final class Blackhole {
         let answers = await withTaskGroup(of: [SocketAddress].self) { group in
             for _ in 0..<50 { group.addTask { await resolve(resolver) } }
             group.addTask {
-                try? await eventually { !names.lookups.isEmpty }
+                try? await eventually("a lookup") { !names.lookups.isEmpty }
                 names.release(1)
                 return [a.with(port: 80)]
             }
@@ -146,11 +142,11 @@ private final class Blackhole {
         for number in 0..<5 {
             lane.execute { resolver.resolve(.host("slow-\(number).example", port: 80), on: lane) { _ in } }
         }
-        try await eventually { names.lookups.count == 2 }
+        try await eventually("two lookups") { names.lookups.count == 2 }
         #expect(await resolve(resolver, "one-too-many.example") == [])
         #expect(names.lookups.count == 2)
         names.release(5)
-        try await eventually { names.lookups.count == 5 }
+        try await eventually("five lookups") { names.lookups.count == 5 }
         #expect(!names.lookups.contains("one-too-many.example"))
         lane.stop()
     }
@@ -242,8 +238,8 @@ private final class Blackhole {
         lane.stop()
     }
 
-    @Test("h7: a name that moved is looked up again when its old address fails")
-    func moved() async throws {
+    /// A name that moved from a server at `a`, to which one connection was made, to one at `b`.
+    private func movedName() async throws -> (new: Listener<EchoMachine>, old: Listener<EchoMachine>, Resolver) {
         let new = try echo(at: 0x7F00_4D03)
         let port = new.address.port
         let old = try Listener(
@@ -252,6 +248,13 @@ private final class Blackhole {
         names.set("db.example", [a])
         #expect(await connect(resolver, port: port).0 == .success(a.with(port: port)))
         names.set("db.example", [b])
+        return (new, old, resolver)
+    }
+
+    @Test("h7: a name that moved is looked up again when its old address fails")
+    func moved() async throws {
+        let (new, old, resolver) = try await movedName()
+        let port = new.address.port
         // The old server still answers, and what is known is half a minute old at most.
         #expect(await connect(resolver, port: port).0 == .success(a.with(port: port)))
         _ = await on(lane) { done in
@@ -268,14 +271,8 @@ private final class Blackhole {
 
     @Test("h7: what replaces a broken connection asks again, though the old address still answers")
     func reconnects() async throws {
-        let new = try echo(at: 0x7F00_4D03)
+        let (new, old, resolver) = try await movedName()
         let port = new.address.port
-        let old = try Listener(
-            lane: lane, address: a.with(port: port), tls: nil, machine: { _ in EchoMachine() }, onAccept: { _ in })
-        let resolver = names.resolver { $0.pause = .zero }
-        names.set("db.example", [a])
-        #expect(await connect(resolver, port: port).0 == .success(a.with(port: port)))
-        names.set("db.example", [b])
         resolver.distrust(.host("db.example", port: port))
         #expect(await connect(resolver, port: port).0 == .success(b.with(port: port)))
         withExtendedLifetime(old) {}

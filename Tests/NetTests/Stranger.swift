@@ -1,5 +1,6 @@
 // A plain socket of a test's own, from whichever address of 127.0.0.0/8 it likes: what attackers and balancers are made of.
 import Foundation
+import TestSupport
 
 /// One connection, non-blocking.
 final class Stranger {

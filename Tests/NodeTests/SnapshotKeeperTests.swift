@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import Net
+import TestSupport
 import Testing
 import Wire
 
@@ -139,11 +140,11 @@ final class SnapshotKeeperTests {
         #expect(keeper.current?.epoch == 6 && keeper.refusal == nil)
     }
 
-    @Test func `a term is remembered over a restart, also when nothing else changed with it`() {
+    @Test func `a term is remembered over a restart, also when nothing else changed with it`() throws {
         take(5, 1, cluster(routes: 4))
         take(9, 1, cluster(routes: 4))
         func isSaved() -> Bool { (try? SnapshotStore(path: path).load())??.snapshot.epoch == 9 }
-        for _ in 0..<2_000 where !isSaved() { Thread.sleep(forTimeInterval: 0.01) }
+        try waitOnThread("it is saved", isSaved)
         keeper = makeKeeper()
         keeper.loadSaved()
         #expect(keeper.highestEpoch == 9)
@@ -218,7 +219,7 @@ final class SnapshotKeeperTests {
 
     @Test func `a node starts from its disk, and hears the coordinator's changes at once after that`() throws {
         take(5, 1, cluster(routes: 4))
-        for _ in 0..<500 where !FileManager.default.fileExists(atPath: path) { Thread.sleep(forTimeInterval: 0.01) }
+        try waitOnThread("it is saved") { FileManager.default.fileExists(atPath: path) }
         keeper = makeKeeper()
         keeper.loadSaved()
         #expect(keeper.current?.cluster == cluster(routes: 4))
@@ -303,10 +304,10 @@ extension SnapshotKeeperTests {
         (try? SnapshotStore(path: path).load())??.confirmedAtSeconds == seconds
     }
 
-    @Test func `a node does not begin with a snapshot that nobody confirmed for too long`() {
+    @Test func `a node does not begin with a snapshot that nobody confirmed for too long`() throws {
         now = 1_790_000_000_000_000
         take(5, 1, cluster(routes: 4))
-        for _ in 0..<2_000 where !isSaved(at: 1_790_000_000) { Thread.sleep(forTimeInterval: 0.01) }
+        try waitOnThread("it is saved") { isSaved(at: 1_790_000_000) }
         now += 86_400_000_000
         keeper = makeKeeper()
         keeper.loadSaved()
@@ -322,14 +323,14 @@ extension SnapshotKeeperTests {
         #expect(keeper.current?.cluster.keys["k1"]?.isRevoked == true && keeper.refusal == nil)
     }
 
-    @Test func `a heartbeat confirms what is on disk, once in an hour`() {
+    @Test func `a heartbeat confirms what is on disk, once in an hour`() throws {
         now = 1_790_000_000_000_000
         take(5, 1, cluster(routes: 4))
         now += 3_599_000_000
         #expect(keeper.take(Update(epoch: 5, sequence: 1)))
         now += 1_000_000
         #expect(keeper.take(Update(epoch: 5, sequence: 1)))
-        for _ in 0..<2_000 where !isSaved(at: 1_790_003_600) { Thread.sleep(forTimeInterval: 0.01) }
+        try waitOnThread("it is saved") { isSaved(at: 1_790_003_600) }
         #expect(isSaved(at: 1_790_003_600))
         now += 5_000_000
         #expect(keeper.take(Update(epoch: 5, sequence: 1)))

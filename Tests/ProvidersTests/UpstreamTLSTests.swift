@@ -3,6 +3,7 @@ import Core
 import Foundation
 import Net
 import Policy
+import TestSupport
 import Testing
 
 @testable import Providers
@@ -32,55 +33,23 @@ private struct CompletionMachine: Machine, ~Copyable {
 }
 
 @Suite struct UpstreamTLSTests {
-    private let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-tls-\(UUID().uuidString)")
-
-    init() throws {
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        for name in ["ca", "other"] {
-            try openssl(
-                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=\(name) -keyout \(name).key -out \(name).pem"
-            )
-        }
-    }
-
-    private func path(_ name: String) -> String { folder.appending(path: name).path }
-
-    private func openssl(_ arguments: String) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
-        process.arguments = arguments.split(separator: " ").map(String.init)
-        process.currentDirectoryURL = folder
-        process.standardError = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw POSIXError(.EINVAL) }
-    }
-
     /// One call to a server whose certificate holds `names` and lasts `days`; the caller trusts `trusted`.
     private func call(
         names: String, days: Int = 2, trusted: String = "ca", protocols: [String] = ["http/1.1"]
     ) async throws -> UpstreamHarness.Ended {
-        try Data("subjectAltName=\(names)\n".utf8).write(to: folder.appending(path: "server.ext"))
-        try openssl(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server -keyout server.key -out server.csr"
-        )
-        try openssl(
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days \(days) -extfile server.ext -out server.pem"
-        )
+        let authority = try TestAuthority()
+        try authority.issue("server", names: names, days: days)
         let lane = try Lane.start(count: 1, name: "provider")[0]
-        let tls = try TLSContext.server(
-            certificate: path("server.pem"), key: path("server.key"), clientCA: nil, clients: .off,
-            protocols: protocols)
+        let tls = try authority.server(protocols: protocols)
         let listener = try Listener(
             lane: lane, address: .ipv4(0x7F00_0001, port: 0), tls: tls, machine: { _ in CompletionMachine() },
             onAccept: { channel in channel.onEvent = { channel, _ in channel.wake() } })
         let ended = await
-            (try UpstreamHarness("https://localhost:\(listener.address.port)/v1", ca: path("\(trusted).pem")))
+            (try UpstreamHarness("https://localhost:\(listener.address.port)/v1", ca: authority.path("\(trusted).pem")))
             .call(isStream: false)
         lane.stop()
         lane.join()
-        try FileManager.default.removeItem(at: folder)
+        try FileManager.default.removeItem(atPath: authority.folder)
         return ended
     }
 

@@ -6,7 +6,7 @@ import Net
 import Policy
 import Synchronization
 import Telemetry
-import TestServer
+import TestSupport
 import Testing
 
 @testable import Store
@@ -38,7 +38,7 @@ import Testing
 
     private static func open(_ shape: RedisShape, timeout: Duration = .seconds(2)) async throws -> LaneRedis {
         let lane = try LaneRedis(.cluster(RedisShape.endpoints([shape.servers[0]])), of: shape, timeout: timeout)
-        try await RedisShape.wait("the map") { await lane.look { !$0.isImpaired } }
+        try await eventually("the map") { await lane.look { !$0.isImpaired } }
         return lane
     }
 
@@ -117,7 +117,7 @@ import Testing
         try shape.cli(from, "cluster", "setslot", slot, "migrating", try shape.identity(to))
         // Keys apart: a script waits until they are together again.
         let early = Task { await Self.reserve(Self.call(2, org: "acme", limits), lane) }
-        try await RedisShape.wait("TRYAGAIN") { await lane.look { $0.metrics.redirections.value } > 0 }
+        try await eventually("TRYAGAIN") { await lane.look { $0.metrics.redirections.value } > 0 }
         for key in try shape.cli(from, "cluster", "getkeysinslot", slot, "100").split(separator: "\n") {
             try shape.cli(from, "migrate", "127.0.0.1", "\(to)", String(key), "0", "5000")
         }
@@ -132,7 +132,7 @@ import Testing
         #expect(Self.isGranted(await early.value), "it went on when the slot had moved")
         #expect(Self.isSettled(await Self.settle(before, lane)), "a reservation moves with its slot")
         #expect(await lane.look { $0.metrics.errors.value } == 0)
-        try await RedisShape.wait("the map says so, too") { try shape.owner(of: "{acme}") == to }
+        try await eventually("the map says so, too") { try shape.owner(of: "{acme}") == to }
         await lane.close()
     }
 
@@ -165,7 +165,7 @@ import Testing
         #expect(changes.withLock { $0 }.contains(true), "the new primary's data may be older")
         let owner = try shape.owner(of: "{acme}")
         #expect(owner != victim)
-        try await RedisShape.wait("all is well again") { await lane.look { !$0.isImpaired } }
+        try await eventually("all is well again") { await lane.look { !$0.isImpaired } }
         await lane.close()
     }
 
@@ -189,8 +189,8 @@ import Testing
         }
         try await Task.sleep(for: .milliseconds(200))
         #expect(try shape.cli(successor, "cluster", "failover") == "OK")
-        try await RedisShape.wait("the change") { try shape.owner(of: "{acme}") == successor }
-        try await RedisShape.wait("the lane to follow") {
+        try await eventually("the change") { try shape.owner(of: "{acme}") == successor }
+        try await eventually("the lane to follow") {
             await lane.look { redis in redis.primaries.contains { $0.address == "127.0.0.1:\(successor)" } }
         }
         isOver.withLock { $0 = true }
@@ -207,7 +207,7 @@ import Testing
         let first = try shape.owner(of: "{acme}")
         let successor = try shape.replica(of: first)
         #expect(try shape.cli(successor, "cluster", "failover") == "OK")
-        try await RedisShape.wait("the lane to follow") {
+        try await eventually("the lane to follow") {
             await lane.look { redis in redis.primaries.contains { $0.address == "127.0.0.1:\(successor)" } }
         }
         #expect(await lane.look { $0.metrics.errors.value } == 0)
@@ -221,22 +221,22 @@ import Testing
         let victim = try shape.owner(of: "{acme}")
         let replica = try shape.replica(of: victim)
         shape.signal(victim, SIGSTOP)
-        try await RedisShape.wait("a timeout") {
+        try await eventually("a timeout") {
             await Self.reserve(Self.call(1, org: "acme", limits), lane) == .failure(.timeout)
         }
         var serial = 1
-        try await RedisShape.wait("the replica", seconds: 60) {
+        try await eventually("the replica", seconds: 60) {
             serial += 1
             return Self.isGranted(await Self.reserve(Self.call(serial, org: "acme", limits), lane))
         }
         shape.signal(victim, SIGCONT)
-        try await RedisShape.wait("the old one obeys") { try shape.cli(victim, "role").hasPrefix("slave") }
+        try await eventually("the old one obeys") { try shape.cli(victim, "role").hasPrefix("slave") }
         for _ in 0..<100 {
             serial += 1
             #expect(Self.isGranted(await Self.reserve(Self.call(serial, org: "acme", limits), lane)))
         }
         #expect(try shape.cli(replica, "hexists", "q:{acme}", "m") == "1")
-        try await RedisShape.wait("all is well") { await lane.look { !$0.isImpaired } }
+        try await eventually("all is well") { await lane.look { !$0.isImpaired } }
         await lane.close()
     }
 
@@ -255,7 +255,7 @@ import Testing
             $0.user = "sluice"
             $0.password = Secret("opensesame")
         }
-        try await RedisShape.wait("the map") { await lane.look { !$0.isImpaired } }
+        try await eventually("the map") { await lane.look { !$0.isImpaired } }
         let limits = try Self.limits()
         for number in 0..<20 {
             let call = Self.call(number, org: "org\(number)", limits)
@@ -268,30 +268,31 @@ import Testing
             $0.user = "sluice"
             $0.password = Secret("wrong")
         }
-        try await RedisShape.wait("the reason") {
+        try await eventually("the reason") {
             await stranger.look { $0.lastFailure }?.contains("WRONGPASS") ?? false
         }
         await stranger.close()
     }
 
     @Test func serversOfAClusterMustProveWhoTheyAre() async throws {
-        let certificates = try Certificates()
+        let certificates = try TestAuthority()
         let port = HeldPort.next()
         let server = try RedisServer.wholeCluster([
-            "--tls-port", "\(port)", "--tls-cluster", "yes", "--tls-cert-file", certificates.certificate,
-            "--tls-key-file", certificates.key, "--tls-ca-cert-file", certificates.authority, "--tls-auth-clients",
+            "--tls-port", "\(port)", "--tls-cluster", "yes", "--tls-cert-file", certificates.path("server.pem"),
+            "--tls-key-file", certificates.path("server.key"), "--tls-ca-cert-file", certificates.path("ca.pem"),
+            "--tls-auth-clients",
             "no",
         ])
         let place = RedisPlace.cluster([.host("127.0.0.1", port: port)])
-        let trusted = try TLSContext.client(trust: .file(certificates.authority), protocols: [])
+        let trusted = try TLSContext.client(trust: .file(certificates.path("ca.pem")), protocols: [])
         let lane = try LaneRedis(place, of: server, tls: trusted)
-        try await RedisShape.wait("the map") { await lane.look { !$0.isImpaired } }
+        try await eventually("the map") { await lane.look { !$0.isImpaired } }
         #expect(await lane.send("SET", "a", "1") == .success(.status("OK")))
         #expect(await lane.look { $0.primaries.map(\.address) } == ["127.0.0.1:\(port)"])
         await lane.close()
-        let other = try TLSContext.client(trust: .file(try Certificates().authority), protocols: [])
+        let other = try TLSContext.client(trust: .file(try TestAuthority().path("ca.pem")), protocols: [])
         let stranger = try LaneRedis(place, of: server, tls: other)
-        try await RedisShape.wait("the reason") {
+        try await eventually("the reason") {
             await stranger.look { $0.lastFailure }?.contains("certificate") ?? false
         }
         await stranger.close()

@@ -221,8 +221,9 @@ import Testing
         let path = server.socketPath
         let loop = Thread { _ = try? BlockingRedis(path: path).command("EVAL", "while true do end", "0") }
         loop.start()
-        usleep(100_000)
-        #expect(Self.send("PING", on: connection, dialer) == .failure(.degraded(.busy)))
+        try waitOnThread("the server is busy") {
+            Self.send("PING", on: connection, dialer) == .failure(.degraded(.busy))
+        }
         #expect(connection.state == .ready)
         _ = Self.send("SCRIPT", "KILL", on: connection, dialer)
         // The kill takes hold at the script's next hook.

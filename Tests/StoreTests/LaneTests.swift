@@ -5,7 +5,7 @@ import Foundation
 import Net
 import Policy
 import Synchronization
-import TestServer
+import TestSupport
 import Testing
 
 @testable import Store
@@ -72,19 +72,21 @@ import Testing
 
     @Test func tlsWithAClientCertificateAndARefusalOfStrangers() throws {
         let port = HeldPort.next()
-        let certificates = try Certificates()
+        let certificates = try TestAuthority()
         let server = try RedisServer([
-            "--tls-port", "\(port)", "--tls-cert-file", certificates.certificate, "--tls-key-file", certificates.key,
-            "--tls-ca-cert-file", certificates.authority,
+            "--tls-port", "\(port)", "--tls-cert-file", certificates.path("server.pem"), "--tls-key-file",
+            certificates.path("server.key"),
+            "--tls-ca-cert-file", certificates.path("ca.pem"),
         ])
         let trusted = try TLSContext.client(
-            trust: .file(certificates.authority), certificate: certificates.certificate, key: certificates.key,
+            trust: .file(certificates.path("ca.pem")), certificate: certificates.path("server.pem"),
+            key: certificates.path("server.key"),
             protocols: [])
         let endpoint = Endpoint.host("127.0.0.1", port: port)
         #expect(try Self.pairs(500, depth: 32, endpoint: endpoint, tls: trusted).hasPrefix("500 500 0"))
 
-        let other = try Certificates()
-        let stranger = try TLSContext.client(trust: .file(other.authority), protocols: [])
+        let other = try TestAuthority()
+        let stranger = try TLSContext.client(trust: .file(other.path("ca.pem")), protocols: [])
         let failure = try Self.onLane { lane, done in
             let connection = RedisConnection(
                 lane: lane, endpoint: endpoint, tls: stranger, serverName: "localhost",

@@ -1,7 +1,7 @@
 // A real redis-server of a test's own, on a Unix socket in a temporary folder, stopped at the end.
 
 import Foundation
-import TestServer
+import TestSupport
 
 /// One redis-server process.
 final class RedisServer: @unchecked Sendable {
@@ -31,35 +31,29 @@ final class RedisServer: @unchecked Sendable {
             ] + arguments)
         let redis = try BlockingRedis(path: server.socketPath)
         _ = try redis.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        for _ in 0..<1000 {
-            if try redis.command("CLUSTER", "INFO").text?.contains("cluster_state:ok") == true { return server }
-            usleep(10_000)
+        try waitOnThread("the cluster is whole") {
+            try redis.command("CLUSTER", "INFO").text?.contains("cluster_state:ok") == true
         }
-        throw RedisServerFailure.didNotStart
+        return server
     }
 
     /// Starts the process and waits until its socket answers.
     func start() throws {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/redis-server")
-        process.arguments =
-            [
-                "--port", "0", "--bind", "127.0.0.1", "--unixsocket", socketPath, "--dir", folder.path, "--save", "",
-                "--appendonly", "no",
-            ]
-            + ["--maxmemory-policy", "noeviction", "--logfile", folder.appendingPathComponent("log").path] + arguments
+        let words = RedisCommand.words(
+            socket: socketPath, folder: folder.path,
+            ["--logfile", folder.appendingPathComponent("log").path] + arguments)
+        process.executableURL = URL(fileURLWithPath: words[0])
+        process.arguments = Array(words.dropFirst())
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
         self.process = process
         Survivors.add(process.processIdentifier, folder.path)
-        for _ in 0..<3_000 {
-            if let redis = try? BlockingRedis(path: socketPath) {
-                if let reply = try? redis.command("PING"), reply != .null { return }
-            }
-            usleep(10_000)
+        try waitOnThread("Redis answers", seconds: 30) {
+            guard let redis = try? BlockingRedis(path: socketPath) else { return false }
+            return (try? redis.command("PING")).map { $0 != .null } ?? false
         }
-        throw RedisServerFailure.didNotStart
     }
 
     func signal(_ number: Int32) {

@@ -3,7 +3,7 @@
 import Core
 import Foundation
 import Net
-import TestServer
+import TestSupport
 import Testing
 
 @testable import Store
@@ -104,17 +104,6 @@ final class RedisShape: @unchecked Sendable {
     }
 
     func identity(_ port: UInt16) throws -> String { try cli(port, "cluster", "myid") }
-
-    /// Waits until the condition holds.
-    static func wait(_ what: String, seconds: Double = 30, _ condition: () async throws -> Bool) async throws {
-        var patience = Patience(seconds: seconds)
-        while try await !condition() {
-            guard patience.lasts(.milliseconds(10)) else {
-                throw RedisServerFailure.failed("\(what): not so after \(seconds) s")
-            }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-    }
 }
 
 /// Redis on a lane of its own, for tests that wait.

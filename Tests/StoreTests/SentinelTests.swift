@@ -4,6 +4,7 @@ import Core
 import Foundation
 import Net
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Store
@@ -19,7 +20,7 @@ import Testing
     /// Waits until the primary is found; says what stands in the way.
     private static func usable(_ lane: LaneRedis) async throws {
         do {
-            try await RedisShape.wait("the primary") { await lane.look { !$0.isImpaired } }
+            try await eventually("the primary") { await lane.look { !$0.isImpaired } }
         } catch {
             throw RedisServerFailure.failed("\(error): \(await lane.look { $0.lastFailure ?? "ready now" })")
         }
@@ -35,13 +36,13 @@ import Testing
         let first = await Self.primary(lane)
         #expect(first == "127.0.0.1:\(shape.servers[0])")
         #expect(await lane.send("SET", "a", "1") == .success(.status("OK")))
-        try await RedisShape.wait("the replicas") {
+        try await eventually("the replicas") {
             try shape.servers.dropFirst().allSatisfy { try shape.cli($0, "get", "a") == "1" }
         }
         let changes = Mutex<[Bool]>([])
         await lane.look { $0.onReady = { changed in changes.withLock { $0.append(changed) } } }
         shape.signal(shape.servers[0], SIGKILL)
-        try await RedisShape.wait("a new primary", seconds: 60) {
+        try await eventually("a new primary", seconds: 60) {
             await lane.send("SET", "b", "2") == .success(.status("OK"))
         }
         #expect(await Self.primary(lane) != first)
@@ -56,16 +57,16 @@ import Testing
         let lane = try Self.open(shape)
         try await Self.usable(lane)
         let first = await Self.primary(lane)
-        try await RedisShape.wait("the sentinels' consent") {
+        try await eventually("the sentinels' consent") {
             try shape.cli(shape.sentinels[0], "sentinel", "failover", "quota") == "OK"
         }
-        try await RedisShape.wait("the change", seconds: 60) { await Self.primary(lane) != first }
-        try await RedisShape.wait("writing", seconds: 60) {
+        try await eventually("the change", seconds: 60) { await Self.primary(lane) != first }
+        try await eventually("writing", seconds: 60) {
             await lane.send("SET", "a", "1") == .success(.status("OK"))
         }
         let old = try #require(first.split(separator: ":").last.flatMap { UInt16($0) })
-        try await RedisShape.wait("the old one obeys") { try shape.cli(old, "role").hasPrefix("slave") }
-        try await RedisShape.wait("and has what was written") { try shape.cli(old, "get", "a") == "1" }
+        try await eventually("the old one obeys") { try shape.cli(old, "role").hasPrefix("slave") }
+        try await eventually("and has what was written") { try shape.cli(old, "get", "a") == "1" }
         await lane.close()
     }
 
@@ -99,17 +100,17 @@ import Testing
         let shape = try RedisShape("sentinel", nodeTimeout: 15_000)
         let stranger = try LaneRedis(
             .sentinel(RedisShape.endpoints(shape.sentinels), primary: "other", RedisConfiguration()), of: shape)
-        try await RedisShape.wait("the reason") {
+        try await eventually("the reason") {
             let failure = await stranger.look { $0.lastFailure } ?? ""
             return failure.contains("no sentinel names the primary 'other'") && failure.contains("No such master")
         }
         await stranger.close()
         for port in shape.sentinels { try shape.cli(port, "acl", "setuser", "default", "resetpass", ">opensesame") }
         let wrong = try Self.open(shape)
-        try await RedisShape.wait("the reason") { await wrong.look { $0.lastFailure }?.contains("NOAUTH") ?? false }
+        try await eventually("the reason") { await wrong.look { $0.lastFailure }?.contains("NOAUTH") ?? false }
         await wrong.close()
         let right = try Self.open(shape, access: RedisConfiguration(password: Secret("opensesame")))
-        try await RedisShape.wait("the primary") { await right.look { !$0.isImpaired } }
+        try await eventually("the primary") { await right.look { !$0.isImpaired } }
         await right.close()
     }
 }

@@ -1,6 +1,6 @@
 // The built program as a process: what it printed, what it complained about, how it ended.
 import Foundation
-import TestServer
+import TestSupport
 
 struct ToolFailure: Error, CustomStringConvertible { let description: String }
 

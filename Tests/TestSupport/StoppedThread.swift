@@ -3,9 +3,6 @@ import Foundation
 
 /// One thread of a child process, stopped by the kernel as a debugger does it: the others go on.
 package final class StoppedThread: @unchecked Sendable {
-    /// Why it cannot be stopped.
-    package struct Failure: Error, CustomStringConvertible { package let description: String }
-
     private typealias Trace = @convention(c) (Int, Int, Int, Int) -> Int
     private let goOn = DispatchSemaphore(value: 0)
     private let isStopped = DispatchSemaphore(value: 0)
@@ -14,7 +11,7 @@ package final class StoppedThread: @unchecked Sendable {
     /// Stops a thread until `release`. Whoever stopped a thread must be the one who lets it go, so a thread of our own does both.
     package init(_ thread: Int32) async throws {
         // A function of C with a variable number of arguments cannot be imported; on Linux all of them are passed in registers.
-        guard let symbol = dlsym(nil, "ptrace") else { throw Failure(description: "no ptrace") }
+        guard let symbol = dlsym(nil, "ptrace") else { throw TestFailure("no ptrace") }
         let trace = unsafeBitCast(symbol, to: Trace.self)
         let (seize, interrupt, detach) = (0x4206, 0x4207, 17)
         Thread.detachNewThread { [self] in
@@ -27,7 +24,7 @@ package final class StoppedThread: @unchecked Sendable {
             isStopped.signal()
         }
         await Self.wait(isStopped)
-        guard code == 0 else { throw Failure(description: "thread \(thread) cannot be stopped") }
+        guard code == 0 else { throw TestFailure("thread \(thread) cannot be stopped") }
     }
 
     package func release() async {

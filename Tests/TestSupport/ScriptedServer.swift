@@ -4,11 +4,6 @@ package import Net
 import Synchronization
 package import Wire
 
-package struct TestFailure: Error, CustomStringConvertible {
-    package let description: String
-    package init(description: String) { self.description = description }
-}
-
 /// One request as the server sees it. Used on the server's lane.
 package struct ServedRequest {
     package let connection: ServedConnection
@@ -155,13 +150,7 @@ package final class ScriptedServer: @unchecked Sendable {
 
     /// Waits until what was seen fulfils the condition.
     package func wait(_ what: String, seconds: Double = 10, _ condition: (Seen) -> Bool) async throws {
-        var patience = Patience(seconds: seconds)
-        while !condition(seen) {
-            guard patience.lasts(.milliseconds(2)) else {
-                throw TestFailure(description: "\(what): not so after \(seconds) s")
-            }
-            try await Task.sleep(for: .milliseconds(2))
-        }
+        try await eventually(what, seconds: seconds) { condition(seen) }
     }
 
     private func take(_ channel: Channel<ServerConnection>) {
