@@ -115,8 +115,7 @@ import Wire
         }
         let client = try SluiceClient(try options(server))
         let stream = try await client.chat(ask())
-        try await Task.sleep(for: .milliseconds(300))
-        let ahead = sent.load(ordering: .relaxed)
+        let ahead = try await atRest("the sender waits") { sent.load(ordering: .relaxed) }
         // The window of 64 KiB, and what the server keeps for itself before it stops producing.
         #expect(ahead <= 64 * 1024 + 16 * 1024 + 4_096, "\(ahead) bytes while nobody read")
         var read = 0

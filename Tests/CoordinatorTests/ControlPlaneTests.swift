@@ -2,6 +2,7 @@
 import Core
 import Foundation
 import Net
+import TestSupport
 import Testing
 import Wire
 
@@ -102,7 +103,11 @@ import Wire
         #expect(revoked.json["warning"]?.text?.contains("is not saved") == true, "\(revoked.text)")
         #expect(coordinator.http("GET", "/readyz", secret: nil).text.contains("is not saved"))
         #expect(coordinator.http("GET", "/metrics", secret: nil).text.contains("sluice_state_files_unsaved 1"))
-        Thread.sleep(forTimeInterval: 6)
+        try coordinator.wait("another try", seconds: 30) {
+            let page = coordinator.http("GET", "/metrics", secret: nil).text
+            let line = page.split(separator: "\n").first { $0.hasPrefix("sluice_state_write_failures_total ") }
+            return (line?.split(separator: " ").last.flatMap { Int($0) } ?? 0) >= 2
+        }
         #expect(coordinator.log().components(separatedBy: "state_not_saved").count == 2, "told once")
         try FileManager.default.removeItem(atPath: fresh)
         let began = Host.monotonicNow()

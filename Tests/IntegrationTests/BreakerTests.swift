@@ -1,6 +1,7 @@
 // The shared circuit breaker of real nodes: what one sees fail no other asks, one probe finds out, requests return; operators may overrule it.
 import Core
 import Foundation
+import TestSupport
 import Testing
 import Wire
 
@@ -131,7 +132,10 @@ import Wire
             try await set("error=500")
             let closed = ["close", "broken/gpt-6-luna", "--for", "1m", "--reason", "we know"]
             #expect(try await cluster.tool(["breaker"] + closed).status == 0)
-            try await Task.sleep(for: .milliseconds(600))
+            try await cluster.wait("the order on the node") {
+                await cluster.http(cluster.at("nodeAdmin") + 1, "/metrics").body
+                    .contains(/sluice_breaker_forced\{[^}]*"broken"[^}]*\} 2/)
+            }
             for _ in 0..<30 {
                 let refusal = await caller.ask("hi") { $0.model = "alone" }.refusal
                 #expect(refusal?.code == .upstreamFailed, "every request is sent: \(String(describing: refusal))")

@@ -1,6 +1,7 @@
 // Keys and their rights, through real processes: what each refusal names, and how fast a right that was taken away is gone.
 import Core
 import Foundation
+import TestSupport
 import Testing
 import Wire
 
@@ -115,7 +116,10 @@ import Wire
                 Task { await caller.ask("long\nsim: tokens=2000 pace=20ms", timeout: .seconds(60)) }
             }
             try await cluster.wait("two streams") { await cluster.simulator()["streams_open"]?.integer == 2 }
-            try await Task.sleep(for: .milliseconds(300))
+            let before = await cluster.simulator()["output_tokens"]?.integer ?? 0
+            try await cluster.wait("some text of both") {
+                await cluster.simulator()["output_tokens"]?.integer ?? 0 >= before + 20
+            }
             let asked = ContinuousClock.now
             let revoked = try await cluster.tool(["keys", "revoke", id])
             #expect(revoked.status == 0, "\(revoked.error)")

@@ -1,6 +1,7 @@
 // Hot tenants on real nodes: few scripts, limits kept, every answer in the books, also after kill -9.
 import Core
 import Foundation
+import TestSupport
 import Testing
 import Wire
 
@@ -98,7 +99,8 @@ import Wire
                 try await cluster.metric("sluice_leased_requests_total", node: 1) > 500
             }
             try cluster.child("redis").signal(SIGSTOP)
-            try await Task.sleep(for: .milliseconds(300))
+            let before = cluster.answered(node: 1)
+            try await cluster.wait("answers that Redis does not hear of") { cluster.answered(node: 1) != before }
             try await cluster.kill("node-1")
             try cluster.child("redis").signal(SIGCONT)
             await run.child.end()

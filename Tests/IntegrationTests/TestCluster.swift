@@ -254,6 +254,6 @@ final class TestCluster: @unchecked Sendable {
     func wait(
         _ what: String, seconds: Double = 20, _ condition: () async throws -> Bool, otherwise: () -> String = { "" }
     ) async throws {
-        try await eventually(what, seconds: seconds, pause: .milliseconds(20), otherwise: otherwise, condition)
+        try await eventually(what, seconds: seconds, pause: .milliseconds(20), condition, otherwise: otherwise)
     }
 }

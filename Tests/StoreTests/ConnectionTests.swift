@@ -3,6 +3,7 @@
 import Core
 import Foundation
 import Policy
+import TestSupport
 import Testing
 
 @testable import Store

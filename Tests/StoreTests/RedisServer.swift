@@ -96,7 +96,6 @@ private enum Survivors {
 }
 
 enum RedisServerFailure: Error {
-    case didNotStart
     case socket(Int32)
     case closed
     case failed(String)

@@ -9,8 +9,8 @@ package struct TestFailure: Error, CustomStringConvertible {
 
 /// Waits until the condition holds: enough for `seconds` on a machine that has nothing else to do.
 package func eventually(
-    _ what: String, seconds: Double = 20, pause: Duration = .milliseconds(10), otherwise: () -> String = { "" },
-    _ condition: () async throws -> Bool
+    _ what: String, seconds: Double = 20, pause: Duration = .milliseconds(10),
+    _ condition: () async throws -> Bool, otherwise: () -> String = { "" }
 ) async throws {
     var patience = Patience(seconds: seconds)
     repeat {
