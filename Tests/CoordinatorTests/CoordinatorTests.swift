@@ -160,7 +160,11 @@ import Wire
         // What they report is taken from nobody: they are no members.
         eight.report(Report(node: 8, number: 1, requests: 99))
         client.report(Report(node: 9, number: 1, requests: 99))
-        Thread.sleep(forTimeInterval: 0.3)
+        // Later than theirs, and taken.
+        seven.report(Report(node: 7, number: 1, requests: 5))
+        try coordinator.wait("the report of node 7") {
+            coordinator.http("GET", "/v1/status").json["nodes"]?.elements?.first?["requests"]?.integer == 5
+        }
         let numbers = coordinator.http("GET", "/v1/status").json["nodes"]?.elements?.map { $0["node"]?.integer }
         #expect(numbers == [7])
         #expect(eight.news.isEmpty && client.news.isEmpty)

@@ -187,7 +187,7 @@ import Testing
             }
             return serial
         }
-        try await Task.sleep(for: .milliseconds(200))
+        try await eventually("some load") { await lane.look { $0.metrics.commands.value } > 100 }
         #expect(try shape.cli(successor, "cluster", "failover") == "OK")
         try await eventually("the change") { try shape.owner(of: "{acme}") == successor }
         try await eventually("the lane to follow") {
