@@ -48,9 +48,6 @@ public enum Host {
         }
     }
 
-    /// This process' identifier.
-    public static var processIdentifier: Int32 { getpid() }
-
     /// The machine's name.
     public static var name: String {
         var bytes = [CChar](repeating: 0, count: 256)
