@@ -30,7 +30,7 @@ setting() { "$bin/sluice" config get "$1" --config "$config"; }
 
 ready() { curl -sf -o /dev/null --max-time 1 "http://$1/$2"; }
 # coordinator_says NAME PATH: what its admin port answers, over TLS where cluster.conf says so.
-coordinator_says() { curl -sf --max-time 1 --cacert "$(setting tls.ca)" "$(setting "coordinator.$1.admin-url")/$2"; }
+coordinator_says() { curl -sf --max-time 1 --cacert "$(setting tls.ca-path)" "$(setting "coordinator.$1.admin-url")/$2"; }
 coordinator_answers() { coordinator_says "$1" readyz >/dev/null; }
 redis() { redis-cli -s "$state/redis.sock" "$@"; }
 redis_answers() { [ "$(redis ping)" = PONG ]; }

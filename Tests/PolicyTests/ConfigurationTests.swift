@@ -90,7 +90,7 @@ import Testing
             "[redis main]\nshape = sentinel\nprimary = p\naddress = a:1\nsentinel-user = u",
             "a user without a 'sentinel-password'"
         ),
-        ("[redis main]\naddress = unix:state/redis.sock", "[redis main]", "[redis main] needs 'address'"),
+        ("[redis main]\naddress = unix:state/redis.sock", "[redis main]", "[redis main] needs at least one 'address'"),
         ("[redis main]", "[radis main]", "unknown kind of section 'radis'"),
         ("target = sim/gpt-6-sol weight 100", "target = nobody/x", "the provider 'nobody' does not exist"),
         ("[team acme/ads]", "[team nobody/ads]", "the org 'nobody' does not exist"),
@@ -109,7 +109,7 @@ import Testing
         ("max-records = 1M", "max-records = 999", "expected a count from 1k to 1G"),
         ("rollups = 400d", "rollup = 400d", "unknown key 'rollup'"),
         ("lanes = 1 ", "lanes = 65 ", "expected a number from 0 to 64"),
-        ("kind = openai\nbase-url = http:", "kind = oracle\nbase-url = http:", "unknown kind of provider"),
+        ("kind = openai\nbase-url = http:", "kind = oracle\nbase-url = http:", "expected openai, found 'oracle'"),
         ("[balancer main]\n", "[balancer main\n", "a heading ends with ']'"),
         ("command-timeout = 50ms", "command-timeout = 0ms", "expected a duration from 1ms to 10s, found '0ms'"),
         ("request-timeout = 120s", "request-timeout = 11m", "expected a duration from 1ms to 10m, found '11m'"),

@@ -138,7 +138,7 @@ import Testing
         cluster.connectionLevels = [3: 120, 1: 80]
         let record = cluster.records[0]
         #expect(
-            ClusterSnapshot.kinds[Int(record.kind)] == "spread"
+            RecordKind.numbered(record.kind)?.name == "spread"
                 && String(decoding: record.body, as: UTF8.self) == "node = 1 80\nnode = 3 120")
         // They take a kind that they do not know for a share of a provider, whose name this cannot be.
         #expect(record.name == "connections/nodes")

@@ -103,6 +103,7 @@ import Testing
         Mistake(words: ["check", "--nodes", "0"], says: "--nodes takes a number from 1 to 1000"),
         Mistake(words: ["check", "missing.conf"], says: "there is no file 'missing.conf'", hint: "name the file"),
         Mistake(words: ["config"], says: "expected: sluice config get NAME"),
+        Mistake(words: ["config", "settings", "node"], says: "no kind of section 'node'; known: cluster, redis"),
         Mistake(words: ["config", "rollback", "last"], says: "the number of a version", hint: "sluice config history"),
         Mistake(words: ["config", "diff", "1", "x"], says: "found 'x'"),
         Mistake(words: ["apply", "--reason", "two\nlines"], says: "--reason takes at most"),

@@ -85,7 +85,7 @@ public enum ConfigurationValue {
     }
 
     /// The shortest form that `bytes` reads back.
-    private static func words(bytes: Int) -> String {
+    public static func words(bytes: Int) -> String {
         for (suffix, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
         where bytes >= factor && bytes % factor == 0 {
             return "\(bytes / factor)\(suffix)"
@@ -101,9 +101,13 @@ public enum ConfigurationValue {
     /// One of `words`.
     public static func choice(_ text: String, of words: [String]) throws(ValueProblem) -> String {
         if words.contains(text) { return text }
+        throw ValueProblem("expected \(choice(of: words)), found '\(text)'")
+    }
+
+    /// `a, b or c`.
+    public static func choice(of words: [String]) -> String {
         let last = words.last ?? ""
-        let list = words.count > 1 ? "\(words.dropLast().joined(separator: ", ")) or \(last)" : last
-        throw ValueProblem("expected \(list), found '\(text)'")
+        return words.count > 1 ? "\(words.dropLast().joined(separator: ", ")) or \(last)" : last
     }
 
     /// `600`, `20k`, `2M`, `1G`, with at most nine decimals before the factor.
@@ -112,6 +116,15 @@ public enum ConfigurationValue {
         let factor = factors.first { $0.0 == text.last }
         if let value = decimal(factor == nil ? text : String(text.dropLast()), scale: factor?.1 ?? 0) { return value }
         throw ValueProblem("expected a count such as 600, 20k or 2M, found '\(text)'")
+    }
+
+    /// The shortest form that `count` reads back.
+    public static func words(count: Int64) -> String {
+        for (suffix, factor) in [("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)] as [(String, Int64)]
+        where count >= factor && count % factor == 0 {
+            return "\(count / factor)\(suffix)"
+        }
+        return "\(count)"
     }
 
     /// `$500`, `$0.10`: micro-USD.

@@ -4,11 +4,11 @@ import Core
 /// What nodes are told of a canary beside the route's weights: what to count.
 public struct RouteCanary: Sendable, Equatable {
     /// The target on trial, as `provider/model`.
-    public let target: String
+    public internal(set) var target: String
     /// The only target that it is compared with; nil: all others of the route.
-    public let replaced: String?
+    public internal(set) var replaced: String?
     /// Names the count: a new number begins at nothing on all nodes.
-    public let run: UInt32
+    public internal(set) var run: UInt32
 
     /// A canary of its parts.
     public init(target: String, replaced: String?, run: UInt32) {

@@ -56,7 +56,7 @@ public struct ClusterConfiguration: Sendable, Equatable {
     /// One coordinator.
     public struct Coordinator: Sendable, Equatable {
         /// Its name.
-        public let name: String
+        public internal(set) var name: String
         /// Where nodes subscribe.
         public var listen = "127.0.0.1:7400"
         /// Its admin interface.

@@ -10,7 +10,7 @@ public struct ProviderRecord: Sendable, Equatable {
     }
 
     /// Its name in routes and telemetry.
-    public let name: String
+    public internal(set) var name: String
     /// Its protocol.
     public var kind = Kind.openai
     /// For example `https://api.openai.com/v1`.
@@ -33,8 +33,10 @@ public struct ProviderRecord: Sendable, Equatable {
     public var passthrough = PassthroughMembers.none
     /// Connections of one lane at once.
     public var maximumConnections = 1_024
-    /// Calls of one lane at once: the least and the most that the limit may become; alike when it is fixed. Further requests wait in the queue.
-    public var concurrency = 1_024...1_024
+    /// The most calls of one lane that may be under way; nil: as many as connections.
+    public var mostCalls: Int?
+    /// The least that this limit may become; nil: it is fixed.
+    public var leastCalls: Int?
     /// Calls of all nodes together at once, which the coordinator splits among them; nil: each lane has its own limit only.
     public var capacity: Int?
     /// False when no circuit breaker keeps requests from it, whatever it does.
@@ -52,6 +54,12 @@ public struct ProviderRecord: Sendable, Equatable {
 
     /// A provider with the defaults of everything but its name.
     public init(name: String) { self.name = name }
+
+    /// Calls of one lane under way: the least and the most that the limit may become. Further requests wait in the queue.
+    public var concurrency: ClosedRange<Int> {
+        let most = mostCalls ?? maximumConnections
+        return min(leastCalls ?? most, most)...most
+    }
 }
 
 /// One place that can serve a route.
@@ -114,7 +122,7 @@ public struct DrainBounds: Sendable, Equatable {
 /// What a model alias stands for.
 public struct RouteRecord: Sendable, Equatable {
     /// The alias that clients name.
-    public let name: String
+    public internal(set) var name: String
     /// Who can serve it.
     public var targets: [RouteTarget] = []
     /// The most output tokens that a request may ask for; the reservation assumes no more.
@@ -139,9 +147,9 @@ public struct RouteRecord: Sendable, Equatable {
 /// An org, or a team within it, with its limits.
 public struct TenantRecord: Sendable, Equatable {
     /// The org.
-    public let org: String
+    public internal(set) var org: String
     /// The team; nil for the org itself.
-    public let team: String?
+    public internal(set) var team: String?
     /// What it may use.
     public var limits: [Limit] = []
     /// Limits that each of its keys has on its own.

@@ -40,56 +40,61 @@ public struct ProbeSetting: Sendable, Equatable {
     /// How long an answer is waited for: a list of models is at hand, one token may be far behind a prompt.
     public var deadline: Duration { call == .models ? .seconds(5) : .seconds(15) }
 
-    /// The form that `probe` reads.
-    var text: String {
+    /// True when the budget is not the usual one of the interval.
+    var hasOwnBudget: Bool { budget != 2 * ProbeSetting.count(every: interval) }
+}
+
+// MARK: - Text
+
+extension ValueForm where Value == ProbeSetting? {
+    /// `off`, `models TIME` or `chat MODEL TIME`; with the usual budget of that time.
+    static var probe: ValueForm {
+        let times = ProbeSetting.intervals
+        return ValueForm(
+            words: """
+                `off`, `models TIME` or `chat MODEL TIME`, `\(ConfigurationValue.words(times.lowerBound))` to \
+                `\(ConfigurationValue.words(times.upperBound))`
+                """, read: ProbeSetting.parse, write: { $0?.text ?? "off" })
+    }
+}
+
+extension ValueForm where Value == Int {
+    /// `240 / hour`.
+    static var probeBudget: ValueForm {
+        ValueForm(
+            words: "1 to \(ProbeSetting.largestBudget) `/ hour`", read: ProbeSetting.parseBudget,
+            write: { "\($0) / hour" })
+    }
+}
+
+extension ProbeSetting {
+    fileprivate var text: String {
         switch call {
         case .models: "models \(ConfigurationValue.words(interval))"
         case .chat(let model): "chat \(model) \(ConfigurationValue.words(interval))"
         }
     }
 
-    /// True when the budget is not the usual one of the interval.
-    var hasOwnBudget: Bool { budget != 2 * ProbeSetting.count(every: interval) }
-
-    /// `off`, `models TIME` or `chat MODEL TIME`.
-    static func call(_ text: String) throws(ValueProblem) -> (Call, Duration)? {
+    fileprivate static func parse(_ text: String) throws(ValueProblem) -> ProbeSetting? {
         let words = text.split(separator: " ").map(String.init)
         switch (words.first, words.count) {
         case ("off", 1): return nil
-        case ("models", 2): return (.models, try ConfigurationValue.duration(words[1], in: intervals))
-        case ("chat", 3): return (.chat(model: words[1]), try ConfigurationValue.duration(words[2], in: intervals))
+        case ("models", 2):
+            return ProbeSetting(.models, every: try ConfigurationValue.duration(words[1], in: intervals))
+        case ("chat", 3):
+            return ProbeSetting(
+                .chat(model: words[1]), every: try ConfigurationValue.duration(words[2], in: intervals))
         default:
             throw ValueProblem(
                 "expected 'off', 'models TIME' or 'chat MODEL TIME', such as models 30s, found '\(text)'")
         }
     }
 
-    /// `240 / hour`.
-    static func budget(_ text: String) throws(ValueProblem) -> Int {
+    fileprivate static func parseBudget(_ text: String) throws(ValueProblem) -> Int {
         let words = text.split(separator: " ").map(String.init)
         guard words.count == 3, words[1] == "/", words[2] == "hour" else {
             throw ValueProblem("expected a number of probes such as '240 / hour', found '\(text)'")
         }
         return try ConfigurationValue.integer(words[0], in: 1...largestBudget)
-    }
-}
-
-extension SectionReader {
-    /// The settings `probe` and `probe-budget`.
-    mutating func probe() -> ProbeSetting? {
-        let budget = optional("probe-budget", ProbeSetting.budget)
-        guard let (call, interval) = optional("probe", ProbeSetting.call) ?? nil else {
-            if budget != nil {
-                report("'probe-budget' has a meaning together with 'probe' only", at: position(of: "probe-budget"))
-            }
-            return nil
-        }
-        let usual = ProbeSetting.count(every: interval)
-        if let budget, budget < usual {
-            let text =
-                "'probe' takes \(usual) probes an hour, more than this budget; give it a longer time or raise this"
-            report(text, at: position(of: "probe-budget"))
-        }
-        return ProbeSetting(call, every: interval, budget: budget)
     }
 }

@@ -138,25 +138,13 @@ extension KeyRecord {
 // MARK: - Text
 
 extension KeyRecord {
-    var lines: [String] {
-        var lines = secrets.map { secret in
-            "hash = \(secret.hash)" + (secret.validUntilSeconds.map { " until \($0)" } ?? "")
-        }
-        for right in Right.allCases where right != .priority || highestPriority != .interactive {
-            lines += values(of: right).map { "\(right.rawValue) = \($0)" }
-        }
-        if let expiresAtSeconds { lines.append("expires = \(expiresAtSeconds)") }
-        if isRevoked { lines.append("revoked = yes") }
-        if let revokedAtSeconds { lines.append("revoked-at = \(revokedAtSeconds)") }
-        return lines
-    }
-
     /// The record as it is kept: the lines of its section in the configuration.
-    public var encoded: [UInt8] { Array(lines.joined(separator: "\n").utf8) }
+    public var encoded: [UInt8] { Array(KeyRecord.schema.lines(of: self).joined(separator: "\n").utf8) }
 
     /// Reads a kept record; nil when it is damaged.
     public static func decode(id: String, _ bytes: [UInt8]) -> KeyRecord? {
-        let (snapshot, problems) = ClusterSnapshot.decode([ClusterSnapshot.Record(kind: 5, name: id, body: bytes)])
+        let record = ClusterSnapshot.Record(kind: RecordKind.key, name: id, body: bytes)
+        let (snapshot, problems) = ClusterSnapshot.decode([record])
         return problems.isEmpty ? snapshot.keys[id] : nil
     }
 }

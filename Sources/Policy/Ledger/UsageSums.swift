@@ -92,15 +92,6 @@ public struct LedgerRetention: Hashable, Sendable {
     public static let standard = LedgerRetention(
         records: .seconds(7 * 86_400), maximumRecords: 1_000_000, rollups: .seconds(400 * 86_400))
 
-    /// A number of records, from a thousand to a thousand million.
-    static func count(_ text: String) throws(ValueProblem) -> Int64 {
-        let count = try ConfigurationValue.count(text)
-        guard (1_000...1_000_000_000).contains(count) else {
-            throw ValueProblem("expected a count from 1k to 1G, found '\(text)'")
-        }
-        return count
-    }
-
     /// A retention of its parts.
     public init(records: Duration, maximumRecords: Int64, rollups: Duration) {
         self.records = records

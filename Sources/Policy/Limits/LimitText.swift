@@ -95,3 +95,45 @@ extension Limit {
         }
     }
 }
+
+// MARK: - Writing
+
+extension Limit {
+    /// The form that `parse` reads.
+    public var text: String {
+        switch unit {
+        case .concurrency: return "\(amount) concurrent"
+        case .microUSD:
+            let percents = warnings.isEmpty ? " off" : warnings.map { " \($0)%" }.joined()
+            let warn = warnings == Limit.usualWarnings ? "" : " warn\(percents)"
+            return "\(MicroUSD(amount)) / \(periodText)\(isSoft ? " soft" : "")\(warn)"
+        case .requests, .inputTokens, .outputTokens, .totalTokens:
+            let algorithms = ["token-bucket", "fixed-window", "sliding-window", "sliding-counter"]
+            let burstText = algorithm == .tokenBucket ? " burst \(burst)" : ""
+            return "\(amount) \(unitText) / \(periodText)\(burstText) \(algorithms[Int(algorithm.rawValue) - 1])"
+        }
+    }
+
+    /// The unit in words.
+    public var unitText: String {
+        switch unit {
+        case .requests: "requests"
+        case .inputTokens: "input tokens"
+        case .outputTokens: "output tokens"
+        case .totalTokens: "tokens"
+        case .concurrency: "concurrent"
+        case .microUSD: "micro-USD"
+        }
+    }
+
+    /// The period in a word.
+    public var periodText: String {
+        switch period {
+        case .calendarMonth: "month"
+        case .second: "second"
+        case .minute: "minute"
+        case .hour: "hour"
+        default: "day"
+        }
+    }
+}

@@ -5,10 +5,11 @@ import Policy
 
 enum ConfigCommand {
     static let command = Command(
-        "config", "show, compare and bring back configurations; print one setting", help: help, run: run)
+        "config", "show, compare and bring back configurations; print settings", help: help, run: run)
 
     static let help = """
         usage: sluice config get NAME [options]
+               sluice config settings [KIND]
                sluice config history [--json]
                sluice config diff [A [B]]
                sluice config rollback N [--reason TEXT] [--confirm-routes N]
@@ -18,10 +19,11 @@ enum ConfigCommand {
         again, as a new version; the file stays as it is.
 
         \(ApplyCommand.help(of: "why it is brought back"))
-        get prints one setting, for scripts. NAME is one of:
-          nodes.listen nodes.base-port nodes.admin-listen nodes.admin-base-port nodes.balancer-addresses
-          nodes.drain-notice-seconds nodes.drain-limit-seconds balancer.listen redis.address cluster.state-directory
-          coordinator.names coordinator.NAME.listen coordinator.NAME.admin
+        get prints one setting of the file, given or by default, for scripts. NAME is KIND.KEY where a file has one such
+        section, else KIND.SECTION.KEY: nodes.lanes, coordinator.a.admin, route.chat-default.attempts. Besides these:
+          \(computedNames.joined(separator: " "))
+        settings prints what a file may say in sections of KIND, or in all: each key with its values, its default, its
+        meaning and who reads it.
 
         \(AdminCall.help)
         """
@@ -31,6 +33,7 @@ enum ConfigCommand {
         let arguments = try Arguments(words, valued: valued, plain: ["--json"], most: 3)
         switch (arguments.words.first, arguments.words.count) {
         case ("get", 2): try get(arguments)
+        case ("settings", 1...2): try settings(arguments.words.dropFirst().first)
         case ("history", 1): try ConfigurationVersionsView.history(arguments)
         case ("diff", 1...3): try ConfigurationVersionsView.diff(arguments)
         case ("rollback", 2):
@@ -39,7 +42,8 @@ enum ConfigCommand {
             try AdminCall.send(arguments, "POST", "/v1/config/\(number)/rollback", body: body) {
                 ApplyCommand.published($0, $1)
             }
-        default: throw UsageProblem(text: "expected: sluice config get NAME, history, diff [A [B]] or rollback N")
+        default:
+            throw UsageProblem(text: "expected: sluice config get NAME, settings, history, diff [A [B]] or rollback N")
         }
     }
 
@@ -51,28 +55,37 @@ enum ConfigCommand {
         return number
     }
 
+    private static let computedNames = [
+        "coordinator.names", "coordinator.SECTION.admin-url", "nodes.drain-notice-seconds", "nodes.drain-limit-seconds",
+        "tls.ca-path",
+    ]
+
     private static func get(_ arguments: Arguments) throws(UsageProblem) {
-        let configuration = try ConfigurationFile.read(AdminCall.file(arguments))
-        var settings: [String: String] = [
-            "nodes.listen": configuration.nodes.listen, "nodes.base-port": "\(configuration.nodes.basePort)",
-            "nodes.admin-listen": configuration.nodes.adminListen,
-            "nodes.balancer-addresses": configuration.nodes.balancerAddresses.map(\.description).joined(separator: " "),
-            "nodes.admin-base-port": "\(configuration.nodes.adminBasePort)",
-            "nodes.drain-notice-seconds": "\(configuration.nodes.drainNotice.milliseconds / 1_000)",
-            "nodes.drain-limit-seconds": "\(configuration.nodes.drainLimit.milliseconds / 1_000)",
-            "balancer.listen": configuration.balancer ?? "", "redis.address": configuration.redis.address,
-            "coordinator.names": configuration.coordinators.map(\.name).joined(separator: " "),
-            "cluster.state-directory": configuration.stateDirectory,
-            "tls.ca": FileAccess.path(configuration.tls.ca, in: FileAccess.folder(of: AdminCall.file(arguments))),
-        ]
-        for coordinator in configuration.coordinators {
-            settings["coordinator.\(coordinator.name).listen"] = coordinator.listen
-            settings["coordinator.\(coordinator.name).admin"] = coordinator.admin
-            settings["coordinator.\(coordinator.name).admin-url"] = coordinator.adminURL
-        }
-        guard let value = settings[arguments.words[1]] else {
-            throw UsageProblem(text: "no setting '\(arguments.words[1])'")
+        let (name, file) = (arguments.words[1], AdminCall.file(arguments))
+        let configuration = try ConfigurationFile.read(file)
+        guard let value = computed(name, configuration, file) ?? configuration.setting(name) else {
+            throw UsageProblem(text: "no setting '\(name)'", hint: "see: sluice config settings")
         }
         Screen.print(value + "\n")
+    }
+
+    /// What scripts need of a file and no line of it says.
+    private static func computed(_ name: String, _ configuration: ClusterConfiguration, _ file: String) -> String? {
+        switch name {
+        case "coordinator.names": return configuration.coordinators.map(\.name).joined(separator: " ")
+        case "nodes.drain-notice-seconds": return "\(configuration.nodes.drainNotice.milliseconds / 1_000)"
+        case "nodes.drain-limit-seconds": return "\(configuration.nodes.drainLimit.milliseconds / 1_000)"
+        case "tls.ca-path": return FileAccess.path(configuration.tls.ca, in: FileAccess.folder(of: file))
+        default: return configuration.coordinators.first { "coordinator.\($0.name).admin-url" == name }?.adminURL
+        }
+    }
+
+    private static func settings(_ kind: String?) throws(UsageProblem) {
+        let tables = SettingTable.all.filter { kind == nil || $0.kind == kind }
+        guard !tables.isEmpty else {
+            let known = SettingTable.all.map(\.kind).joined(separator: ", ")
+            throw UsageProblem(text: "no kind of section '\(kind ?? "")'; known: \(known)")
+        }
+        Screen.print(tables.map { "**`\($0.form)`**\n\n\($0.text)" }.joined(separator: "\n"))
     }
 }
