@@ -59,6 +59,9 @@ final class Attempt {
         call.start(&request)
     }
 
+    /// True until its end.
+    var isRunning: Bool { call != nil }
+
     /// How long the first token of a stream took.
     var firstToken: Duration? { isStream ? firstAt.map { $0 - sentAt } : nil }
 

@@ -28,7 +28,7 @@ extension Exchange {
     }
 
     /// Waits for the end of the attempt that `send` began, or of the one that came to lead.
-    func attemptEnded() async { while tries.leading?.outcome == nil { await latch.wait() } }
+    func attemptEnded() async { while tries.leading?.isRunning == true { await latch.wait() } }
 
     /// How long the answer may be silent: the shortest of what client, route and provider say counts.
     func times(_ route: ActiveRoute) -> UpstreamTimes {

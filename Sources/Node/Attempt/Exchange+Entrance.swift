@@ -40,9 +40,15 @@ extension Exchange {
 
     /// Waits for the cluster's word; true when it may probe.
     func mayProbe() async -> Bool {
-        while case .asking = tries.entrance, stopReason == nil { await latch.wait() }
-        return tries.entrance.ticket != .usual
+        while isAskingForProbe, goesOn { await latch.wait() }
+        return probes
     }
+
+    // Not inlined: what they look at must not live in the frame that waits.
+    @inline(never)
+    private var isAskingForProbe: Bool { if case .asking = tries.entrance { true } else { false } }
+    @inline(never)
+    private var probes: Bool { tries.entrance.ticket != .usual }
 
     /// The request did not go where it was let: another may probe in its place.
     func leaveEntrance() {

@@ -12,9 +12,10 @@ struct Seat {
 
 extension Pipeline {
     /// Waits for a slot at the target. A request whose turn would come too late is refused immediately.
+    @inline(never)
     static func admit(_ exchange: Exchange, _ held: Held) async throws(Refusal) -> Seat {
         try enqueue(exchange, held)
-        while exchange.slot.isWaiting, exchange.stopReason == nil { await exchange.latch.wait() }
+        while exchange.slot.isWaiting, exchange.goesOn { await exchange.latch.wait() }
         try leaveQueue(exchange)
         return Seat()
     }

@@ -7,6 +7,7 @@ import Wire
 
 extension Pipeline {
     /// Renders the request, calls the target, waits for the end of the answer. The only phase that tries again.
+    @inline(never)
     static func forward(_ exchange: Exchange, _ ready: Placed) async throws(Refusal) {
         var placed = ready
         let held = placed.held
@@ -25,7 +26,7 @@ extension Pipeline {
             case .again: break
             case .againIfCovered: try moveOn(exchange, held, next, isCovered: await exchange.covered(held))
             }
-            while exchange.tries.isPausing, exchange.stopReason == nil { await exchange.latch.wait() }
+            while exchange.tries.isPausing, exchange.goesOn { await exchange.latch.wait() }
             try exchange.checkGoesOn()
             placed.seat = try await admit(exchange, held)
         }

@@ -12,6 +12,9 @@ import Wire
 /// Cache and redaction have their places before reserve.
 enum Pipeline {
     /// Serves one request to its end. Runs on the lane; never throws, never leaves a stream without its terminal frame.
+    ///
+    /// Neither this nor a phase that waits long is inlined: a frame lives only as long as its phase, and a task at rest has none.
+    @inline(never)
     static func serve(_ exchange: Exchange) async {
         var refusal: Refusal?
         exchange.startDeadline()

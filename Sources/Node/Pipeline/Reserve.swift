@@ -7,6 +7,7 @@ import Wire
 
 extension Pipeline {
     /// Reserves what the request will probably use, on org, team and key at once.
+    @inline(never)
     static func reserve(_ exchange: Exchange, _ caller: Caller) async throws(Refusal) -> Held {
         let held = try ask(exchange, caller)
         try await exchange.reservationDecided(held)

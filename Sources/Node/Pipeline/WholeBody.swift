@@ -16,10 +16,11 @@ struct Placed {
 
 extension Pipeline {
     /// Asks for what is missing of the body and waits for it. Where it asks for more answers than are reserved for, those are reserved, too.
+    @inline(never)
     static func wholeBody(_ exchange: Exchange, _ held: Held, _ seat: Seat) async throws(Refusal) -> Placed {
-        if !exchange.body.isComplete, exchange.stopReason == nil {
+        if !exchange.body.isComplete, exchange.goesOn {
             try grant(exchange, held.caller)
-            while !exchange.body.isComplete, exchange.stopReason == nil { await exchange.latch.wait() }
+            while !exchange.body.isComplete, exchange.goesOn { await exchange.latch.wait() }
         }
         try exchange.checkGoesOn()
         try outline(exchange, held.caller)

@@ -25,8 +25,8 @@ extension Exchange {
 
     /// Waits for what `startReservation` asked for.
     func reservationDecided(_ held: Held) async throws(Refusal) {
-        while held.hold.isAsked { await latch.wait() }
-        if let refusal = held.hold.refusal { throw refusal }
+        while held.isAsking { await latch.wait() }
+        try held.checkGranted()
         try checkGoesOn()
     }
 
@@ -156,9 +156,8 @@ extension Exchange {
 
     /// Waits for `startCover`; false when there is no room, or nobody knows.
     func covered(_ held: Held) async -> Bool {
-        while case .asked = held.cover, stopReason == nil { await latch.wait() }
-        if case .held = held.cover { return stopReason == nil }
-        return false
+        while held.isCovering, goesOn { await latch.wait() }
+        return held.isCovered && goesOn
     }
 
     // MARK: - The settlement

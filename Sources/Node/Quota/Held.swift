@@ -31,6 +31,24 @@ final class Held {
         self.candidates.ask(index)
     }
 
+    // Not inlined: what they look at must not live in the frame that waits for it.
+
+    /// True until quota has answered.
+    @inline(never)
+    var isAsking: Bool { hold.isAsked }
+
+    /// Throws when it may not run.
+    @inline(never)
+    func checkGranted() throws(Refusal) { if let refusal = hold.refusal { throw refusal } }
+
+    /// True while it is asked for what is sent next.
+    @inline(never)
+    var isCovering: Bool { if case .asked = cover { true } else { false } }
+
+    /// True when what is sent next is held.
+    @inline(never)
+    var isCovered: Bool { if case .held = cover { true } else { false } }
+
     /// The target that is asked next, or was asked last.
     var target: LaneTarget { candidates.targets[index] }
 

@@ -74,6 +74,9 @@ final class Exchange: @unchecked Sendable {
         deadlineTimer = gateway.lane.schedule(at: receivedAt + timeout) { [unowned self] in stop(.deadline) }
     }
 
+    /// False once it was stopped.
+    var goesOn: Bool { stop.isRunning }
+
     /// Why nobody waits for it any more.
     var stopReason: Refusal? { stop.reason }
 
@@ -114,6 +117,7 @@ final class Exchange: @unchecked Sendable {
     func drained() { follow(stop.piece()) }
 
     /// Throws when the request was stopped meanwhile.
+    @inline(never)
     func checkGoesOn() throws(Refusal) { if let stopReason { throw stopReason } }
 
     /// Renders the body for the provider.

@@ -9,6 +9,9 @@ enum Stop {
     /// It has ended.
     case stopped(Refusal)
 
+    /// True while nothing has stopped it.
+    var isRunning: Bool { if case .running = self { true } else { false } }
+
     /// Why nobody waits for it any more; nil while somebody does.
     var reason: Refusal? {
         switch self {
