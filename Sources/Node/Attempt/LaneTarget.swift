@@ -148,7 +148,8 @@ final class LaneTarget {
     /// An attempt was given up after this time, because another was quicker.
     func wasTooSlow(_ time: Duration) { slowFirstToken.observe(time) }
 
-    /// What an end says about the target; nil for nothing: the client went away, or it refused us for a reason that has nothing to do with its health.
+    /// What an end says about the target; nil for nothing: the client went away, or it refused us for a reason that has nothing to do with
+    /// its health.
     ///
     /// Such a refusal is a good answer to a probe: what the breaker opened for, no answer or a broken one, is over. Else one request at a time would
     /// ask a target that is throttled, or whose key is refused, for ever; what keeps requests from it is its rest.

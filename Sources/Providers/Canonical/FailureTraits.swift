@@ -9,8 +9,8 @@ public enum TargetSign: Sendable {
     case answer
     /// It works and knows us, and has too much to do: it rests, for the time that it names.
     case busy
-    /// It refuses our account: not for the breaker, which would keep away requests that another key may serve; but nobody is served as it is. It rests
-    /// for as long as a rest can be, because waiting does not help soon.
+    /// It refuses our account: not for the breaker, which would keep away requests that another key may serve; but nobody is served as it is.
+    /// It rests for as long as a rest can be, because waiting does not help soon.
     case account
     /// It works, and does not have what is asked for: nobody is served here as it is.
     case missing
