@@ -60,6 +60,8 @@ import Glibc
     private var isHungry = false
     private var isPaused = false
     private var inputHasEnded = false
+    /// The peer has ended, and what it sent before waits for its turn.
+    private var endIsDue = false
     private var wasAboveHighMark = false
     private var stallTimer: LaneTimer?
     private var closeTimer: LaneTimer?
@@ -213,10 +215,21 @@ import Glibc
 
     override func resume() {
         withExtendedLifetime(self) {
-            isHungry = false
-            guard state == .open, !isPaused else { return }
-            deliver()
+            guard state == .open, !isPaused else {
+                isHungry = false
+                return
+            }
+            deliverRest()
         }
+    }
+
+    /// Goes on with bytes that were left for fairness, and with the end that came after them.
+    private func deliverRest() {
+        isHungry = false
+        deliver()
+        guard endIsDue, !isHungry, state != .closed else { return }
+        endIsDue = false
+        endInput()
     }
 
     /// Reads what the kernel has: before a deadline counts, what came in time is heard.
@@ -224,12 +237,12 @@ import Glibc
         withExtendedLifetime(self) {
             for _ in 0..<Transport.catchUpLimit {
                 guard state == .open, !isPaused else { return }
+                if isHungry {
+                    deliverRest()
+                    continue
+                }
                 let before = bytesReceived
                 readSocket()
-                if isHungry, state == .open {
-                    isHungry = false
-                    deliver()
-                }
                 if bytesReceived - before < Transport.readLimit, !isHungry { return }
             }
         }
@@ -265,6 +278,8 @@ import Glibc
 
     private func readSocket() {
         if isPaused && !inputHasEnded { return }
+        // What is here goes first, in the next turn: what comes after it may be the end.
+        if isHungry { return }
         let result: Transfer
         if let tls {
             result = lane.ciphertext.receive(descriptor)
@@ -340,6 +355,10 @@ import Glibc
     }
 
     private func endInput() {
+        guard !isHungry || state != .open else {
+            endIsDue = true
+            return
+        }
         guard !inputHasEnded else { return finish(.peer) }
         inputHasEnded = true
         if state == .closing { return finish(.peer) }

@@ -113,6 +113,7 @@ import Testing
                     lane: lane, address: .ipv4(0x7F00_0001, port: 0), machine: { _ in BytesMachine() },
                     onAccept: { channel in
                         kept.append(channel)
+                        channel.onClose = { _, _ in if seen < count { done(-3) } }
                         channel.onEvent = { _, _ in
                             usleep(100)
                             seen += 1
@@ -128,8 +129,9 @@ import Testing
                 kept.append(pool)
                 pool.lease { result in
                     guard case .success(let channel) = result else { return done(-1) }
+                    // Its end comes with its bytes, and does not overtake them.
                     channel.machine.toSend.append([UInt8](repeating: 1, count: count))
-                    channel.wake()
+                    channel.close()
                 }
             } catch { done(-2) }
         }
