@@ -135,7 +135,7 @@ import Testing
                 }
             } catch { done(-2) }
         }
-        // 16 events of 0.1 ms are more than a turn should last. The bytes may arrive in two pieces.
+        // 16 events of 0.1 ms are more than any turn should last. The bytes may arrive in two pieces.
         #expect(turns >= count / 16 - 3)
         lane.stop()
         lane.join()

@@ -53,8 +53,8 @@ public class Pollable {
 /// An event loop on a thread of its own. Everything that belongs to a lane is touched on its thread only; other threads
 /// use `execute`. A turn: wait → sockets → timers → inbox → jobs → one flush per dirty connection.
 ///
-/// A turn is bounded: when many sockets are ready they are served for a quarter of a millisecond, one of each tenant after the other, and the rest
-/// waits for the next turn. So what one tenant's sockets bring at once costs another tenant a few turns and not all of it.
+/// A turn is bounded: when many sockets are ready they are served for a millisecond, a quarter of it where several tenants have work, one of
+/// each tenant after the other, and the rest waits for the next turn. So what one tenant's sockets bring at once costs another tenant a few turns and not all of it.
 @safe public final class Lane: TaskExecutor, @unchecked Sendable {
     /// Position among the lanes started together, from 0.
     public let index: Int
@@ -85,6 +85,8 @@ public class Pollable {
     private var hungry: [Pollable] = []
     /// Sockets beyond what fits a turn.
     private var held = ReadyQueue()
+    /// Until when several tenants count as having work.
+    private var sharedUntil = Instant(nanoseconds: 0)
     /// Connections that have more to send than one turn takes.
     private var dirtyNext: [Pollable] = []
     private var nextTurn: [() -> Void] = []
@@ -104,8 +106,11 @@ public class Pollable {
 
     /// So many sockets are served in the order in which they are ready; beyond, tenants take turns.
     private static let calm = 16
-    /// How long sockets are served in one turn when more are ready. What a tenant waits for takes three or four turns, so each should be short.
-    private static let turnTime = Duration.microseconds(250)
+    /// How long sockets are served in one turn when more are ready: long turns cost less a socket. Where several tenants have work, each of
+    /// them waits for three or four turns a request, so turns are short.
+    private static let turnTime = (alone: Duration.milliseconds(1), shared: Duration.microseconds(250))
+    /// How long after sockets of several tenants were ready together the lane counts as shared.
+    private static let sharedTime = Duration.milliseconds(250)
     /// Timers that fire in one turn; the others in the next.
     private static let timersPerTurn = 64
     /// In `Pollable.due`, beside what epoll says: `resume` is to be called. No event of epoll has this bit.
@@ -224,7 +229,9 @@ public class Pollable {
         if isUrgent { urgent.append(object) } else { dirty.append(object) }
     }
     /// True when what is ready has been served for as long as a turn should.
-    var isOverTime: Bool { Host.monotonicNow() - now > Lane.turnTime }
+    var isOverTime: Bool {
+        Host.monotonicNow() - now > (now < sharedUntil ? Lane.turnTime.shared : Lane.turnTime.alone)
+    }
 
     func markHungry(_ object: Pollable) { hungry.append(object) }
     func markDirtyNext(_ object: Pollable) { dirtyNext.append(object) }
@@ -275,7 +282,7 @@ public class Pollable {
 
     private func run() {
         thread.store(UInt(pthread_self()), ordering: .relaxed)
-        var events = unsafe [epoll_event](repeating: epoll_event(), count: 1_024)
+        var events = unsafe [epoll_event](repeating: epoll_event(), count: 512)
         while !isStopping {
             let count = unsafe wait(&events)
             refreshClock()
@@ -287,6 +294,7 @@ public class Pollable {
             } else {
                 for place in 0..<count { unsafe hold(events[place]) }
                 holdHungry()
+                if held.isShared { sharedUntil = now + Lane.sharedTime }
                 serveHeld()
             }
             if !nextTurn.isEmpty { runDeferred() }

@@ -29,6 +29,9 @@ struct ReadyQueue {
     /// True when nothing waits.
     var isEmpty: Bool { head == tenants.count }
 
+    /// True when sockets of several tenants wait.
+    var isShared: Bool { tenants.count - head > 1 }
+
     /// A socket waits, once, until `popFirst` gives its ticket.
     mutating func append(_ ticket: UInt64, of share: LaneShare) {
         share.append(ticket)
