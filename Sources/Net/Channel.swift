@@ -95,8 +95,10 @@ public final class Channel<M: Machine & ~Copyable>: TransportOwner {
         return false
     }
 
-    /// True when others should have their turn; never for those that go first.
-    @usableFromInline var isOverTime: Bool { !transport.goesFirst && transport.lane.isOverTime }
+    /// True when others should have their turn; never for those that go first, nor before a deadline counts.
+    @usableFromInline var isOverTime: Bool {
+        !transport.goesFirst && !transport.isCatchingUp && transport.lane.isOverTime
+    }
 
     @usableFromInline func transportInputEnded() {
         while let event = machine.inputEnded(at: lane.now) {

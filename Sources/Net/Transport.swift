@@ -3,22 +3,6 @@ import CLinux
 import Core
 import Glibc
 
-/// The side of a transport that gives its bytes a meaning. `Channel` is the one implementation.
-@usableFromInline protocol TransportOwner: AnyObject {
-    /// The connection, and TLS on it, is established.
-    func transportOpened()
-    /// New bytes are in `transport.input`. Returns true when it stopped for fairness and wants to go on next turn.
-    func transportReceived() -> Bool
-    /// The peer will send no more.
-    func transportInputEnded()
-    /// The turn ends: append to `transport.output` what should be sent.
-    func transportWillFlush()
-    /// `transport.output` fell below the low mark after it had been above the high mark.
-    func transportDrained()
-    /// The connection is gone; called exactly once, after which nothing else is called.
-    func transportClosed(_ reason: CloseReason)
-}
-
 /// A connected socket. Confined to its lane.
 @safe public final class Transport: Pollable {
     enum State {
@@ -58,6 +42,8 @@ import Glibc
     /// Flushed before the others of its turn, and read before them.
     var goesFirst = false { didSet { share = goesFirst ? nil : lane.commonShare } }
     private var isHungry = false
+    /// What came is read although the turn's time is over.
+    private(set) var isCatchingUp = false
     private var isPaused = false
     private var inputHasEnded = false
     /// The peer has ended, and what it sent before waits for its turn.
@@ -227,7 +213,7 @@ import Glibc
     private func deliverRest() {
         isHungry = false
         deliver()
-        guard endIsDue, !isHungry, state != .closed else { return }
+        guard endIsDue, !isHungry, !isPaused, state != .closed else { return }
         endIsDue = false
         endInput()
     }
@@ -235,6 +221,8 @@ import Glibc
     /// Reads what the kernel has: before a deadline counts, what came in time is heard.
     func catchUp() {
         withExtendedLifetime(self) {
+            isCatchingUp = true
+            defer { isCatchingUp = false }
             for _ in 0..<Transport.catchUpLimit {
                 guard state == .open, !isPaused else { return }
                 if isHungry {
@@ -355,7 +343,7 @@ import Glibc
     }
 
     private func endInput() {
-        guard !isHungry || state != .open else {
+        guard !(isHungry || isPaused) || state != .open else {
             endIsDue = true
             return
         }

@@ -336,6 +336,16 @@ extension SnapshotKeeperTests {
         #expect(keeper.take(Update(epoch: 5, sequence: 1)))
         #expect(published.count == 1, "nothing changed")
     }
+
+    @Test func `a mark from a clock that was ahead is written again when the clock is right`() throws {
+        now = 1_890_000_000_000_000
+        take(5, 1, cluster(routes: 4))
+        try waitOnThread("it is saved") { isSaved(at: 1_890_000_000) }
+        now = 1_790_000_000_000_000
+        #expect(keeper.take(Update(epoch: 5, sequence: 1)))
+        try waitOnThread("it is saved again") { isSaved(at: 1_790_000_000) }
+        #expect(isSaved(at: 1_790_000_000))
+    }
 }
 
 /// The form of a state file, as `StateFile` writes it.

@@ -151,4 +151,19 @@ import Testing
         #expect(none.isEmpty && keys.keys.isEmpty && keys.unreadableKeys["k"] != nil)
         #expect(!ClusterSnapshot.read("[org a]\n[org a]\n", file: "f").1.isEmpty)
     }
+
+    @Test func `nothing of a list of networks is dropped without a word`() throws {
+        let text = try String(contentsOf: ConfigurationTests.root.appending(path: "cluster.conf"), encoding: .utf8)
+        let line = "balancer-addresses = 127.0.0.2 "
+        #expect(text.contains(line))
+        for broken in ["10.0.0.1 10.0.0.2", "10.0.0.5 /24", "10.0.0.1,"] {
+            let changed = text.replacing(line, with: "balancer-addresses = \(broken) ")
+            #expect(throws: ClusterConfiguration.Problems.self, "\(broken)") {
+                try ClusterConfiguration.parse(changed, file: "c")
+            }
+        }
+        let two = text.replacing(line, with: "balancer-addresses = 10.0.0.1 , 10.0.0.0/24 ")
+        let cluster = try ClusterConfiguration.parse(two, file: "c")
+        #expect(cluster.setting("nodes.balancer-addresses") == "10.0.0.1/32, 10.0.0.0/24")
+    }
 }

@@ -185,6 +185,16 @@ import Wire
         #expect(ended.failure == .cancelled && ended.ends == 1 && ended.outcome.hasContent)
         #expect(ended.text.utf8.count <= AnswerDecoder.turnBytes)
     }
+
+    @Test func `a cancel between two parts is billed as the provider said`() async throws {
+        let usage = #","usage":{"prompt_tokens":9,"completion_tokens":200000}}"#
+        let large = answer(1 << 20).dropLast() + usage
+        let server = try ScriptedServer { peer in while peer.request() { peer.respond(200, String(large)) } }
+        let harness = try UpstreamHarness("http://127.0.0.1:\(server.port)/v1")
+        let ended = await harness.call(isStream: false, onDelta: { $0.cancel() })
+        #expect(ended.failure == .cancelled)
+        #expect(ended.outcome.end.reported.input == 9 && ended.outcome.end.reported.output == 200_000)
+    }
 }
 
 @Suite struct Base64Tests {

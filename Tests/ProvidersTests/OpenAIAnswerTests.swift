@@ -70,6 +70,16 @@ struct Decoded {
 }
 
 @Suite struct OpenAIAnswerTests {
+    @Test func `an error that repeats a large request keeps its class`() {
+        let text = String(repeating: "a", count: 70_000)
+        for json in [
+            #"{"error":{"message":"\#(text)","code":"429"}}"#, #"{"object":"error","message":"\#(text)","code":429}"#,
+        ] {
+            #expect(Decoded.whole(json).failure?.kind == .rateLimited)
+            #expect(Decoded.stream([json]).failure?.kind == .rateLimited)
+        }
+    }
+
     // MARK: - Thinking
 
     @Test func `thinking that comes under both names is handed out once`() {

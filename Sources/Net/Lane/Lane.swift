@@ -54,7 +54,8 @@ public class Pollable {
 /// use `execute`. A turn: wait → sockets → timers → inbox → jobs → one flush per dirty connection.
 ///
 /// A turn is bounded: when many sockets are ready they are served for a millisecond, a quarter of it where several tenants have work, one of
-/// each tenant after the other, and the rest waits for the next turn. So what one tenant's sockets bring at once costs another tenant a few turns and not all of it.
+/// each tenant after the other, and the rest waits for the next turn. So what one tenant's sockets bring together costs another tenant a few
+/// turns and not all of it.
 @safe public final class Lane: TaskExecutor, @unchecked Sendable {
     /// Position among the lanes started together, from 0.
     public let index: Int

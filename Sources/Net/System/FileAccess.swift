@@ -45,7 +45,8 @@ public enum FileAccess {
     /// Keeps room on the disk, so that `writeAtomically` can replace the file by as many bytes even when the disk is full.
     static func keepRoom(_ path: String, for count: Int) throws(SystemFailure) {
         let fresh = path + ".new"
-        let descriptor = unsafe open(fresh, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        // Where the file system cannot allocate, the C library reads and writes instead.
+        let descriptor = unsafe open(fresh, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw SystemFailure(call: "open", subject: fresh, code: clinux_errno()) }
         defer { close(descriptor) }
         let code = posix_fallocate(descriptor, 0, off_t(count))

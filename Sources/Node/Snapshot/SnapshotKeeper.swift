@@ -73,7 +73,9 @@ final class SnapshotKeeper: @unchecked Sendable {
     /// A coordinator says that what is in use is the newest: what is on disk is marked so, from time to time.
     private func confirm() {
         let pause = min(SnapshotKeeper.confirmationPause, maximumAge / 4)
-        guard let current, seconds - savedAtSeconds >= pause.milliseconds / 1_000 else { return }
+        let age = seconds - savedAtSeconds
+        // A mark of the future, from a clock that was ahead, would keep a node obeying the file for ever.
+        guard let current, age < 0 || age >= pause.milliseconds / 1_000 else { return }
         save(current)
     }
 

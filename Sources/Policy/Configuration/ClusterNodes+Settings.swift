@@ -166,8 +166,9 @@ extension ValueForm where Value == [Network] {
             read: { text throws(ValueProblem) in
                 var found: [Network] = []
                 for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-                    let word = part.drop { $0 == " " }
-                    let network = try Network.parse(String(word.prefix { $0 != " " }))
+                    var word = part.drop { $0 == " " }
+                    while word.last == " " { word.removeLast() }
+                    let network = try Network.parse(String(word))
                     guard !found.contains(network) else { throw ValueProblem("'\(network)' stands twice") }
                     found.append(network)
                 }

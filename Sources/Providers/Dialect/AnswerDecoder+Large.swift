@@ -53,9 +53,12 @@ extension AnswerDecoder {
         }
         let outline = work.outline
         guard handOut(JSONReader(bytes, outline: outline), &work, to: sink) else { return false }
-        if failure == nil { answer.noteNews() }
+        answer.noteNews()
         return true
     }
+
+    /// The answer is given up, perhaps in the middle of handing it out: what its provider said of it counts all the same.
+    mutating func giveUp() { if large?.isRead == true { answer.noteNews() } }
 
     /// Hands out about `turnBytes` of what is held; true at its end.
     private mutating func handOut(

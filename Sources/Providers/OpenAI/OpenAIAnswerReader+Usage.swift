@@ -3,8 +3,8 @@ import Core
 import Wire
 
 extension OpenAIAnswerReader {
-    /// Bytes of an error that are looked at.
-    private static let errorLimit = 64 * 1024
+    /// Bytes of an error that are looked at: some servers repeat the request in it.
+    private static let errorLimit = 1 << 20
 
     func error(_ reader: inout JSONReader, _ answer: inout AnswerOutput) throws(JSONError) {
         let range = try reader.rawValue()

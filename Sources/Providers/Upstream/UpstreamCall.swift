@@ -418,6 +418,7 @@ public final class UpstreamCall {
     private func ended() -> UpstreamOutcome {
         var ended = UpstreamOutcome()
         swap(&ended, &outcome)
+        decoder.giveUp()
         ended.end = decoder.end
         ended.hasContent = decoder.hasContent
         return ended
