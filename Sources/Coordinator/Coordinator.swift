@@ -68,7 +68,7 @@ final class Coordinator: @unchecked Sendable {
         own: ClusterConfiguration.Coordinator
     ) throws {
         self.lane = lane
-        termBeganAt = lane.now
+        termBeganAt = Host.monotonicNow()
         self.source = source
         self.configuration = configuration
         fileText = text

@@ -45,7 +45,9 @@ final class Canaries {
     init(lane: Lane, redis: Redis) {
         self.lane = lane
         store = CoordinationStore(redis)
-        (lastKept, lastJudged) = (lane.now, lane.now)
+        // The lane's own clock is read on the lane alone, and runs already.
+        let now = Host.monotonicNow()
+        (lastKept, lastJudged) = (now, now)
     }
 
     /// All of them, the oldest first.
