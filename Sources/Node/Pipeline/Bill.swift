@@ -42,7 +42,7 @@ struct Bill {
             output: usage.outputTokens, reasoning: usage.reasoningTokens ?? 0)
     }
 
-    /// What the client is told about the figures; nil when nothing was used.
+    /// The figures that the client gets; nil when nothing was used.
     var source: UsageSource? {
         switch provenance {
         case .provider: .provider

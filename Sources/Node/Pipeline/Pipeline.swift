@@ -9,7 +9,6 @@ import Wire
 /// A phase takes what the ones before it found: a `Caller` from authenticate, `Held` quota from reserve, a `Seat` from admit, and a request
 /// that is `Placed` once its body is whole. Only those phases make them, so that nothing is reserved for a stranger and nothing is sent
 /// that is not held. Outline needs the whole body: a large one comes after admission, and is looked through then.
-/// Cache and redaction have their places before reserve.
 enum Pipeline {
     /// Serves one request to its end. Runs on the lane; never throws, never leaves a stream without its terminal frame.
     ///
